@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Formatting and attaching rings, and the application's side of completion
+ * queues and doorbells.
+ *
+ * Invariant: after phca_ring_attach a view never indexes outside the memory it
+ * was given, whatever the other side writes into the shared header.
+ */
+#include <string.h>
+
+#include "phca_queue.h"
+
+#define STRIDE_MAX 65536u
+
+static bool shape_ok(uint32_t size, uint32_t stride)
+{
+	return size >= 1 && size <= PHCA_QUEUE_SIZE_MAX && (size & (size - 1)) == 0 &&
+		stride >= 4 && stride <= STRIDE_MAX && stride % 4 == 0;
+}
+
+size_t phca_ring_bytes(uint32_t size, uint32_t stride)
+{
+	if (!shape_ok(size, stride))
+		return 0;
+	return sizeof(struct phca_ring_hdr) + (size_t)size * stride;
+}
+
+int phca_ring_format(void *mem, enum phca_ring_type type, uint32_t size, uint32_t stride)
+{
+	struct phca_ring_hdr *h = mem;
+
+	if (!shape_ok(size, stride) || (uintptr_t)mem % PHCA_CACHE_LINE != 0)
+		return -EINVAL;
+	memset(h, 0, sizeof(*h));
+	h->abi = PHCA_QUEUE_ABI;
+	h->type = type;
+	h->size = size;
+	h->stride = stride;
+	__atomic_store_n(&h->magic, PHCA_QUEUE_MAGIC, __ATOMIC_RELEASE);
+	return 0;
+}
+
+int phca_ring_attach(struct phca_ring *r, void *mem, size_t mem_len, enum phca_ring_type type)
+{
+	struct phca_ring_hdr *h = mem;
+	uint32_t size, stride;
+
+	if (mem_len < sizeof(*h) || (uintptr_t)mem % PHCA_CACHE_LINE != 0)
+		return -EINVAL;
+	if (__atomic_load_n(&h->magic, __ATOMIC_ACQUIRE) != PHCA_QUEUE_MAGIC ||
+	    h->abi != PHCA_QUEUE_ABI)
+		return -EPROTO;
+	size = __atomic_load_n(&h->size, __ATOMIC_RELAXED);
+	stride = __atomic_load_n(&h->stride, __ATOMIC_RELAXED);
+	if (h->type != (uint32_t)type || !shape_ok(size, stride) ||
+	    phca_ring_bytes(size, stride) > mem_len)
+		return -EINVAL;
+	*r = (struct phca_ring){
+		.hdr = h, .slots = (uint8_t *)(h + 1), .mask = size - 1, .stride = stride,
+	};
+	return 0;
+}
+
+int phca_cq_poll(struct phca_ring *cq, struct phca_wc *wc, unsigned int n)
+{
+	unsigned int got = 0;
+	bool took = false;
+
+	while (got < n) {
+		int32_t avail = phca_ring_avail(cq);
+		const struct phca_cqe *e;
+
+		if (avail < 0)
+			return avail;
+		if (avail == 0)
+			break;
+		e = phca_ring_head(cq);
+		if (!(e->flags & PHCA_CQE_NOOP))
+			wc[got++] = e->wc;
+		phca_ring_take(cq, 1);
+		took = true;
+	}
+	if (took)
+		phca_ring_release(cq);
+	return (int)got;
+}
+
+void phca_db_ring(struct phca_ring *db, struct phca_ring *sq, uint32_t qpn)
+{
+	/* Ordered after the publishing of the WQEs, before the consumer's clear. */
+	if (__atomic_exchange_n(&sq->hdr->db_pending, 1, __ATOMIC_SEQ_CST) != 0)
+		return;
+	if (phca_ring_free(db, 1) == 0)
+		return; /* the consumer lost its place; phca_ring_avail will say so */
+	*(uint32_t *)phca_ring_next(db) = qpn;
+	phca_ring_publish(db);
+}
