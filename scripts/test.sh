@@ -1,0 +1,189 @@
+#!/bin/bash
+# SPDX-License-Identifier: BSD-3-Clause
+#
+# Run every test of proxyhca and end with one line:
+#
+#   N passed, N failed, N skipped
+#
+#   scripts/test.sh          all of it, under 15 minutes on two cores
+#   scripts/test.sh --long   the stress and fuzz runs at full length
+#
+# Exit status: 0 when nothing failed, else 1. Needs no terminal and no input.
+#
+# A test program ends its output with "tests N passed N failed N skipped",
+# which is what is counted. One that dies without that line is one failure; one
+# that counts no failure and exits non-zero is one failure more. The output of
+# what failed is printed; all of it is in build/test-logs.
+set -u
+exec </dev/null
+export LC_ALL=C.UTF-8
+
+root=$(cd "$(dirname "$0")/.." && pwd)
+cd "$root" || exit 1
+logs=$root/build/test-logs
+python=/usr/bin/python3
+long=0
+for arg in "$@"; do
+	case $arg in
+	--long) long=1 ;;
+	*)
+		echo "test: unknown option $arg (known: --long)" >&2
+		exit 2
+		;;
+	esac
+done
+[ $long = 0 ] || export PHCA_TEST_LONG=1
+
+passed=0 failed=0 skipped=0 failures=()
+
+finish() {
+	if [ ${#failures[@]} -gt 0 ]; then
+		echo
+		echo "failed:"
+		printf '  %s\n' "${failures[@]}"
+	fi
+	echo
+	echo "$passed passed, $failed failed, $skipped skipped"
+	[ $failed = 0 ]
+	exit
+}
+
+fail() { # name reason log
+	failed=$((failed + 1))
+	failures+=("$1: $2 (output: ${3#"$root"/})")
+}
+
+show() { # log: its end, enough to see what went wrong
+	sed 's/^/    | /' "$1" | tail -n 120
+}
+
+# A step that is one test case: it passes when the command exits with 0.
+step() { # name limit_s command...
+	local name=$1 limit=$2 log=$logs/${1//[ \/]/-}.log rc
+	shift 2
+	timeout -k 10 "$limit" "$@" >"$log" 2>&1
+	rc=$?
+	if [ $rc = 0 ]; then
+		passed=$((passed + 1))
+		echo "ok      $name"
+		return 0
+	fi
+	[ $rc != 124 ] || echo "stopped after ${limit} s" >>"$log"
+	fail "$name" "exit status $rc" "$log"
+	echo "FAILED  $name (exit status $rc)"
+	show "$log"
+	return 1
+}
+
+# A test program: its cases are counted from the line that it prints last.
+program() { # name limit_s command...
+	local name=$1 limit=$2 log=$logs/${1//[ \/]/-}.log rc counts p f s what
+	shift 2
+	timeout -k 10 "$limit" "$@" >"$log" 2>&1
+	rc=$?
+	counts=$(grep -aoE '^tests [0-9]+ passed [0-9]+ failed [0-9]+ skipped$' "$log" | tail -n 1)
+	if [ -z "$counts" ]; then
+		what="exit status $rc, died without counting its tests"
+		[ $rc != 124 ] || what="stopped after $limit s"
+		fail "$name" "$what" "$log"
+		echo "FAILED  $name ($what)"
+		show "$log"
+		return 1
+	fi
+	read -r _ p _ f _ s _ <<<"$counts"
+	passed=$((passed + p)) skipped=$((skipped + s))
+	if [ "$f" != 0 ]; then
+		failed=$((failed + f))
+		failures+=("$name: $f failed (output: ${log#"$root"/})")
+	elif [ $rc != 0 ]; then
+		fail "$name" "exit status $rc though no test failed" "$log"
+		f=1
+	elif [ "$((p + s))" = 0 ]; then
+		fail "$name" "ran no test" "$log"
+		f=1
+	fi
+	if [ "$f" != 0 ]; then
+		echo "FAILED  $name ($p passed, $f failed, $s skipped, exit status $rc)"
+		show "$log"
+		return 1
+	fi
+	echo "ok      $name ($p passed, $s skipped)"
+	# A skip says why.
+	[ "$s" = 0 ] || grep -aiE '^ *skip' "$log" | sed 's/^/    | /'
+	return 0
+}
+
+# The tests that a build directory knows, from its meson files.
+meson_tests() { # builddir label suite...
+	local dir=$1 label=$2 name limit cmd found=0
+	shift 2
+	while IFS=$'\t' read -r name limit cmd; do
+		found=1
+		# cmd is quoted by shlex
+		program "$label$name" "$limit" bash -c "cd '$dir' && exec $cmd"
+	done < <("$python" - "$dir" "$@" <<-'END'
+		import json, shlex, subprocess, sys
+		out = subprocess.run(["meson", "introspect", "--tests", sys.argv[1]],
+		                     stdout=subprocess.PIPE, check=True).stdout
+		for t in json.loads(out):
+		    suites = [s.split(":")[-1] for s in t["suite"]]
+		    if not set(suites) & set(sys.argv[2:]):
+		        continue
+		    env = ["env"] + [f"{k}={v}" for k, v in t["env"].items()]
+		    print(t["name"], t["timeout"] or 300, shlex.join(env + t["cmd"]), sep="\t")
+	END
+	)
+	if [ $found = 0 ]; then
+		echo "no tests of suite $* in $dir" >"$logs/${label}none.log"
+		fail "$label$*" "the build has no such tests" "$logs/${label}none.log"
+	fi
+}
+
+rm -rf "$logs"
+mkdir -p "$logs" || finish
+
+# 1. What is needed, and the builds. Without the first nothing else can run.
+step "deps" 900 scripts/deps.sh --test || finish
+step "build gcc" 600 scripts/build.sh build || finish
+step "build clang" 600 scripts/build.sh --clang
+
+# 2. The programs of the release build.
+meson_tests build "" unit datapath
+meson_tests build "" stress
+
+# 3. The house rules, and that their checker finds what it should.
+program "tidy" 300 "$python" tests/tidy/tidy.py
+program "tidy of tidy" 300 "$python" tests/tidy/test_tidy.py
+
+# 4. Whole processes.
+for t in tests/system/test_*.py; do
+	name=${t##*/}
+	program "system ${name%.py}" 240 "$python" "$t" build
+done
+
+# 5. Sanitizers. UBSan must not go on after what it finds.
+export ASAN_OPTIONS=detect_leaks=1:abort_on_error=0:detect_stack_use_after_return=0
+export UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1
+export TSAN_OPTIONS=halt_on_error=1:second_deadlock_stack=1
+if step "build asan" 600 scripts/build.sh --asan; then
+	meson_tests build-asan "asan " unit datapath
+fi
+if step "build tsan" 600 scripts/build.sh --tsan; then
+	meson_tests build-tsan "tsan " stress
+fi
+
+# 6. Fuzz smoke: each target for some seconds, from a copy of its corpus.
+fuzz_s=10
+[ $long = 0 ] || fuzz_s=300
+if step "build fuzz" 600 scripts/build.sh --fuzz; then
+	for t in $(find build-fuzz/tests -type f -executable -name 'fuzz-*' | sort); do
+		name=${t##*/}
+		corpus=$logs/corpus-$name
+		mkdir -p "$corpus"
+		[ ! -d "tests/fuzz/corpus/$name" ] || cp -r "tests/fuzz/corpus/$name/." "$corpus"
+		step "$name" $((fuzz_s + 60)) "$t" -max_total_time=$fuzz_s -timeout=5 \
+			-artifact_prefix="$logs/$name-" "$corpus"
+	done
+fi
+
+finish
