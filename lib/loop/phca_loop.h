@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/**
+ * @file
+ * What every polling lcore has: a clock read once a turn, a command ring, a
+ * report of quiescence, and sleep when idle.
+ *
+ * A loop runs a list of turn functions (the HCA, a proxy, resident
+ * applications), each once a turn with the same time. State that they own is
+ * changed from outside only by phca_loop_call, which runs a function on the
+ * loop's lcore between two turns.
+ */
+#ifndef PHCA_LOOP_H
+#define PHCA_LOOP_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <rte_rcu_qsbr.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define PHCA_LOOP_TURNS_MAX 16 /**< turn functions of one loop */
+
+/** What an idle lcore does. */
+enum phca_idle {
+	PHCA_IDLE_POLL,  /**< polls on */
+	PHCA_IDLE_SLEEP, /**< after some empty turns sleeps on an eventfd, up to 1 ms */
+};
+
+/** Counters of a loop, written by its lcore. */
+struct phca_loop_stats {
+	uint64_t turns;       /**< turns made */
+	uint64_t busy_turns;  /**< turns in which some function did something */
+	uint64_t busy_cycles; /**< TSC cycles of those turns */
+	uint64_t sleeps;      /**< times it went to sleep */
+	uint64_t wakes;       /**< times it was woken before its time was over */
+	uint64_t commands;    /**< commands executed */
+};
+
+struct phca_loop; /**< one polling lcore */
+
+/** One turn of something; data path. @return how much it did, 0 when idle */
+typedef unsigned int (*phca_turn_fn)(void *arg, uint64_t now_ns);
+
+/**
+ * Create a loop.
+ * @param name       for messages and the ring's name, unique in the process
+ * @param qsbr       where it reports quiescence while it runs
+ * @param thread_id  its id there, 0..max_threads-1
+ * @return the loop; NULL with rte_errno
+ */
+struct phca_loop *phca_loop_create(const char *name, struct rte_rcu_qsbr *qsbr,
+		unsigned int thread_id, enum phca_idle idle);
+/** Free a loop that does not run. NULL is allowed. */
+void phca_loop_destroy(struct phca_loop *loop);
+/** Add a turn function, in the order of calling. Before phca_loop_run, or through phca_loop_call. @return 0, -ENOSPC */
+int phca_loop_add(struct phca_loop *loop, const char *name, phca_turn_fn fn, void *arg);
+/** Remove a turn function. As phca_loop_add. @return 0, -ENOENT */
+int phca_loop_remove(struct phca_loop *loop, phca_turn_fn fn, void *arg);
+
+/** Run until phca_loop_stop. The lcore's main function; @return 0. */
+int phca_loop_run(struct phca_loop *loop);
+/** Ask the loop to end after its turn; any thread, also a signal handler. */
+void phca_loop_stop(struct phca_loop *loop);
+/** @return whether phca_loop_run is under way. */
+bool phca_loop_is_running(const struct phca_loop *loop);
+
+/**
+ * Run fn(arg) on the loop's lcore and wait for it; control threads. When the
+ * loop does not run (before start, in tests) it is called at once, here.
+ * @return what fn returned
+ */
+int phca_loop_call(struct phca_loop *loop, int (*fn)(void *arg), void *arg);
+
+/** One turn by hand, for tests: commands, turn functions, no sleep. @return how much was done */
+unsigned int phca_loop_turn(struct phca_loop *loop, uint64_t now_ns);
+/** Wake the loop if it sleeps. Any thread, data path too: one load when it does not. */
+void phca_loop_wake(struct phca_loop *loop);
+/** @return nanoseconds of the monotonic clock that loops use (TSC). */
+uint64_t phca_loop_now_ns(void);
+/** Read the counters; any thread. */
+void phca_loop_stats_get(const struct phca_loop *loop, struct phca_loop_stats *st);
+/** @return the loop's name. */
+const char *phca_loop_name(const struct phca_loop *loop);
+
+/** Add to a counter that this thread alone writes and others read. */
+#define PHCA_STAT_ADD(ctr, n) __atomic_store_n(&(ctr), (ctr) + (n), __ATOMIC_RELAXED)
+/** Read a counter of another thread. */
+#define PHCA_STAT_GET(ctr) __atomic_load_n(&(ctr), __ATOMIC_RELAXED)
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,401 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/**
+ * @file
+ * The proxy CPU: what the HCA lcore hands it, the serializer that delivers
+ * completions in order, and the interface of offload drivers.
+ *
+ * A proxy QP numbers its work requests: one sequence for the send queue, one
+ * for inbound requests. For each sequence the proxy keeps a window. Everything
+ * of the QP reaches the proxy over one rte_ring in the order of the requests:
+ * completions of direct requests (COMPLETE) and offloaded requests (OFFLOAD).
+ * An offloaded request keeps its place until its driver has finished it; the
+ * window releases a place when all earlier ones were released:
+ *
+ *   send      the completion, or nothing when the WR was unsignaled and succeeded
+ *   inbound   a direct request's completion as it is; for an offloaded one a
+ *             no-op, which the consumer skips
+ *
+ * When a request fails, the QP goes to the error state: its place carries the
+ * error (inbound: the next receive that completes carries it), everything
+ * behind it is flushed, offloaded requests behind it are cancelled.
+ *
+ * The HCA holds the credits: it never has more requests in a window than the
+ * window has places, nor puts more on the ring than fits. The proxy returns
+ * places over a second ring, the replies.
+ *
+ * Threads: create and destroy functions belong to control threads; the proxy
+ * lcore runs phca_proxy_turn and calls the drivers; the HCA lcore fills and
+ * empties the rings. No-one else touches a phca_pqp between ATTACH and DETACHED.
+ */
+#ifndef PHCA_PROXY_H
+#define PHCA_PROXY_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <rte_mbuf.h>
+#include <rte_ring.h>
+#include <rte_ring_elem.h>
+
+#include "phca_loop.h"
+#include "phca_mem.h"
+#include "phca_queue.h"
+#include "phca_wire.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define PHCA_PROXY_RULE_MAX 16      /**< rules of one proxy QP */
+#define PHCA_PROXY_OFFLOAD_MAX 64   /**< offload instances of one proxy */
+#define PHCA_WINDOW_MIN 16          /**< places of a window at least */
+#define PHCA_WINDOW_MAX (1u << 16)  /**< places of a window at most */
+
+struct phca_proxy;       /**< one proxy lcore */
+struct phca_pqp;         /**< a proxy QP as the proxy sees it */
+struct phca_offload;     /**< an instance of an offload driver on one proxy */
+struct phca_offload_req; /**< an offloaded work request */
+
+/** The two sequences of a proxy QP. */
+enum phca_dir { PHCA_DIR_SEND = 0, PHCA_DIR_RECV = 1, PHCA_DIR_COUNT = 2 };
+
+/* ------------------------------------------------------------- CQ writing */
+
+/**
+ * The HCA's side of a completion queue: one lcore owns it and is its only
+ * writer. Completions are staged and become visible with phca_cqw_flush.
+ */
+struct phca_cqw {
+	struct phca_ring ring;   /**< producer's view */
+	uint32_t noop_room;      /**< slots that no-ops may take; the ring has cqe + noop_room */
+	uint32_t cqn;            /**< number, for messages */
+	bool dirty;              /**< staged completions wait for phca_cqw_flush */
+	bool overrun;            /**< a completion did not fit: the CQ is in error, nothing is written any more */
+	struct phca_cqw *next_dirty; /**< the owner's list of dirty CQs */
+	uint64_t written;        /**< counter: completions */
+	uint64_t noops;          /**< counter: no-ops written */
+	uint64_t noops_elided;   /**< counter: no-ops left out since the CQ had no spare room */
+	uint64_t lost;           /**< counter: completions after the overrun */
+};
+/** Stage a completion. Owner lcore. @return 0; -ENOSPC the CQ overran (now or earlier) */
+int phca_cqw_put(struct phca_cqw *w, const struct phca_wc *wc, bool solicited, uint64_t now_ns);
+/**
+ * Stage a no-op. It never takes the room of a completion: with no spare slot
+ * it is left out and counted, which the consumer, who skips it, cannot tell.
+ */
+void phca_cqw_noop(struct phca_cqw *w, uint64_t now_ns);
+/** Make staged completions visible to the application. Owner lcore. */
+void phca_cqw_flush(struct phca_cqw *w);
+
+/* ------------------------------------------------------- HCA lcore <-> proxy */
+
+/** A posted send work request that was offloaded: the HCA's copy, constant until its place is freed. */
+struct phca_offload_wr {
+	struct phca_send_wqe wqe;     /**< validated copy */
+	uint32_t pd;                  /**< protection domain of the QP */
+	uint32_t len;                 /**< bytes of payload */
+	const struct phca_sge *sge;   /**< wqe.num_sge elements; or NULL */
+	const uint8_t *inline_data;   /**< wqe.inline_len bytes; or NULL */
+};
+
+/** What a message to the proxy is about. */
+enum phca_pmsg_kind {
+	PHCA_PMSG_ATTACH,   /**< pqp: from now on the proxy owns it */
+	PHCA_PMSG_DETACH,   /**< pqp: cancel and discard all; answered by DETACHED */
+	PHCA_PMSG_FENCE,    /**< cookie: answered by FENCED when all before is done */
+	PHCA_PMSG_COMPLETE, /**< pqp, dir, seq, wc: a direct request completed */
+	PHCA_PMSG_OFFLOAD,  /**< pqp, dir, seq, rule: a request to carry out */
+	PHCA_PMSG_PLAIN,    /**< cqw, wc: completion of a plain QP on a CQ that the proxy owns */
+};
+#define PHCA_PMSG_F_NO_CQE    0x1 /**< unsignaled: no CQE on success */
+#define PHCA_PMSG_F_SOLICITED 0x2 /**< completion is solicited */
+
+/** An element of the ring to the proxy. */
+struct phca_pmsg {
+	uint8_t kind;  /**< enum phca_pmsg_kind */
+	uint8_t dir;   /**< enum phca_dir */
+	uint8_t rule;  /**< OFFLOAD: index of the rule */
+	uint8_t flags; /**< PHCA_PMSG_F_* */
+	uint32_t seq;  /**< place in the sequence */
+	union {
+		struct phca_pqp *pqp;
+		struct phca_cqw *cqw;
+		void *cookie;
+	};
+	union {
+		struct phca_wc wc; /**< COMPLETE, PLAIN */
+		struct {
+			struct rte_mbuf *m;  /**< the message, owned by the proxy: first
+			                      *   packet with its headers, the rest chained
+			                      *   as bare payload, tail trimmed */
+			struct phca_pkt pkt; /**< of the first packet */
+			uint32_t msg_len;    /**< payload bytes of the message */
+			uint8_t last_opcode; /**< BTH opcode of the last packet */
+			uint8_t rsvd[3];
+		} in;                        /**< OFFLOAD, dir RECV */
+		const struct phca_offload_wr *wr; /**< OFFLOAD, dir SEND */
+	};
+};
+_Static_assert(sizeof(struct phca_pmsg) == 64, "one cache line");
+
+/** What a reply of the proxy is about. */
+enum phca_preply_kind {
+	PHCA_PREPLY_CREDIT,   /**< cookie of pqp, dir, seq: places before seq are free */
+	PHCA_PREPLY_ERROR,    /**< cookie of pqp, status: move the QP to ERROR */
+	PHCA_PREPLY_CQ_ERROR, /**< cqw overran */
+	PHCA_PREPLY_DETACHED, /**< cookie of pqp: the proxy has let go */
+	PHCA_PREPLY_FENCED,   /**< cookie of FENCE */
+};
+/** An element of the ring from the proxy. */
+struct phca_preply {
+	uint8_t kind;    /**< enum phca_preply_kind */
+	uint8_t dir;     /**< enum phca_dir */
+	uint8_t status;  /**< enum phca_wc_status */
+	uint8_t rsvd;
+	uint32_t seq;
+	void *cookie;    /**< phca_pqp_conf.cookie, cqw, or the FENCE's cookie */
+};
+_Static_assert(sizeof(struct phca_preply) == 16, "ABI of the reply ring");
+
+/* ------------------------------------------------------------- the proxy */
+
+/** Configuration of a proxy. */
+struct phca_proxy_conf {
+	const char *name;          /**< unique in the process; names the rings */
+	struct phca_loop *loop;    /**< where it runs; the caller adds phca_proxy_turn */
+	struct phca_loop *hca_loop;/**< woken after replies */
+	const struct phca_mem *mem;/**< for drivers that read or write application memory */
+	uint32_t ring_size;        /**< elements of the ring to the proxy, a power of two */
+};
+/** @return the proxy; NULL with rte_errno */
+struct phca_proxy *phca_proxy_create(const struct phca_proxy_conf *conf);
+/** Free a proxy and its offloads; no QP is attached and no lcore runs it. NULL is allowed. */
+void phca_proxy_destroy(struct phca_proxy *p);
+/** Proxy lcore: one turn: messages, drivers, time limits, release, replies. A phca_turn_fn. */
+unsigned int phca_proxy_turn(void *proxy, uint64_t now_ns);
+/** @return the ring of struct phca_pmsg; single producer (HCA lcore), single consumer. */
+struct rte_ring *phca_proxy_ring(struct phca_proxy *p);
+/** @return the ring of struct phca_preply; single producer, single consumer (HCA lcore). */
+struct rte_ring *phca_proxy_replies(struct phca_proxy *p);
+/** @return the loop it runs on. */
+struct phca_loop *phca_proxy_loop(struct phca_proxy *p);
+
+/**
+ * Counters of a proxy. X(field, unit, what)
+ */
+#define PHCA_PROXY_COUNTERS(X) \
+	X(completions, "CQEs", "direct completions received from the HCA lcore") \
+	X(offloads, "requests", "offloaded requests received") \
+	X(plain, "CQEs", "completions of plain QPs on CQs of the proxy") \
+	X(released, "requests", "places released in order") \
+	X(waited, "requests", "places that had to wait for an earlier one") \
+	X(noops, "CQEs", "no-ops given to CQs") \
+	X(errors, "requests", "offloaded requests that failed") \
+	X(timeouts, "requests", "offloaded requests that exceeded their time limit") \
+	X(cancelled, "requests", "offloaded requests cancelled (QP destroyed or in error)") \
+	X(flushed, "requests", "places flushed behind an error") \
+	X(late, "requests", "answers of drivers after time limit or cancellation, ignored") \
+	X(cq_overruns, "CQs", "completion queues that overran") \
+	X(bad_messages, "messages", "messages refused: unknown rule or sequence") \
+	X(reply_ring_full, "turns", "replies that had to wait for room")
+/** Counters of a proxy; see PHCA_PROXY_COUNTERS. */
+struct phca_proxy_stats {
+#define PHCA_CTR(f, u, h) uint64_t f;
+	PHCA_PROXY_COUNTERS(PHCA_CTR)
+	uint64_t in_flight; /**< gauge: requests that drivers hold now */
+	uint64_t pqps;      /**< gauge: proxy QPs attached */
+};
+/** Read the counters; any thread. */
+void phca_proxy_stats_get(const struct phca_proxy *p, struct phca_proxy_stats *st);
+
+/* ---------------------------------------------------------- a proxy QP */
+
+/** Configuration of a proxy QP's proxy side. */
+struct phca_pqp_conf {
+	uint32_t qpn;                            /**< for messages and completions */
+	void *cookie;                            /**< the HCA's; comes back in replies */
+	uint32_t window[PHCA_DIR_COUNT];         /**< places, powers of two, PHCA_WINDOW_MIN..MAX */
+	struct phca_cqw *cq[PHCA_DIR_COUNT];     /**< send CQ, receive CQ; the proxy writes them */
+	unsigned int nb_rules;                   /**< 0..PHCA_PROXY_RULE_MAX */
+	struct phca_offload *offloads[PHCA_PROXY_RULE_MAX]; /**< of each rule */
+};
+/** @return a proxy QP, not attached yet; NULL with rte_errno EINVAL, ENOMEM. Control thread. */
+struct phca_pqp *phca_pqp_create(struct phca_proxy *p, const struct phca_pqp_conf *conf);
+/** Free a proxy QP that was never attached, or is detached. Control thread. NULL is allowed. */
+void phca_pqp_destroy(struct phca_pqp *q);
+
+/** Counters of a proxy QP. X(field, unit, what) */
+#define PHCA_PQP_COUNTERS(X) \
+	X(completions, "requests", "direct requests completed through the proxy") \
+	X(offloaded, "requests", "requests offloaded") \
+	X(offload_ok, "requests", "offloaded requests that succeeded") \
+	X(offload_failed, "requests", "offloaded requests that failed or timed out") \
+	X(cancelled, "requests", "offloaded requests cancelled") \
+	X(released, "requests", "places released in order") \
+	X(waited, "requests", "places that had to wait for an earlier one") \
+	X(noops, "CQEs", "no-ops") \
+	X(cqes, "CQEs", "completions delivered") \
+	X(flushed, "requests", "places flushed behind an error")
+/** Counters of a proxy QP; see PHCA_PQP_COUNTERS. */
+struct phca_pqp_stats {
+	PHCA_PQP_COUNTERS(PHCA_CTR)
+	uint64_t waiting[PHCA_DIR_COUNT]; /**< gauge: places occupied */
+};
+/** Read the counters; any thread while the pqp exists. */
+void phca_pqp_stats_get(const struct phca_pqp *q, struct phca_pqp_stats *st);
+
+/* ------------------------------------------------------- offload drivers */
+
+/** Kinds of a driver's settings. */
+enum phca_setting_kind { PHCA_SETTING_UINT, PHCA_SETTING_BOOL, PHCA_SETTING_STRING };
+/** A setting that JSON can give to a driver. A table of them ends with name NULL. */
+struct phca_setting {
+	const char *name;            /**< JSON key, unit last: "delay_max_us" */
+	enum phca_setting_kind kind;
+	uint64_t min, max, def;      /**< UINT and BOOL */
+	const char *def_str;         /**< STRING; NULL: must be given */
+	const char *help;            /**< one line, with the unit */
+};
+/** A setting's value, in the order of the table, defaults filled in. */
+struct phca_setting_value {
+	uint64_t u;     /**< UINT, BOOL */
+	const char *s;  /**< STRING; valid during init */
+};
+/** A value as given by name. */
+struct phca_setting_arg {
+	const char *name;
+	enum phca_setting_kind kind;
+	uint64_t u;
+	const char *s;
+};
+/**
+ * Match named values against a driver's table, filling in defaults.
+ * @param out  one value for each row of @p table
+ * @param err  written on error: names the setting, the value and the range
+ * @return 0; -ENOENT unknown name; -EINVAL wrong kind; -ERANGE; -ENODATA not given
+ */
+int phca_settings_resolve(const struct phca_setting *table, const struct phca_setting_arg *args,
+		unsigned int nb_args, struct phca_setting_value *out, char *err, size_t err_len);
+
+/**
+ * An offload driver: a const struct of callbacks. All but init and fini run on
+ * the proxy lcore and must not block, allocate or make system calls.
+ */
+struct phca_offload_ops {
+	const char *name;                    /**< in JSON: "driver" */
+	const char *help;                    /**< one line */
+	const struct phca_setting *settings; /**< ends with name NULL; NULL: none */
+	size_t priv_size;                    /**< bytes of phca_offload_priv, zeroed */
+	/** Control thread. @return 0, or negative errno with @p err written */
+	int (*init)(struct phca_offload *o, const struct phca_setting_value *v, char *err, size_t err_len);
+	/** Control thread; no request is in flight. */
+	void (*fini)(struct phca_offload *o);
+	/**
+	 * Carry out a request: call phca_offload_done once, now or later, from
+	 * submit, poll or cancel.
+	 * @return 0, or negative errno: refused, the request fails with
+	 *         PHCA_WC_LOC_QP_OP_ERR and done must not be called
+	 */
+	int (*submit)(struct phca_offload *o, struct phca_offload_req *req, uint64_t now_ns);
+	/**
+	 * The request is not wanted any more (time limit, QP destroyed or in error).
+	 * @return 0: forgotten, done will not be called; -EBUSY: it cannot be
+	 *         stopped, done will be called and its result ignored; until then
+	 *         its memory stays valid. NULL: as if -EBUSY
+	 */
+	int (*cancel)(struct phca_offload *o, struct phca_offload_req *req);
+	/** Make progress, once a turn. @return how much was done. NULL: nothing to poll */
+	unsigned int (*poll)(struct phca_offload *o, uint64_t now_ns);
+	/** Print state of its own behind the common counters; any thread. NULL: none */
+	int (*show)(const struct phca_offload *o, int (*emit)(void *arg, const char *name, uint64_t value), void *arg);
+};
+
+/** Configuration of an instance. */
+struct phca_offload_conf {
+	const char *name;                    /**< instance name, unique on the proxy */
+	const struct phca_offload_ops *ops;
+	const struct phca_setting_arg *args;
+	unsigned int nb_args;
+	uint64_t time_limit_ns;              /**< a request not finished by then fails; 0: none */
+};
+/**
+ * Create an instance and put it to work on the proxy. Control thread.
+ * @return the instance; NULL with rte_errno and @p err written
+ */
+struct phca_offload *phca_offload_create(struct phca_proxy *p, const struct phca_offload_conf *conf,
+		char *err, size_t err_len);
+/** Remove an instance. @return 0; -EBUSY a proxy QP uses it or requests are in flight. Control thread. */
+int phca_offload_destroy(struct phca_offload *o);
+
+/** @return the driver's memory of the instance. */
+void *phca_offload_priv(const struct phca_offload *o);
+/** @return the instance's name. */
+const char *phca_offload_name(const struct phca_offload *o);
+/** @return its driver. */
+const struct phca_offload_ops *phca_offload_ops(const struct phca_offload *o);
+/** @return the tables for gather and scatter. */
+const struct phca_mem *phca_offload_mem(const struct phca_offload *o);
+
+/** Counters of an instance. X(field, unit, what) */
+#define PHCA_OFFLOAD_COUNTERS(X) \
+	X(submitted, "requests", "given to the driver") \
+	X(succeeded, "requests", "finished with success") \
+	X(failed, "requests", "finished with an error") \
+	X(refused, "requests", "refused by the driver at once") \
+	X(timed_out, "requests", "not finished within the time limit") \
+	X(cancelled, "requests", "cancelled") \
+	X(late, "requests", "finished after time limit or cancellation") \
+	X(bytes, "bytes", "payload of requests submitted") \
+	X(latency_ns_sum, "ns", "sum of times from submit to finish") \
+	X(latency_ns_max, "ns", "longest time from submit to finish")
+/** Counters of an instance; see PHCA_OFFLOAD_COUNTERS. */
+struct phca_offload_stats {
+	PHCA_OFFLOAD_COUNTERS(PHCA_CTR)
+	uint64_t in_flight; /**< gauge */
+};
+#undef PHCA_CTR
+/** Read the counters; any thread. */
+void phca_offload_stats_get(const struct phca_offload *o, struct phca_offload_stats *st);
+
+/** An offloaded work request as its driver sees it. */
+struct phca_offload_req {
+	/* for the driver to read */
+	uint8_t dir;            /**< enum phca_dir: posted, or from the network */
+	uint8_t transport;      /**< enum phca_transport */
+	uint8_t op;             /**< enum phca_op */
+	uint8_t opcode;         /**< inbound: BTH opcode of the first packet */
+	uint32_t qpn;           /**< local queue pair */
+	uint32_t peer_qpn;      /**< UD: remote queue pair; else 0 */
+	uint32_t len;           /**< bytes of payload */
+	uint32_t imm;           /**< immediate data, network order; see has_imm */
+	bool has_imm;
+	uint32_t pd;            /**< send: protection domain of the SGEs */
+	struct rte_mbuf *m;     /**< inbound: the message; freed by the proxy */
+	struct phca_pkt pkt;    /**< inbound: its first packet; headers are in m */
+	const struct phca_offload_wr *wr; /**< send: the posted request */
+	/* for the driver to use as it likes */
+	uint64_t drv[4];
+	/* the proxy's */
+	uint64_t submit_ns;
+	struct phca_offload *offload;
+	struct phca_pqp *pqp;
+	uint32_t seq;
+	uint8_t state;
+	struct phca_offload_req *prev, *next; /**< in flight, in order of submission */
+};
+/**
+ * A driver finished a request. Proxy lcore.
+ * @param status  PHCA_WC_SUCCESS, or the error its completion shall carry
+ */
+void phca_offload_done(struct phca_offload_req *req, enum phca_wc_status status);
+/**
+ * Copy payload of a request, inbound or posted.
+ * @return bytes copied: len, or less at the end of the payload; -EFAULT an SGE is refused
+ */
+int phca_offload_read(const struct phca_offload_req *req, uint32_t offset, void *dst, uint32_t len);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
