@@ -1,0 +1,157 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/**
+ * @file
+ * JSON configuration: what an appliance shall be, as plain structs.
+ *
+ * phca_config_load reads a file, checks it completely (unknown keys, types,
+ * ranges, duplicates, dangling references) and returns one allocation that
+ * phca_config_free frees. It touches no device and no data path; the
+ * application turns it into objects. config/proxyhca.schema.json says the same
+ * as a JSON schema. doc/configuration.md is the reference.
+ *
+ * Threads: any control thread.
+ */
+#ifndef PHCA_CONFIG_H
+#define PHCA_CONFIG_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "phca_filter.h"
+#include "phca_hca.h"
+#include "phca_net.h"
+#include "phca_proxy.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define PHCA_CONFIG_ERR_MAX 1024 /**< room that every error text fits, bytes */
+
+/** An address with its prefix, "10.0.0.1/24". */
+struct phca_config_addr { struct phca_net_addr addr; };
+/** "ports": an array of these. */
+struct phca_config_port {
+	const char *name;       /**< "name": unique */
+	const char *device;     /**< "device": ethdev name ("net_pcap0", "0000:01:00.0"); NULL: use "id" */
+	int id;                 /**< "id": DPDK port id; -1: use device */
+	struct phca_net_addr *addrs; unsigned int nb_addrs;   /**< "addresses": ["10.0.0.1/24", "2001:db8::1/64"] */
+	struct phca_net_neigh *neighs; unsigned int nb_neighs;/**< "neighbours": [{"address":, "mac":}] */
+	uint16_t mtu;           /**< "mtu": path MTU 256..4096, default 4096 */
+	bool vlan; uint16_t vlan_id; /**< "vlan": 0..4094 or absent */
+	bool set_mac; uint8_t mac[6];/**< "mac": or absent */
+	bool promisc;           /**< "promiscuous": default false */
+	bool has_gw4, has_gw6; uint8_t gw4[16], gw6[16]; /**< "gateway4", "gateway6" */
+	uint16_t rx_desc, tx_desc; /**< "rx_descriptors", "tx_descriptors"; 0 default */
+};
+/** "lcores": which lcore does what; -1: the default (see doc/configuration.md). */
+struct phca_config_lcores {
+	int hca;   /**< "hca": lcore id of the HCA data path */
+	int proxy; /**< "proxy": lcore id of the proxy CPU */
+	int app;   /**< "app": lcore id of resident applications */
+};
+/** "memory". */
+struct phca_config_memory {
+	uint32_t mbufs;       /**< "mbufs": buffers of the pool; default 16384 */
+	uint32_t mbuf_size;   /**< "mbuf_size": data room with headroom; default fits mtu 4096 */
+	uint32_t max_qp;      /**< "max_qp": default 1024 */
+	uint32_t max_mr;      /**< "max_mr": default 4096 */
+};
+/** "proxy". */
+struct phca_config_proxy {
+	uint32_t ring_size;           /**< "ring_size": elements, power of two, default 4096 */
+	uint16_t offload_max_packets; /**< "offload_max_packets": default 256 */
+};
+/** "filters": an array. */
+struct phca_config_map_entry { const char *map, *key, *value; };
+struct phca_config_filter {
+	const char *name;     /**< "name": unique */
+	const char *object;   /**< "object": path; relative to the configuration file, then to the filter directories */
+	const char *program;  /**< "program": or NULL */
+	struct phca_filter_param *params; unsigned int nb_params; /**< "params": {name: number|bool|string} */
+	struct phca_config_map_entry *entries; unsigned int nb_entries; /**< "maps": {map: {key: value}} */
+};
+/** "offloads": an array. */
+struct phca_config_offload {
+	const char *name;     /**< "name": unique */
+	const char *driver;   /**< "driver": null, delay, ... */
+	struct phca_setting_arg *args; unsigned int nb_args; /**< "settings": {name: number|bool|string} */
+	uint64_t time_limit_ns; /**< "time_limit_us": default 1000000, 0 none */
+};
+/** "qps": an array. "count" makes several with consecutive numbers. */
+struct phca_config_qp {
+	const char *name;     /**< "name": unique; with count > 1 all go by it */
+	unsigned int count;   /**< "count": 1..4096 */
+	struct phca_qp_init init; /**< "type", "qpn" (first), "max_send_wr", ...; pd and cqs are not set */
+	struct phca_qp_attr attr; /**< "pkey", "qkey", "access", "dest_qpn", "path_mtu", "rq_psn", "peer" */
+	unsigned int attr_mask;   /**< which of attr were given or defaulted */
+	int port;             /**< index into ports; "port": name; default the first */
+	int app;              /**< index into apps; "app": name */
+};
+/** A rule of a proxy QP: "rules". */
+struct phca_config_rule {
+	const char *name;     /**< "name"; default "FILTER-OFFLOAD" */
+	int filter;           /**< index; "filter": name */
+	int offload;          /**< index; "offload": name */
+	bool send, inbound;   /**< "direction": "send", "inbound", "both" (default) */
+};
+/** "proxy_qps": an array. */
+struct phca_config_proxy_qp {
+	int *qps; unsigned int nb_qps; /**< indices; "qps": [names], or "*" for all */
+	struct phca_config_rule *rules; unsigned int nb_rules; /**< "rules" */
+	uint32_t window;      /**< "window": 0 default */
+};
+/** "apps": an array. */
+struct phca_config_app {
+	const char *name;     /**< "name": unique */
+	const char *driver;   /**< "driver": sink, echo */
+	struct phca_setting_arg *args; unsigned int nb_args; /**< "settings" */
+};
+/** A whole configuration. */
+struct phca_config {
+	const char *path;     /**< file it came from */
+	struct phca_config_port *ports; unsigned int nb_ports;
+	struct phca_config_lcores lcores;
+	struct phca_config_memory memory;
+	struct phca_config_proxy proxy;
+	struct phca_config_filter *filters; unsigned int nb_filters;
+	struct phca_config_offload *offloads; unsigned int nb_offloads;
+	struct phca_config_qp *qps; unsigned int nb_qps;
+	struct phca_config_proxy_qp *proxy_qps; unsigned int nb_proxy_qps;
+	struct phca_config_app *apps; unsigned int nb_apps;
+	void *priv;           /**< the loader's */
+};
+
+/** What the loader asks the application about drivers. NULL members: not checked. */
+struct phca_config_lookup {
+	/** @return settings table of an offload driver; NULL: unknown driver */
+	const struct phca_offload_ops *(*offload)(const char *name);
+	/** @return the app driver; NULL: unknown */
+	const struct phca_app_ops *(*app)(const char *name);
+};
+
+/**
+ * Load and check a configuration.
+ * @param path   file
+ * @param base   NULL; or a running configuration that this one adds to ("load"
+ *               at the prompt): names may refer to it and must not repeat it
+ * @param err    written on error: "FILE:LINE: JSON.PATH: what is wrong, what to do"
+ * @return the configuration; NULL with rte_errno ENOENT, EINVAL, ENOMEM.
+ *         With a base, indices >= 0 count the base's elements first.
+ */
+struct phca_config *phca_config_load(const char *path, const struct phca_config *base,
+		const struct phca_config_lookup *lookup, char *err, size_t err_len);
+/** As phca_config_load, from text; @p name stands for the file. */
+struct phca_config *phca_config_parse(const char *name, const char *text, size_t len,
+		const struct phca_config *base, const struct phca_config_lookup *lookup, char *err, size_t err_len);
+/** Free a configuration. NULL is allowed. */
+void phca_config_free(struct phca_config *c);
+/** Print a configuration as JSON with all defaults filled in ("show config"). @return 0, -EIO */
+int phca_config_print(const struct phca_config *c, FILE *out);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,374 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/**
+ * @file
+ * The HCA: queue pairs, completion queues, responder, requester, and the
+ * data-path turn that joins them.
+ *
+ * Objects: a client (an application) owns completion queues and queue pairs of
+ * one HCA; it posts and polls through rings of lib/queue from one thread at a
+ * time per queue. A queue pair becomes a proxy QP when rules are attached: each
+ * an eBPF filter and an offload, tried in order; the first match hands the
+ * request to the proxy lcore, everything else is executed here. All completions
+ * of a proxy QP are delivered by the proxy lcore, in order.
+ *
+ * Threads: create, modify, query, attach and destroy functions belong to
+ * control threads; they run their critical part on the HCA lcore by
+ * phca_loop_call. phca_hca_turn belongs to the HCA lcore. post and poll belong
+ * to the application's thread. Counters may be read by any thread.
+ */
+#ifndef PHCA_HCA_H
+#define PHCA_HCA_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "phca_filter.h"
+#include "phca_loop.h"
+#include "phca_mem.h"
+#include "phca_net.h"
+#include "phca_proxy.h"
+#include "phca_queue.h"
+#include "phca_wire.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define PHCA_SGE_MAX 32       /**< scatter/gather elements of a work request */
+#define PHCA_INLINE_MAX 512   /**< bytes of inline data */
+#define PHCA_QP_DEPTH_MAX 32768 /**< work requests of a queue */
+#define PHCA_CQE_MAX (1u << 20) /**< completions of a completion queue */
+#define PHCA_PORT_MAX 4       /**< ports of an HCA */
+
+struct phca_hca;    /**< one HCA */
+struct phca_client; /**< one application of an HCA */
+struct phca_cq;     /**< a completion queue */
+struct phca_qp;     /**< a queue pair */
+
+/* ------------------------------------------------------------------- HCA */
+
+/** Configuration of an HCA. */
+struct phca_hca_conf {
+	const char *name;            /**< for messages */
+	struct phca_loop *loop;      /**< where it runs; the caller adds phca_hca_turn */
+	struct phca_proxy *proxy;    /**< its proxy; NULL: no proxy QPs */
+	struct phca_mem *mem;        /**< regions and domains */
+	struct rte_rcu_qsbr *qsbr;   /**< quiescence of all lcores that read shared state */
+	struct rte_mempool *pool;    /**< buffers for what it sends, one segment each */
+	uint32_t max_qp;             /**< queue pairs at most, 1..2^20 */
+	uint16_t offload_max_packets;/**< packets held for one offloaded message; 0: 256 */
+	bool no_icrc;                /**< accept packets without checking the iCRC (comparisons only) */
+	uint64_t seed;               /**< for bpf_get_prandom_u32; 0: from the clock */
+};
+/** @return the HCA; NULL with rte_errno */
+struct phca_hca *phca_hca_create(const struct phca_hca_conf *conf);
+/** Free an HCA that no lcore runs; destroys what clients left. NULL is allowed. */
+void phca_hca_destroy(struct phca_hca *hca);
+/** Give it a port, which it polls from now on. The port is the caller's. @return its index 0..; -ENOSPC */
+int phca_hca_port_add(struct phca_hca *hca, struct phca_net *net);
+/** @return ports. */
+unsigned int phca_hca_nb_ports(const struct phca_hca *hca);
+/** @return port @p idx; NULL out of range. */
+struct phca_net *phca_hca_port(const struct phca_hca *hca, unsigned int idx);
+/** One turn of the data path. A phca_turn_fn; HCA lcore. */
+unsigned int phca_hca_turn(void *hca, uint64_t now_ns);
+/** Receive packets (true) or leave them in the port ("stop" at the prompt). Control thread. */
+void phca_hca_enable(struct phca_hca *hca, bool on);
+/**
+ * Called while a control function waits for the data path, in place of sleeping:
+ * tests turn their loops by hand here.
+ */
+void phca_hca_pump_set(struct phca_hca *hca, void (*pump)(void *arg), void *arg);
+
+/** Counters of a port, besides its verdicts. X(field, unit, what) */
+#define PHCA_PORT_COUNTERS(X) \
+	X(rx_packets, "packets", "received") \
+	X(rx_bytes, "bytes", "received, without FCS") \
+	X(rx_held, "packets", "gauge: held for offloaded messages that are not complete; no verdict yet") \
+	X(tx_packets, "packets", "given to the driver") \
+	X(tx_bytes, "bytes", "given to the driver") \
+	X(tx_full, "turns", "transmit ring was full; packets waited") \
+	X(tx_no_mbuf, "turns", "no buffer to build a packet; work requests waited")
+#define PHCA_HCA_CTR(f, u, h) uint64_t f;
+/** Counters of a port: rx_packets == sum of verdict + rx_held. */
+struct phca_port_stats {
+	PHCA_PORT_COUNTERS(PHCA_HCA_CTR)
+	uint64_t verdict[PHCA_V_COUNT];
+};
+/** @return 0; -EINVAL no such port. Any thread. */
+int phca_port_stats_get(const struct phca_hca *hca, unsigned int port, struct phca_port_stats *st);
+
+/** Things that happen to objects; asynchronous events in verbs. */
+enum phca_event_type {
+	PHCA_EVENT_QP_FATAL,        /**< QP went to ERROR */
+	PHCA_EVENT_QP_ACCESS_ERR,   /**< receive buffers of a QP refuse access; to ERROR */
+	PHCA_EVENT_CQ_ERR,          /**< CQ overran */
+	PHCA_EVENT_OFFLOAD_FAILED,  /**< an offload of the QP failed; to ERROR */
+	PHCA_EVENT_SQ_ERR,          /**< send queue of a UD or UC QP went to SQE */
+};
+/** One event. */
+struct phca_event {
+	uint8_t type;    /**< enum phca_event_type */
+	uint8_t status;  /**< enum phca_wc_status that explains it */
+	uint32_t num;    /**< QPN or CQ number */
+};
+/** @return events written to @p ev, 0..n. One control thread. Up to 1024 wait; more are counted, not kept. */
+unsigned int phca_hca_events(struct phca_hca *hca, struct phca_event *ev, unsigned int n);
+/** @return the event in words: "QP fatal". */
+const char *phca_event_str(enum phca_event_type t);
+
+/* --------------------------------------------------------------- clients */
+
+/** @return a client named @p name with room for @p max_qp QPs; NULL with rte_errno. Control thread. */
+struct phca_client *phca_client_open(struct phca_hca *hca, const char *name, uint32_t max_qp);
+/** Destroy all that the client left, and the client. Control thread. */
+void phca_client_close(struct phca_client *c);
+
+/* -------------------------------------------------------------------- CQ */
+
+/**
+ * Create a completion queue.
+ * @param cqe  completions that it must hold at least, 1..PHCA_CQE_MAX
+ * @return 0, -EINVAL, -ENOMEM. Control thread.
+ */
+int phca_cq_create(struct phca_client *c, uint32_t cqe, struct phca_cq **cq);
+/** @return 0; -EBUSY a QP uses it. Control thread. */
+int phca_cq_destroy(struct phca_cq *cq);
+/** Application: @return completions written, 0..n; -EIO */
+int phca_poll_cq(struct phca_cq *cq, unsigned int n, struct phca_wc *wc);
+/** @return its number. */
+uint32_t phca_cq_num(const struct phca_cq *cq);
+/** What a CQ is like. */
+struct phca_cq_info {
+	uint32_t cqn, cqe;      /**< number, capacity */
+	bool proxy_owned;       /**< the proxy lcore writes it; else the HCA lcore */
+	bool overrun;           /**< in error */
+	unsigned int nb_qps;    /**< queue references of QPs */
+	uint64_t written, noops, noops_elided, lost; /**< see struct phca_cqw */
+	const char *client;
+};
+/** Read it; any thread while it exists. */
+void phca_cq_info_get(const struct phca_cq *cq, struct phca_cq_info *info);
+
+/* -------------------------------------------------------------------- QP */
+
+/** QP types, numbered as enum ibv_qp_type. */
+enum phca_qp_type { PHCA_QPT_RC = 2, PHCA_QPT_UC = 3, PHCA_QPT_UD = 4 };
+/** QP states, numbered as enum ibv_qp_state. */
+enum phca_qp_state {
+	PHCA_QPS_RESET, PHCA_QPS_INIT, PHCA_QPS_RTR, PHCA_QPS_RTS,
+	PHCA_QPS_SQD, PHCA_QPS_SQE, PHCA_QPS_ERR,
+};
+/** @return "RESET", "INIT", ... */
+const char *phca_qp_state_str(enum phca_qp_state s);
+/** @return "RC", "UC", "UD" */
+const char *phca_qp_type_str(enum phca_qp_type t);
+
+/** How to create a QP. */
+struct phca_qp_init {
+	enum phca_qp_type type;   /**< UC, UD */
+	uint32_t qpn;             /**< number wanted, 2..2^24-2; 0: any */
+	unsigned int port;        /**< index of the HCA's port */
+	uint32_t pd;              /**< protection domain */
+	struct phca_cq *send_cq, *recv_cq;
+	uint32_t max_send_wr, max_recv_wr;   /**< 0..PHCA_QP_DEPTH_MAX, rounded up to powers of two */
+	uint32_t max_send_sge, max_recv_sge; /**< 0..PHCA_SGE_MAX */
+	uint32_t max_inline;      /**< bytes, 0..PHCA_INLINE_MAX */
+	bool sq_sig_all;          /**< every send WR is signaled */
+};
+/** @return 0; -EINVAL; -EEXIST the number is taken; -ENOSPC; -ENOMEM; -ENOTSUP type. Control thread. */
+int phca_qp_create(struct phca_client *c, const struct phca_qp_init *init, struct phca_qp **qp);
+/** Destroy; cancels what is offloaded and waits for the proxy to let go. @return 0; -EBUSY a driver holds a request
+ *  that cannot be cancelled for longer than 10 s (call again). Control thread. */
+int phca_qp_destroy(struct phca_qp *qp);
+
+/** Attributes, for modify and query. */
+struct phca_qp_attr {
+	enum phca_qp_state state;
+	uint16_t pkey;          /**< partition key */
+	uint32_t qkey;          /**< UD */
+	uint32_t access;        /**< PHCA_ACCESS_REMOTE_*: what inbound requests may do (UC) */
+	uint32_t dest_qpn;      /**< UC */
+	uint16_t path_mtu;      /**< UC: bytes, 256..4096 */
+	struct phca_psn rq_psn; /**< UC: expected PSN */
+	struct phca_psn sq_psn; /**< first PSN sent */
+	struct phca_av av;      /**< UC: the peer; packets from other addresses are refused if set */
+};
+#define PHCA_QP_STATE    0x001
+#define PHCA_QP_PKEY     0x002
+#define PHCA_QP_QKEY     0x004
+#define PHCA_QP_ACCESS   0x008
+#define PHCA_QP_DEST_QPN 0x010
+#define PHCA_QP_PATH_MTU 0x020
+#define PHCA_QP_RQ_PSN   0x040
+#define PHCA_QP_SQ_PSN   0x080
+#define PHCA_QP_AV       0x100
+/**
+ * Modify a QP (10.3.1): RESET to INIT to RTR to RTS, any to ERR, any to RESET.
+ * @param mask  PHCA_QP_* of @p attr that are given; a transition that lacks what
+ *              it needs, or has what it does not allow, is refused
+ * @return 0; -EINVAL. Control thread.
+ */
+int phca_qp_modify(struct phca_qp *qp, const struct phca_qp_attr *attr, unsigned int mask);
+/** Read attributes as they are now. Control thread. */
+int phca_qp_query(struct phca_qp *qp, struct phca_qp_attr *attr);
+
+/** A rule of a proxy QP. */
+struct phca_rule {
+	const char *name;                /**< for show; copied */
+	struct phca_filter_slot *filter; /**< the named filter; replaced live by swapping the slot */
+	struct phca_offload *offload;    /**< what carries out a match */
+	bool send, inbound;              /**< which requests it is tried on */
+};
+/**
+ * Make a QP a proxy QP, or replace the rules of one. From now on all its
+ * completions, and all of its CQs, go through the proxy lcore.
+ * @param window  places of each window; 0: as deep as the queue, at least 64
+ * @param n       rules, 0..PHCA_PROXY_RULE_MAX; 0: nothing matches
+ * @return 0; -EINVAL; -ENOTSUP the HCA has no proxy; -EBUSY rules cannot be
+ *         replaced while the QP is being destroyed; -ENOMEM. Control thread.
+ */
+int phca_qp_proxy_attach(struct phca_qp *qp, const struct phca_rule *rules, unsigned int n, uint32_t window);
+
+/** Counters of a QP, besides its verdicts. X(field, unit, what) */
+#define PHCA_QP_COUNTERS(X) \
+	X(rx_packets, "packets", "received for this QP") \
+	X(rx_bytes, "bytes", "payload received") \
+	X(rx_messages, "messages", "inbound messages that ended: direct + offloaded") \
+	X(rx_direct, "messages", "inbound messages executed by the HCA lcore") \
+	X(rx_offloaded, "messages", "inbound messages handed to the proxy lcore") \
+	X(rx_dropped, "messages", "inbound messages dropped, counted on the packet that caused it") \
+	X(tx_packets, "packets", "sent") \
+	X(tx_bytes, "bytes", "payload sent") \
+	X(tx_wrs, "WRs", "send work requests fetched: direct + offloaded + failed") \
+	X(tx_direct, "WRs", "send work requests executed by the HCA lcore") \
+	X(tx_offloaded, "WRs", "send work requests handed to the proxy lcore") \
+	X(tx_errors, "WRs", "send work requests completed with an error") \
+	X(tx_unresolved, "WRs", "UD sends dropped: destination not found by ARP or NDP") \
+	X(tx_stalls, "turns", "send queue waited for the proxy's ring or window") \
+	X(flushed, "WRs", "work requests flushed")
+/** Counters of a QP. */
+struct phca_qp_stats {
+	PHCA_QP_COUNTERS(PHCA_HCA_CTR)
+	uint64_t verdict[PHCA_V_COUNT]; /**< of its packets */
+};
+#undef PHCA_HCA_CTR
+/** What a QP is like. */
+struct phca_qp_info {
+	uint32_t qpn;
+	enum phca_qp_type type;
+	enum phca_qp_state state;
+	unsigned int port;
+	bool proxy;                  /**< it is a proxy QP */
+	unsigned int nb_rules;
+	const char *client;
+	uint32_t send_cqn, recv_cqn; /**< completion queues */
+	struct phca_qp_stats stats;
+	struct phca_pqp_stats pqp;   /**< when proxy */
+};
+/** Read it; control thread. */
+void phca_qp_info_get(const struct phca_qp *qp, struct phca_qp_info *info);
+/** A rule of a proxy QP and what it did. */
+struct phca_rule_info {
+	const char *name, *filter, *offload; /**< filter is the current one's name */
+	bool send, inbound;
+	uint64_t matched; /**< requests offloaded by it */
+};
+/** @return 0; -EINVAL out of range. Control thread. */
+int phca_qp_rule_info(const struct phca_qp *qp, unsigned int rule, struct phca_rule_info *info);
+/** Call @p cb for each QP, by number; control thread. @return what cb returned if not 0 */
+int phca_qp_each(struct phca_hca *hca, int (*cb)(void *arg, struct phca_qp *qp), void *arg);
+/** Call @p cb for each CQ; control thread. @return what cb returned if not 0 */
+int phca_cq_each(struct phca_hca *hca, int (*cb)(void *arg, struct phca_cq *cq), void *arg);
+/** @return the QP with this number, NULL: none. Control thread. */
+struct phca_qp *phca_qp_find(struct phca_hca *hca, uint32_t qpn);
+/** @return its number. */
+uint32_t phca_qp_num(const struct phca_qp *qp);
+
+/* ------------------------------------------------------ post, application */
+
+/** A receive work request. */
+struct phca_recv_wr {
+	uint64_t wr_id;
+	const struct phca_sge *sge;
+	uint32_t num_sge;
+};
+/** A send work request. */
+struct phca_send_wr {
+	uint64_t wr_id;
+	const struct phca_sge *sge;
+	uint32_t num_sge;
+	const void *inline_data;  /**< with PHCA_SEND_INLINE */
+	uint32_t inline_len;
+	enum phca_wr_opcode opcode;
+	uint32_t flags;           /**< PHCA_SEND_* */
+	uint32_t imm;             /**< network order */
+	struct phca_av av;        /**< UD */
+	uint32_t remote_qpn, remote_qkey; /**< UD */
+};
+/**
+ * Post receive work requests. The QP's application thread.
+ * @return how many were taken, 0..n (queue full); -EINVAL too many SGEs
+ */
+int phca_post_recv(struct phca_qp *qp, const struct phca_recv_wr *wr, unsigned int n);
+/** Post send work requests and ring the doorbell. As phca_post_recv. */
+int phca_post_send(struct phca_qp *qp, const struct phca_send_wr *wr, unsigned int n);
+/**
+ * Make an address vector that answers a UD completion: source becomes
+ * destination (11.2.2.2, "create address handle from work completion").
+ * @param wc   of a successful UD receive
+ * @param grh  the PHCA_GRH_LEN bytes in front of its payload
+ * @return 0; -EINVAL the GRH is not one, or its destination not an address of the port
+ */
+int phca_av_from_wc(const struct phca_qp *qp, const struct phca_wc *wc, const void *grh, struct phca_av *av);
+
+/* --------------------------------------------------- resident applications */
+
+struct phca_app; /**< an instance of a resident application */
+
+/**
+ * A resident application: a const struct of callbacks. turn runs on the lcore
+ * with the app role; the others on control threads.
+ */
+struct phca_app_ops {
+	const char *name;                    /**< in JSON: "driver" */
+	const char *help;                    /**< one line */
+	const struct phca_setting *settings; /**< ends with name NULL */
+	size_t priv_size;                    /**< bytes of phca_app_priv, zeroed */
+	/** QPs are in RTS. @return 0, or negative errno with err written */
+	int (*init)(struct phca_app *a, const struct phca_setting_value *v, char *err, size_t err_len);
+	void (*fini)(struct phca_app *a);    /**< no turn runs any more; before its QPs are destroyed */
+	/** One turn. @return how much was done */
+	unsigned int (*turn)(struct phca_app *a, uint64_t now_ns);
+	/** Counters: name, unit and what are constant; any thread. */
+	int (*show)(const struct phca_app *a, int (*emit)(void *arg, const char *name, uint64_t value), void *arg);
+};
+/** How to create an instance. */
+struct phca_app_conf {
+	const char *name;
+	const struct phca_app_ops *ops;
+	const struct phca_setting_arg *args;
+	unsigned int nb_args;
+	struct phca_client *client;  /**< owns the QPs */
+	uint32_t pd;                 /**< for its memory */
+	struct phca_mem *mem;
+	struct phca_qp *const *qps;  /**< its QPs; outlive the instance */
+	struct phca_cq *const *cqs;  /**< receive CQ of each QP (its send CQ too) */
+	const uint32_t *depths;      /**< receive queue depth of each QP */
+	unsigned int nb_qps;
+};
+/** @return the instance; NULL with rte_errno and @p err written. Control thread. */
+struct phca_app *phca_app_create(const struct phca_app_conf *conf, char *err, size_t err_len);
+/** Control thread; its turn function is not in any loop any more. */
+void phca_app_destroy(struct phca_app *a);
+/** A phca_turn_fn for the loop with the app role. */
+unsigned int phca_app_turn(void *app, uint64_t now_ns);
+void *phca_app_priv(const struct phca_app *a);                       /**< @return the driver's memory */
+const struct phca_app_conf *phca_app_conf(const struct phca_app *a); /**< @return its configuration (arrays copied) */
+const struct phca_app_ops *phca_app_ops(const struct phca_app *a);   /**< @return its driver */
+
+#ifdef __cplusplus
+}
+#endif
+#endif
