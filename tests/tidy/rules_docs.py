@@ -69,7 +69,9 @@ def verdicts(tree):
     header = "lib/wire/phca_wire.h"
     if header not in tree.files:
         return
-    rows = list(re.finditer(r'^\s*X\(\w+, "(\w+)", "', tree.text(header), re.M))
+    text = tree.text(header)
+    table = re.search(r"#define PHCA_VERDICTS\(X\)(?:[^\n]*\\\n)*[^\n]*", text)
+    rows = list(re.compile(r'\bX\(\w+, "(\w+)", "').finditer(text, *table.span())) if table else []
     names = {m.group(1) for m in rows} - {"ok"}
     doc = _doc_text(tree)
     documented = set(re.findall(r"`(?:verdict\.)?(\w+)`", doc))
@@ -82,6 +84,19 @@ def verdicts(tree):
             for v in re.findall(r"`verdict\.(\w+)`", line):
                 if v not in names:
                     yield name, no, f"there is no verdict '{v}': see PHCA_VERDICTS in {header}"
+
+
+def counters(tree):
+    """Every counter of a PHCA_..._COUNTERS list is in doc/, with its name."""
+    documented = set(re.findall(r"`([\w.]+)`", _doc_text(tree)))
+    documented |= {d.split(".")[-1] for d in documented}
+    for name in tree.find("lib/", ".h"):
+        text = tree.text(name)
+        for m in re.finditer(r"#define PHCA_\w*COUNTERS\(X\)((?:[^\n]*\\\n)*[^\n]*)", text):
+            for row in re.finditer(r"\bX\((\w+),", m.group(1)):
+                if row.group(1) not in documented:
+                    line = text.count("\n", 0, m.start(1) + row.start()) + 1
+                    yield name, line, f"document counter `{row.group(1)}` in doc/counters.md"
 
 
 def _schema_keys(node, keys):
@@ -143,4 +158,4 @@ def changelog(tree):
         yield "CHANGELOG.md", 1, "list what users will notice under '## [Unreleased]'"
 
 
-RULES = {f.__name__: f for f in (options, verdicts, config_keys, paths, changelog)}
+RULES = {f.__name__: f for f in (options, verdicts, counters, config_keys, paths, changelog)}

@@ -33,6 +33,10 @@ HEADER = C + """/**
 	X(OK, "ok", "on its way") \\
 	X(ICRC, "icrc", "invariant CRC is wrong")
 
+/** What is counted. */
+#define PHCA_WIRE_COUNTERS(X) \\
+	X(seen, "packets", "seen")
+
 /** A low thing. */
 struct phca_wire {
 	uint32_t n; /**< how many */
@@ -92,7 +96,7 @@ static const struct option options[] = {
 """,
     "config/good.json": '{"size": 3}\n',
     "config/proxyhca.schema.json": SCHEMA,
-    "doc/counters.md": "`verdict.icrc` counts. Give `--config FILE`, with key `size`.\n",
+    "doc/counters.md": "`verdict.icrc` and `wire.seen` count. Give `--config FILE`, with key `size`.\n",
     "drivers/offload/null/meson.build": PY + "sources = files('null.c')\n",
     "drivers/offload/null/null.c": C + "/* Finishes at once: it keeps nothing. */\nint null_x;\n",
     "lib/config/config.c": C + "/* Reads keys. Nothing is kept but the value. */\n"
@@ -195,6 +199,8 @@ BAD = [
     ("folders", drop("drivers/offload/null/meson.build"), "drivers/offload/null/meson.build", 1,
      "manifest"),
     ("sources", put("lib/wire/new.c", LOW_C), "lib/wire/new.c", 1, "meson.build"),
+    ("sources", put("tests/unit/wire/test_new.c", LOW_C), "tests/unit/wire/test_new.c", 1,
+     "meson.build"),
     ("layers", edit("lib/wire/low.c", '"phca_wire.h"', '"phca_top.h"'), "lib/wire/low.c", 3, "'top'"),
     ("layers", put("lib/wire/low_impl.h", '#include "../top/top_impl.h"\n'), "lib/wire/low_impl.h", 1,
      "private"),
@@ -206,15 +212,15 @@ BAD = [
      "'null'"),
     ("tested", drop("tests/unit/top/test_top.c"), "lib/top/meson.build", 1, "tests/unit/top"),
     ("headers_alone", edit("lib/wire/phca_wire.h", "#include <stdint.h>\n", ""), "lib/wire/phca_wire.h",
-     19, "gcc says"),
+     23, "gcc says"),
     ("header_docs", edit("lib/wire/phca_wire.h", "/** A low thing. */\n", ""), "lib/wire/phca_wire.h",
-     18, "struct phca_wire"),
+     22, "struct phca_wire"),
     ("header_docs", edit("lib/wire/phca_wire.h", " /**< most low things */", ""), "lib/wire/phca_wire.h",
      11, "macro PHCA_WIRE_MAX"),
     ("header_docs", edit("lib/wire/phca_wire.h", "static inline uint32_t phca_wire_thrice",
-                         "\nstatic inline uint32_t phca_wire_thrice"), "lib/wire/phca_wire.h", 33,
+                         "\nstatic inline uint32_t phca_wire_thrice"), "lib/wire/phca_wire.h", 37,
      "function phca_wire_thrice"),
-    ("header_docs", edit("lib/wire/phca_wire.h", "@param n ", "@param m "), "lib/wire/phca_wire.h", 29,
+    ("header_docs", edit("lib/wire/phca_wire.h", "@param n ", "@param m "), "lib/wire/phca_wire.h", 33,
      "no parameter 'm'"),
     ("header_docs", edit("lib/wire/phca_wire.h", "@file", ""), "lib/wire/phca_wire.h", 1, "@file"),
     ("assertions", test_code("CU_PASS(\"ran\");"), "tests/unit/wire/test_low.c", 12, "cannot fail"),
@@ -238,6 +244,8 @@ BAD = [
      "'icrx'"),
     ("verdicts", edit("doc/counters.md", "`verdict.icrc`", "icrc"), "lib/wire/phca_wire.h", 16,
      "`icrc`"),
+    ("counters", edit("doc/counters.md", "`wire.seen`", "seen"), "lib/wire/phca_wire.h", 20,
+     "`seen`"),
     ("config_keys", edit("doc/counters.md", "`size`", "it"), "config/proxyhca.schema.json", 4,
      "document key"),
     ("config_keys", edit("lib/config/config.c", "size", "sizes"), "config/proxyhca.schema.json", 4,
