@@ -30,6 +30,7 @@ extern "C" {
 
 #define PHCA_UDP_PORT 4791     /**< RoCEv2's UDP destination port (A17) */
 #define PHCA_ICRC_LEN 4        /**< bytes of the invariant CRC */
+#define PHCA_CNPRES_LEN 16     /**< reserved bytes that follow BTH in a CNP (A17) */
 #define PHCA_GRH_LEN 40        /**< bytes before the payload of a UD receive */
 #define PHCA_QPN_MAX 0xffffffu /**< queue pair numbers have 24 bits */
 #define PHCA_QPN_MULTICAST 0xffffffu /**< destination QP of multicast (9.2.6) */
@@ -63,7 +64,7 @@ extern "C" {
 	X(IP4_VERSION, "ip4_version", "EtherType IPv4, but version is not 4") \
 	X(IP4_OPTIONS, "ip4_options", "IPv4 options; RoCEv2 forbids them (A17)") \
 	X(IP4_FRAGMENT, "ip4_fragment", "IPv4 fragment") \
-	X(IP4_LENGTH, "ip4_length", "IPv4 total length disagrees with the frame") \
+	X(IP4_LENGTH, "ip4_length", "IPv4 header or total length disagrees with the frame") \
 	X(IP4_CHECKSUM, "ip4_checksum", "IPv4 header checksum is wrong") \
 	/* IPv6 */ \
 	X(IP6_SHORT, "ip6_short", "frame shorter than an IPv6 header") \
@@ -79,7 +80,7 @@ extern "C" {
 	X(OPCODE, "opcode", "reserved opcode (9.2.1)") \
 	X(TRANSPORT, "transport", "opcode of a transport that is not supported (RD, XRC)") \
 	X(EXT_SHORT, "ext_short", "no room for the opcode's extended headers") \
-	X(PAD, "pad", "pad count larger than the payload, or not allowed for the opcode") \
+	X(PAD, "pad", "pad count larger than the payload, not making it a multiple of 4, or not 0 where it must be") \
 	X(ICRC, "icrc", "invariant CRC is wrong (9.3, A17)") \
 	/* the responder's checks, in their order (9.6) */ \
 	X(QPN, "qpn", "no such queue pair (9.6.1.1)") \
@@ -91,7 +92,7 @@ extern "C" {
 	X(PSN, "psn", "UC: packet of a message with a gap in its PSNs (9.8.2.2)") \
 	X(SEQUENCE, "sequence", "opcode does not continue the message before it (9.8.2.2.2)") \
 	X(OP_UNSUPPORTED, "op_unsupported", "operation not enabled for this queue pair") \
-	X(LENGTH, "length", "length does not fit MTU, message or buffer (9.8.2.2.4)") \
+	X(LENGTH, "length", "length does not fit opcode, MTU, message or buffer (9.8.2.2.4)") \
 	X(RKEY, "rkey", "rkey, bounds or access rights refuse the request (9.8.2.2.5)") \
 	X(NO_RECV, "no_recv", "receive queue empty; message dropped (9.8.2.2.6)") \
 	X(RECV_WQE, "recv_wqe", "the receive work request is invalid") \
@@ -224,9 +225,13 @@ static inline uint32_t phca_get24(const uint8_t p[3]) { return (uint32_t)p[0] <<
 static inline uint32_t phca_get32(const uint8_t p[4]) { return (uint32_t)p[0] << 24 | phca_get24(p + 1); }
 static inline uint64_t phca_get64(const uint8_t p[8]) { return (uint64_t)phca_get32(p) << 32 | phca_get32(p + 4); }
 static inline void phca_put16(uint8_t p[2], uint16_t v) { p[0] = (uint8_t)(v >> 8); p[1] = (uint8_t)v; }
-static inline void phca_put24(uint8_t p[3], uint32_t v) { p[0] = (uint8_t)(v >> 16); p[1] = (uint8_t)(v >> 8); p[2] = (uint8_t)v; }
+static inline void phca_put24(uint8_t p[3], uint32_t v) { p[0] = (uint8_t)(v >> 16); phca_put16(p + 1, (uint16_t)v); }
 static inline void phca_put32(uint8_t p[4], uint32_t v) { p[0] = (uint8_t)(v >> 24); phca_put24(p + 1, v); }
-static inline void phca_put64(uint8_t p[8], uint64_t v) { phca_put32(p, (uint32_t)(v >> 32)); phca_put32(p + 4, (uint32_t)v); }
+static inline void phca_put64(uint8_t p[8], uint64_t v)
+{
+	phca_put32(p, (uint32_t)(v >> 32));
+	phca_put32(p + 4, (uint32_t)v);
+}
 
 /** Flags of struct phca_pkt. */
 #define PHCA_PKT_IP6       0x01 /**< IPv6; else IPv4 */
@@ -265,7 +270,9 @@ _Static_assert(sizeof(struct phca_pkt) == 32, "half a cache line");
  *
  * IP length may be shorter than the frame (Ethernet padding), never longer.
  * Non-RoCE frames (other EtherType, protocol, UDP port) give NOT_ROCE with
- * flags, l3_off and vlan_tci of @p pkt set as far as they were read.
+ * flags, l3_off and vlan_tci of @p pkt set as far as they were read. One 802.1Q
+ * tag is read, VID 0 (a priority tag) too; frames with more are NOT_ROCE.
+ * Payload behind an opcode that carries none is LENGTH.
  *
  * @param frame  the frame from its destination MAC address, without FCS
  * @param len    its length, 0..65535 bytes
@@ -331,6 +338,10 @@ uint32_t phca_wire_hdr_len(const struct phca_wire_hdr *h);
  * Write all headers of a packet. The caller puts the payload behind them and
  * then calls phca_wire_finish.
  *
+ * IPv4: do not fragment, identification 0, checksum set. UDP checksum 0, over
+ * IPv6 too (RFC 6936 lets a protocol that checks its own packets). BECN is set
+ * in a CNP, FECN never.
+ *
  * @param frame        room for phca_wire_hdr_len(h) bytes
  * @param h            what to write; its opcode must have a row
  * @param payload_len  bytes of payload, 0..PHCA_MTU_MAX
@@ -349,7 +360,10 @@ uint32_t phca_wire_build(void *frame, const struct phca_wire_hdr *h, uint32_t pa
  */
 uint32_t phca_wire_finish(void *frame, const struct phca_wire_hdr *h, uint32_t payload_len);
 
-/** @return RFC 1071 checksum of @p len bytes, folded, not complemented, @p sum added. */
+/**
+ * @return RFC 1071 checksum of @p len bytes, folded, not complemented, @p sum
+ * (any 32-bit number) added; as a host number: of the bytes 12 34 it is 0x1234.
+ */
 uint16_t phca_wire_csum(const void *data, uint32_t len, uint32_t sum);
 
 #ifdef __cplusplus
