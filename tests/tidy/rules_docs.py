@@ -11,7 +11,7 @@ FOREIGN = set("""
     --proc-type --log-level --legacy-mem --telemetry --no-telemetry --huge-dir --single-file-segments
     --iova-mode --allow --block --version --help
     --forward-mode --no-recommends --buildtype --reconfigure --ff-only --rm --privileged
-    --auto-start --total-num-mbufs --rxq --txq --nb-cores --portmask --depth --branch
+    --auto-start --total-num-mbufs --total-num-mbufs --rxq --txq --nb-cores --portmask --depth --branch
 """.split())
 
 DOCS = ("doc/", "lib/", "drivers/", "app/", "scripts/", "config/", "tests/")
