@@ -46,10 +46,10 @@ typedef unsigned int (*phca_turn_fn)(void *arg, uint64_t now_ns);
 
 /**
  * Create a loop.
- * @param name       for messages and the ring's name, unique in the process
- * @param qsbr       where it reports quiescence while it runs
+ * @param name       for messages, shorter than 32 bytes
+ * @param qsbr       where it reports quiescence while it runs; NULL: nowhere
  * @param thread_id  its id there, 0..max_threads-1
- * @return the loop; NULL with rte_errno
+ * @return the loop; NULL with rte_errno EINVAL, ENOMEM, EMFILE
  */
 struct phca_loop *phca_loop_create(const char *name, struct rte_rcu_qsbr *qsbr,
 		unsigned int thread_id, enum phca_idle idle);
@@ -60,23 +60,31 @@ int phca_loop_add(struct phca_loop *loop, const char *name, phca_turn_fn fn, voi
 /** Remove a turn function. As phca_loop_add. @return 0, -ENOENT */
 int phca_loop_remove(struct phca_loop *loop, phca_turn_fn fn, void *arg);
 
-/** Run until phca_loop_stop. The lcore's main function; @return 0. */
+/** Run until phca_loop_stop; commands that wait are carried out before it ends. The lcore's main function; @return 0. */
 int phca_loop_run(struct phca_loop *loop);
-/** Ask the loop to end after its turn; any thread, also a signal handler. */
+/**
+ * Ask the loop to end after its turn; any thread, also a signal handler. Asked
+ * while the loop does not run, its next run ends at once.
+ */
 void phca_loop_stop(struct phca_loop *loop);
 /** @return whether phca_loop_run is under way. */
 bool phca_loop_is_running(const struct phca_loop *loop);
 
 /**
  * Run fn(arg) on the loop's lcore and wait for it; control threads. When the
- * loop does not run (before start, in tests) it is called at once, here.
+ * loop does not run (before start, in tests) it is called at once, here, under
+ * a lock; fn may call its own loop, but no other.
  * @return what fn returned
  */
 int phca_loop_call(struct phca_loop *loop, int (*fn)(void *arg), void *arg);
 
 /** One turn by hand, for tests: commands, turn functions, no sleep. @return how much was done */
 unsigned int phca_loop_turn(struct phca_loop *loop, uint64_t now_ns);
-/** Wake the loop if it sleeps. Any thread, data path too: one load when it does not. */
+/**
+ * Wake the loop if it sleeps. Any thread, data path too: one load when it does
+ * not. A wake that meets the loop on its way to sleep may be missed; it then
+ * sleeps 1 ms at most.
+ */
 void phca_loop_wake(struct phca_loop *loop);
 /** @return nanoseconds of the monotonic clock that loops use (TSC). */
 uint64_t phca_loop_now_ns(void);

@@ -1,0 +1,380 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * A polling lcore: turns, commands, sleep.
+ *
+ * Invariant: turn functions and commands of a loop never run at the same time.
+ * While the loop runs they all run on its thread; commands reach it through a
+ * ring that is only filled, under the lock, while `running` is set, and that is
+ * emptied under the lock when `running` is cleared. While it does not run, they
+ * run on the calling threads under the lock.
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <rte_cycles.h>
+#include <rte_errno.h>
+#include <rte_log.h>
+#include <rte_pause.h>
+#include <rte_ring.h>
+
+#include "loop_impl.h"
+
+#define COMMANDS_MAX 64          /* commands waiting at once; more callers wait */
+#define EMPTY_TURNS 1000         /* polls that many times in vain before it sleeps */
+#define SLEEP_MIN_NS 50000u
+#define SLEEP_MAX_NS 1000000u
+#define CALL_SPINS 200           /* a caller spins so often before it sleeps */
+#define CALL_SLEEP_NS 20000
+
+RTE_LOG_REGISTER_DEFAULT(phca_loop_logtype, NOTICE)
+#define LOG(level, ...) rte_log(RTE_LOG_##level, phca_loop_logtype, "loop " __VA_ARGS__)
+
+/* On the caller's stack until done is set. */
+struct command {
+	int (*fn)(void *arg);
+	void *arg;
+	int ret;
+	uint32_t done;
+};
+
+struct turn {
+	phca_turn_fn fn;
+	void *arg;
+	const char *name;
+};
+
+struct phca_loop {
+	/* the lcore's own */
+	struct turn turns[PHCA_LOOP_TURNS_MAX];
+	unsigned int nb_turns;
+	uint64_t clock_scale;
+	uint64_t sleep_ns;           /* next sleep; 0: polls */
+	unsigned int empty_turns;
+	struct phca_loop_stats stats;
+	/* shared */
+	uint32_t sleeping __rte_cache_aligned; /* 1: whoever clears it writes the eventfd */
+	uint32_t stop;
+	uint32_t running;
+	/* constant, control threads */
+	struct rte_ring *commands __rte_cache_aligned;
+	struct rte_rcu_qsbr *qsbr;
+	unsigned int thread_id;
+	enum phca_idle idle;
+	int event_fd;
+	pthread_mutex_t lock;        /* recursive: a command may call its own loop */
+	pthread_t thread;            /* valid while running */
+	char name[32];
+};
+
+static struct rte_ring *ring_new(void)
+{
+	size_t len = (size_t)rte_ring_get_memsize(COMMANDS_MAX);
+	struct rte_ring *r = aligned_alloc(RTE_CACHE_LINE_SIZE, RTE_CACHE_LINE_ROUNDUP(len));
+
+	if (r != NULL && rte_ring_init(r, "commands", COMMANDS_MAX,
+			RING_F_SP_ENQ | RING_F_SC_DEQ) != 0) {
+		free(r);
+		r = NULL;
+	}
+	return r;
+}
+
+static int lock_init(pthread_mutex_t *lock)
+{
+	pthread_mutexattr_t attr;
+	int rc = pthread_mutexattr_init(&attr);
+
+	if (rc == 0) {
+		pthread_mutexattr_settype(&attr, PTHREAD_MUTEX_RECURSIVE);
+		rc = pthread_mutex_init(lock, &attr);
+		pthread_mutexattr_destroy(&attr);
+	}
+	return -rc;
+}
+
+struct phca_loop *phca_loop_create(const char *name, struct rte_rcu_qsbr *qsbr,
+		unsigned int thread_id, enum phca_idle idle)
+{
+	struct phca_loop *l;
+
+	if (name == NULL || strlen(name) >= sizeof(l->name)) {
+		rte_errno = EINVAL;
+		return NULL;
+	}
+	l = aligned_alloc(RTE_CACHE_LINE_SIZE, sizeof(*l));
+	if (l == NULL) {
+		rte_errno = ENOMEM;
+		return NULL;
+	}
+	memset(l, 0, sizeof(*l));
+	strcpy(l->name, name);
+	l->qsbr = qsbr;
+	l->thread_id = thread_id;
+	l->idle = idle;
+	l->clock_scale = loop_clock_scale();
+	l->commands = ring_new();
+	l->event_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+	if (l->commands == NULL || l->event_fd < 0 || lock_init(&l->lock) != 0) {
+		rte_errno = l->commands == NULL ? ENOMEM : errno;
+		if (l->event_fd >= 0)
+			close(l->event_fd);
+		free(l->commands);
+		free(l);
+		return NULL;
+	}
+	return l;
+}
+
+void phca_loop_destroy(struct phca_loop *l)
+{
+	if (l == NULL)
+		return;
+	pthread_mutex_destroy(&l->lock);
+	close(l->event_fd);
+	free(l->commands);
+	free(l);
+}
+
+int phca_loop_add(struct phca_loop *l, const char *name, phca_turn_fn fn, void *arg)
+{
+	if (l->nb_turns == PHCA_LOOP_TURNS_MAX)
+		return -ENOSPC;
+	l->turns[l->nb_turns++] = (struct turn){ fn, arg, name };
+	return 0;
+}
+
+int phca_loop_remove(struct phca_loop *l, phca_turn_fn fn, void *arg)
+{
+	for (unsigned int i = 0; i < l->nb_turns; i++) {
+		if (l->turns[i].fn != fn || l->turns[i].arg != arg)
+			continue;
+		l->nb_turns--;
+		memmove(&l->turns[i], &l->turns[i + 1], (l->nb_turns - i) * sizeof(l->turns[0]));
+		return 0;
+	}
+	return -ENOENT;
+}
+
+/* Between two turns, on the thread that owns the state now. */
+static unsigned int commands_run(struct phca_loop *l)
+{
+	unsigned int n = 0;
+	void *obj;
+
+	while (rte_ring_sc_dequeue(l->commands, &obj) == 0) {
+		struct command *c = obj;
+
+		c->ret = c->fn(c->arg);
+		__atomic_store_n(&c->done, 1, __ATOMIC_RELEASE); /* the caller's stack is gone now */
+		n++;
+	}
+	if (n > 0)
+		PHCA_STAT_ADD(l->stats.commands, n);
+	return n;
+}
+
+static unsigned int turn(struct phca_loop *l, uint64_t now_ns)
+{
+	unsigned int n = commands_run(l);
+
+	for (unsigned int i = 0; i < l->nb_turns; i++)
+		n += l->turns[i].fn(l->turns[i].arg, now_ns);
+	PHCA_STAT_ADD(l->stats.turns, 1);
+	if (n > 0)
+		PHCA_STAT_ADD(l->stats.busy_turns, 1);
+	return n;
+}
+
+/*
+ * Sleep until woken or sleep_ns is over. Called after a turn that was empty
+ * while `sleeping` was set already, so that a producer who came after that turn
+ * finds it set; one who just missed it costs SLEEP_MAX_NS at most.
+ */
+static void nap(struct phca_loop *l)
+{
+	struct timespec ts = { .tv_nsec = (long)l->sleep_ns };
+	struct pollfd pfd = { .fd = l->event_fd, .events = POLLIN };
+	uint64_t count;
+
+	if (l->qsbr != NULL)
+		rte_rcu_qsbr_thread_offline(l->qsbr, l->thread_id);
+	PHCA_STAT_ADD(l->stats.sleeps, 1);
+	if (ppoll(&pfd, 1, &ts, NULL) == 1 &&
+			read(l->event_fd, &count, sizeof(count)) == (ssize_t)sizeof(count)) {
+		PHCA_STAT_ADD(l->stats.wakes, 1);
+		l->sleep_ns = 0;
+		l->empty_turns = 0;
+	} else {
+		l->sleep_ns = RTE_MIN(2 * l->sleep_ns, SLEEP_MAX_NS);
+	}
+	if (l->qsbr != NULL)
+		rte_rcu_qsbr_thread_online(l->qsbr, l->thread_id);
+}
+
+/* What follows a turn: poll on, announce that it will sleep, or sleep. */
+static void rest(struct phca_loop *l, unsigned int did)
+{
+	if (l->idle == PHCA_IDLE_POLL)
+		return;
+	if (did > 0) {
+		l->empty_turns = 0;
+		l->sleep_ns = 0;
+	} else if (++l->empty_turns < EMPTY_TURNS) {
+		return;
+	} else if (__atomic_load_n(&l->sleeping, __ATOMIC_RELAXED) == 0) {
+		if (l->sleep_ns == 0)
+			l->sleep_ns = SLEEP_MIN_NS;
+		__atomic_store_n(&l->sleeping, 1, __ATOMIC_SEQ_CST);
+		__atomic_thread_fence(__ATOMIC_SEQ_CST);
+		return; /* one more turn, then sleep */
+	} else {
+		nap(l);
+	}
+	__atomic_store_n(&l->sleeping, 0, __ATOMIC_RELAXED);
+}
+
+static void run_begin(struct phca_loop *l)
+{
+	pthread_mutex_lock(&l->lock);
+	l->thread = pthread_self();
+	l->empty_turns = 0;
+	l->sleep_ns = 0;
+	if (l->qsbr != NULL) {
+		rte_rcu_qsbr_thread_register(l->qsbr, l->thread_id);
+		rte_rcu_qsbr_thread_online(l->qsbr, l->thread_id);
+	}
+	__atomic_store_n(&l->running, 1, __ATOMIC_RELEASE);
+	pthread_mutex_unlock(&l->lock);
+	LOG(INFO, "%s: runs\n", l->name);
+}
+
+static void run_end(struct phca_loop *l)
+{
+	pthread_mutex_lock(&l->lock);
+	commands_run(l);
+	if (l->qsbr != NULL) {
+		rte_rcu_qsbr_thread_offline(l->qsbr, l->thread_id);
+		rte_rcu_qsbr_thread_unregister(l->qsbr, l->thread_id);
+	}
+	__atomic_store_n(&l->sleeping, 0, __ATOMIC_RELAXED);
+	__atomic_store_n(&l->stop, 0, __ATOMIC_RELAXED);
+	__atomic_store_n(&l->running, 0, __ATOMIC_RELEASE);
+	pthread_mutex_unlock(&l->lock);
+	LOG(INFO, "%s: stopped after %" PRIu64 " turns\n", l->name, l->stats.turns);
+}
+
+int phca_loop_run(struct phca_loop *l)
+{
+	uint64_t tsc;
+
+	run_begin(l);
+	tsc = rte_rdtsc();
+	while (__atomic_load_n(&l->stop, __ATOMIC_RELAXED) == 0) {
+		unsigned int did = turn(l, loop_clock_ns(tsc, l->clock_scale));
+		uint64_t before = tsc;
+
+		if (l->qsbr != NULL)
+			rte_rcu_qsbr_quiescent(l->qsbr, l->thread_id);
+		rest(l, did);
+		tsc = rte_rdtsc();
+		if (did > 0)
+			PHCA_STAT_ADD(l->stats.busy_cycles, tsc - before);
+	}
+	run_end(l);
+	return 0;
+}
+
+void phca_loop_stop(struct phca_loop *l)
+{
+	__atomic_store_n(&l->stop, 1, __ATOMIC_SEQ_CST);
+	phca_loop_wake(l);
+}
+
+bool phca_loop_is_running(const struct phca_loop *l)
+{
+	return __atomic_load_n(&l->running, __ATOMIC_ACQUIRE) != 0;
+}
+
+void phca_loop_wake(struct phca_loop *l)
+{
+	uint64_t one = 1;
+
+	if (__atomic_load_n(&l->sleeping, __ATOMIC_RELAXED) == 0)
+		return;
+	if (__atomic_exchange_n(&l->sleeping, 0, __ATOMIC_SEQ_CST) == 0)
+		return; /* another thread wakes it */
+	if (write(l->event_fd, &one, sizeof(one)) != (ssize_t)sizeof(one))
+		return; /* the count is at its limit: it is readable already */
+}
+
+/* Hand over to the running loop. @return false: it does not run */
+static bool command_post(struct phca_loop *l, struct command *c)
+{
+	const struct timespec ts = { .tv_nsec = CALL_SLEEP_NS };
+
+	while (rte_ring_sp_enqueue(l->commands, c) != 0) {
+		pthread_mutex_unlock(&l->lock);
+		nanosleep(&ts, NULL);
+		pthread_mutex_lock(&l->lock);
+		if (l->running == 0)
+			return false;
+	}
+	return true;
+}
+
+int phca_loop_call(struct phca_loop *l, int (*fn)(void *arg), void *arg)
+{
+	const struct timespec ts = { .tv_nsec = CALL_SLEEP_NS };
+	struct command c = { .fn = fn, .arg = arg };
+	unsigned int spins = 0;
+
+	pthread_mutex_lock(&l->lock);
+	if (l->running == 0 || pthread_equal(l->thread, pthread_self()) ||
+			!command_post(l, &c)) {
+		int ret = fn(arg);
+
+		pthread_mutex_unlock(&l->lock);
+		return ret;
+	}
+	pthread_mutex_unlock(&l->lock);
+	phca_loop_wake(l);
+	while (__atomic_load_n(&c.done, __ATOMIC_ACQUIRE) == 0) {
+		if (++spins < CALL_SPINS)
+			rte_pause();
+		else
+			nanosleep(&ts, NULL);
+	}
+	return c.ret;
+}
+
+unsigned int phca_loop_turn(struct phca_loop *l, uint64_t now_ns)
+{
+	unsigned int n;
+
+	pthread_mutex_lock(&l->lock);
+	n = turn(l, now_ns);
+	pthread_mutex_unlock(&l->lock);
+	return n;
+}
+
+void phca_loop_stats_get(const struct phca_loop *l, struct phca_loop_stats *st)
+{
+	st->turns = PHCA_STAT_GET(l->stats.turns);
+	st->busy_turns = PHCA_STAT_GET(l->stats.busy_turns);
+	st->busy_cycles = PHCA_STAT_GET(l->stats.busy_cycles);
+	st->sleeps = PHCA_STAT_GET(l->stats.sleeps);
+	st->wakes = PHCA_STAT_GET(l->stats.wakes);
+	st->commands = PHCA_STAT_GET(l->stats.commands);
+}
+
+const char *phca_loop_name(const struct phca_loop *l)
+{
+	return l->name;
+}
