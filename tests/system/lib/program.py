@@ -2,6 +2,7 @@
 """A program under control: its output is collected, it can be talked to over a
 pseudo-terminal, and it is gone when the test ends."""
 
+import codecs
 import itertools
 import os
 import pty
@@ -52,6 +53,7 @@ class Program:
         self._reader.start()
 
     def _read(self):
+        decoder = codecs.getincrementaldecoder("utf-8")("replace")
         while True:
             try:
                 data = os.read(self._master, 65536)
@@ -62,7 +64,8 @@ class Program:
                     self._eof = True
                     self._changed.notify_all()
                     return
-                self._text += data.decode("utf-8", "replace").replace("\r\n", "\n")
+                # A terminal's line ends with CR LF, and one read may end between.
+                self._text += decoder.decode(data).replace("\r", "")
                 self._changed.notify_all()
 
     _eof = False
