@@ -13,6 +13,7 @@
 #include <poll.h>
 #include <pthread.h>
 #include <stdlib.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <time.h>
@@ -114,7 +115,7 @@ struct phca_loop *phca_loop_create(const char *name, struct rte_rcu_qsbr *qsbr,
 		return NULL;
 	}
 	memset(l, 0, sizeof(*l));
-	strcpy(l->name, name);
+	snprintf(l->name, sizeof(l->name), "%s", name);
 	l->qsbr = qsbr;
 	l->thread_id = thread_id;
 	l->idle = idle;

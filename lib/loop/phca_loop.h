@@ -60,7 +60,10 @@ int phca_loop_add(struct phca_loop *loop, const char *name, phca_turn_fn fn, voi
 /** Remove a turn function. As phca_loop_add. @return 0, -ENOENT */
 int phca_loop_remove(struct phca_loop *loop, phca_turn_fn fn, void *arg);
 
-/** Run until phca_loop_stop; commands that wait are carried out before it ends. The lcore's main function; @return 0. */
+/**
+ * Run until phca_loop_stop; commands that wait are carried out before it ends.
+ * The lcore's main function; @return 0.
+ */
 int phca_loop_run(struct phca_loop *loop);
 /**
  * Ask the loop to end after its turn; any thread, also a signal handler. Asked

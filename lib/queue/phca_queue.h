@@ -267,7 +267,10 @@ static inline void phca_ring_publish(struct phca_ring *r)
 {
 	__atomic_store_n(&r->hdr->prod, r->own, __ATOMIC_RELEASE);
 }
-/** Consumer: @return slots that can be emptied now, 0..size; -EIO: index is corrupt. Asks the producer only if none is known. */
+/**
+ * Consumer: asks the producer only if none is known.
+ * @return slots that can be emptied now, 0..size; -EIO: index is corrupt
+ */
 static inline int32_t phca_ring_avail(struct phca_ring *r)
 {
 	if (r->other == r->own) {

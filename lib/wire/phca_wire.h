@@ -99,7 +99,7 @@ extern "C" {
 	X(CQ_FULL, "cq_full", "completion queue overrun; queue pair to error") \
 	/* proxy queue pairs */ \
 	X(PROXY_RING_FULL, "proxy_ring_full", "UC, UD: ring to the proxy lcore is full; message dropped") \
-	X(PROXY_WINDOW_FULL, "proxy_window_full", "UC, UD: completion window of the queue pair is full; message dropped") \
+	X(PROXY_WINDOW_FULL, "proxy_window_full", "UC, UD: completion window of the QP is full; message dropped") \
 	X(PROXY_TOO_LONG, "proxy_too_long", "offloaded message holds more packets than allowed; dropped") \
 	X(ABORTED, "aborted", "held for a message that did not finish (gap, reset or destroy)")
 
@@ -208,7 +208,7 @@ static inline int32_t phca_psn_diff(struct phca_psn a, struct phca_psn b)
 	return (int32_t)((a.v - b.v) << 8) >> 8;
 }
 
-/* Wire layouts: byte arrays only, so that nothing is read unswapped. */
+/** Wire layouts: byte arrays only, so that nothing is read unswapped. */
 struct phca_bth { uint8_t opcode, flags, pkey[2], fecn_becn, dqpn[3], ackreq, psn[3]; };
 struct phca_deth { uint8_t qkey[4], rsvd, sqpn[3]; };
 struct phca_reth { uint8_t va[8], rkey[4], len[4]; };
@@ -220,6 +220,7 @@ struct phca_ieth { uint8_t rkey[4]; };
 _Static_assert(sizeof(struct phca_bth) == 12, "BTH");
 _Static_assert(sizeof(struct phca_atomiceth) == 28, "AtomicETH");
 
+/** Read and write big-endian numbers of 2, 3, 4 and 8 bytes. */
 static inline uint16_t phca_get16(const uint8_t p[2]) { return (uint16_t)(p[0] << 8 | p[1]); }
 static inline uint32_t phca_get24(const uint8_t p[3]) { return (uint32_t)p[0] << 16 | p[1] << 8 | p[2]; }
 static inline uint32_t phca_get32(const uint8_t p[4]) { return (uint32_t)p[0] << 24 | phca_get24(p + 1); }

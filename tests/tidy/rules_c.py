@@ -16,6 +16,9 @@ import rules_text
 DATA_PATH = tuple(f"lib/{lib}/" for lib in ("wire", "queue", "mem", "net", "proxy", "hca")) \
     + ("drivers/",)
 LIBRARY = ("lib/", "drivers/")
+# lib/loop is where threads wait: lcores when idle, control threads for answers.
+WAITS = tuple(f"lib/{lib}/" for lib in ("wire", "queue", "mem", "net", "filter", "proxy", "hca",
+                                       "config")) + ("drivers/",)
 ANY = ("",)
 
 # What is banned, where, and what to use instead. Names are called functions.
@@ -34,8 +37,9 @@ BANNED = (
      "use RTE_LOG() with the library's log type, or write to a FILE * of the caller's"),
     (("exit", "_exit", "abort", "rte_exit", "rte_panic"), LIBRARY, "return an error"),
     (("usleep", "sleep", "nanosleep", "rte_delay_us", "rte_delay_ms", "rte_delay_us_block",
-      "rte_delay_us_sleep"), LIBRARY, "never wait in a library: take now_ns as an argument"),
-    (("malloc", "calloc", "realloc", "free", "strdup", "strndup"), DATA_PATH,
+      "rte_delay_us_sleep"), WAITS, "never wait in a library: take now_ns as an argument"),
+    (("malloc", "calloc", "realloc", "free", "strdup", "strndup", "aligned_alloc",
+      "posix_memalign"), DATA_PATH,
      "use rte_zmalloc_socket() and rte_free() when the object is created and destroyed"),
     (("clock_gettime", "gettimeofday", "time", "rte_rdtsc", "rte_get_timer_cycles",
       "rte_get_tsc_cycles"), DATA_PATH, "use the turn's now_ns: one clock read a turn"),

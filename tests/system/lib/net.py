@@ -36,7 +36,10 @@ def need_namespaces():
     made = subprocess.run(["ip", "netns", "add", name], stderr=subprocess.PIPE, text=True)
     if made.returncode:
         raise unittest.SkipTest(f"this machine makes no network namespace: {made.stderr.strip()}")
+    entered = subprocess.run(["ip", "netns", "exec", name, "true"], stderr=subprocess.PIPE, text=True)
     _ip("netns", "del", name)
+    if entered.returncode:
+        raise unittest.SkipTest(f"no program runs in a namespace here: {entered.stderr.strip()}")
 
 
 class Namespace:
