@@ -9,8 +9,12 @@ import tempfile
 import unittest
 from collections import Counter
 
-ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-TOOL = os.path.join(ROOT, "scripts", "pktgen", "make_pcap.py")
+sys.dont_write_bytecode = True
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+
+from lib import runner  # noqa: E402
+
+TOOL = os.path.join(runner.ROOT, "scripts", "pktgen", "make_pcap.py")
 sys.path.insert(0, os.path.dirname(TOOL))
 
 import verify_pcap  # noqa: E402
@@ -145,16 +149,5 @@ class MakePcap(unittest.TestCase):
         self.assertIn("different families", self.refused("--dst-ip", "2001:db8::1"))
 
 
-def main():
-    program = unittest.main(argv=sys.argv[:1], exit=False)
-    result = program.result
-    bad = len(result.failures) + len(result.errors)
-    skipped = len(result.skipped)
-    # A test with several failed sub-tests is one failed test.
-    bad = min(bad, result.testsRun)
-    print("tests %d passed %d failed %d skipped" % (result.testsRun - bad - skipped, bad, skipped))
-    sys.exit(bad != 0)
-
-
 if __name__ == "__main__":
-    main()
+    runner.main()
