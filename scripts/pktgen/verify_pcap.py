@@ -8,8 +8,8 @@ Each packet must be dissected to BTH with lengths and IP and UDP checksums that
 agree. Prints one line a kind of packet (opcode, or what it is instead) and the
 number of wrong iCRCs; exits 1 when any packet is malformed.
 """
+import os
 import sys
-import zlib
 from collections import Counter
 
 from scapy.contrib.roce import BTH
@@ -19,23 +19,14 @@ from scapy.layers.l2 import Ether
 from scapy.packet import Raw
 from scapy.utils import RawPcapReader
 
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+sys.path.insert(0, os.path.join(ROOT, "tests", "common"))
+
+import roce_scapy  # noqa: E402
+
 
 class Malformed(Exception):
     """What is wrong with a packet."""
-
-
-def icrc(packet):
-    """iCRC by the words of annex A17: fields that routers may change are ones."""
-    ip = packet[IP].copy() if IP in packet else packet[IPv6].copy()
-    if IP in packet:
-        ip.tos, ip.ttl, ip.chksum = 0xff, 0xff, 0xffff
-    else:
-        ip.tc, ip.fl, ip.hlim = 0xff, 0xfffff, 0xff
-    ip[UDP].chksum = 0xffff
-    bth = bytearray(bytes(ip[UDP].payload)[:-4])
-    bth[4] = 0xff
-    ip[UDP].payload = Raw(bytes(bth) + b"\0\0\0\0")
-    return zlib.crc32(b"\xff" * 8 + bytes(ip)[:-4]).to_bytes(4, "little")
 
 
 def check_checksums(packet):
@@ -66,7 +57,7 @@ def classify(frame):
     bth = BTH(body)
     if len(body) % 4:
         raise Malformed("BTH to iCRC has %d bytes, not a multiple of 4" % len(body))
-    return "opcode 0x%02x version %d" % (bth.opcode, bth.version), icrc(packet) == body[-4:]
+    return "opcode 0x%02x version %d" % (bth.opcode, bth.version), roce_scapy.icrc(frame) == body[-4:]
 
 
 def read_frames(path):
