@@ -87,12 +87,12 @@ def verdicts(tree):
 
 
 def counters(tree):
-    """Every counter of a PHCA_..._COUNTERS list is in doc/, with its name."""
+    """Every row of a ..._COUNTERS or ..._GAUGES list is in doc/, with its name."""
     documented = set(re.findall(r"`([\w.]+)`", _doc_text(tree)))
     documented |= {d.split(".")[-1] for d in documented}
-    for name in tree.find("lib/", ".h"):
+    for name in tree.find("", ".h", ".c"):
         text = tree.text(name)
-        for m in re.finditer(r"#define PHCA_\w*COUNTERS\(X\)((?:[^\n]*\\\n)*[^\n]*)", text):
+        for m in re.finditer(r"#define \w*(?:COUNTERS|GAUGES)\(X\)((?:[^\n]*\\\n)*[^\n]*)", text):
             for row in re.finditer(r"\bX\((\w+),", m.group(1)):
                 if row.group(1) not in documented:
                     line = text.count("\n", 0, m.start(1) + row.start()) + 1
