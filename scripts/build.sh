@@ -57,5 +57,8 @@ done
 # A half-made build directory (interrupted setup) has no build.ninja: set it up.
 if [ ! -e "$dir/build.ninja" ]; then
 	CC=$cc meson setup "${opts[@]}" "$dir" "$root"
+else
+	# Test sources are found by a glob, which ninja does not look at again.
+	meson setup --reconfigure "$dir" "$root" >/dev/null || die "meson refused $dir; remove it"
 fi
 ninja -C "$dir" ${JOBS:+-j "$JOBS"} "${targets[@]}"
