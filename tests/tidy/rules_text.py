@@ -103,7 +103,7 @@ def shell(tree):
         return
     if not scripts:
         return
-    r = subprocess.run([checker, "-f", "gcc", *[tree.path(n) for n in scripts]],
+    r = subprocess.run([checker, "-x", "-f", "gcc", *[tree.path(n) for n in scripts]], cwd=tree.root,
                        stdout=subprocess.PIPE, text=True)
     for line in r.stdout.splitlines():
         m = re.match(r"(.*?):(\d+):\d+: \w+: (.*)", line)
