@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* PSN arithmetic, big-endian access, the Internet checksum. */
+#include <string.h>
+
+#include "phca_test.h"
+#include "phca_wire.h"
+
+PHCA_TEST(psn, adds_modulo_2_24)
+{
+	CU_ASSERT_EQUAL(phca_psn(0x12345678).v, 0x345678);
+	CU_ASSERT_EQUAL(phca_psn_add(phca_psn(0xffffff), 1).v, 0);
+	CU_ASSERT_EQUAL(phca_psn_add(phca_psn(0xfffff0), 0x20).v, 0x10);
+	CU_ASSERT_EQUAL(phca_psn_add(phca_psn(5), 0x1000000).v, 5);
+}
+
+PHCA_TEST(psn, distance_is_signed_and_crosses_zero)
+{
+	CU_ASSERT_EQUAL(phca_psn_diff(phca_psn(7), phca_psn(7)), 0);
+	CU_ASSERT_EQUAL(phca_psn_diff(phca_psn(8), phca_psn(7)), 1);
+	CU_ASSERT_EQUAL(phca_psn_diff(phca_psn(0), phca_psn(0xffffff)), 1);
+	CU_ASSERT_EQUAL(phca_psn_diff(phca_psn(0xffffff), phca_psn(0)), -1);
+	CU_ASSERT_EQUAL(phca_psn_diff(phca_psn(0x7fffff), phca_psn(0)), 0x7fffff);
+	CU_ASSERT_EQUAL(phca_psn_diff(phca_psn(0x800000), phca_psn(0)), -0x800000);
+}
+
+PHCA_TEST(psn, distance_undoes_addition)
+{
+	uint64_t seed = 24;
+
+	for (int i = 0; i < 10000; i++) {
+		struct phca_psn p = phca_psn((uint32_t)phca_test_rand(&seed));
+		int32_t d = (int32_t)(phca_test_rand(&seed) & 0xffffff) - 0x800000;
+
+		CU_ASSERT_EQUAL(phca_psn_diff(phca_psn_add(p, (uint32_t)d), p), d);
+	}
+}
+
+PHCA_TEST(bytes, big_endian_both_ways)
+{
+	static const uint8_t wire[8] = { 0x81, 0x92, 0xa3, 0xb4, 0xc5, 0xd6, 0xe7, 0xf8 };
+	uint8_t out[8];
+
+	CU_ASSERT_EQUAL(phca_get16(wire), 0x8192);
+	CU_ASSERT_EQUAL(phca_get24(wire), 0x8192a3);
+	CU_ASSERT_EQUAL(phca_get32(wire), 0x8192a3b4);
+	CU_ASSERT_EQUAL(phca_get64(wire), 0x8192a3b4c5d6e7f8);
+	phca_put64(out, 0x8192a3b4c5d6e7f8);
+	CU_ASSERT_EQUAL(memcmp(out, wire, 8), 0);
+	phca_put24(out, 0xff8192a3);
+	CU_ASSERT_EQUAL(memcmp(out, wire, 8), 0);
+	phca_put16(out, 0x8192);
+	CU_ASSERT_EQUAL(memcmp(out, wire, 8), 0);
+}
+
+/* RFC 1071, word by word. */
+static uint16_t csum_slow(const uint8_t *p, uint32_t len, uint32_t sum)
+{
+	uint64_t s = sum;
+
+	for (uint32_t i = 0; i < len; i++)
+		s += i % 2 == 0 ? p[i] << 8 : p[i];
+	while (s > 0xffff)
+		s = (s >> 16) + (s & 0xffff);
+	return (uint16_t)s;
+}
+
+PHCA_TEST(csum, example_of_rfc_1071)
+{
+	static const uint8_t data[] = { 0x00, 0x01, 0xf2, 0x03, 0xf4, 0xf5, 0xf6, 0xf7 };
+
+	CU_ASSERT_EQUAL(phca_wire_csum(data, sizeof(data), 0), 0xddf2);
+	CU_ASSERT_EQUAL(phca_wire_csum("\x12\x34", 2, 0), 0x1234);
+	CU_ASSERT_EQUAL(phca_wire_csum("", 0, 0), 0);
+}
+
+PHCA_TEST(csum, any_length_alignment_and_sum)
+{
+	static uint8_t data[4200];
+	uint64_t seed = 1071;
+
+	for (size_t i = 0; i < sizeof(data); i++)
+		data[i] = (uint8_t)phca_test_rand(&seed);
+	memset(data + 2000, 0xff, 1000); /* many carries */
+	for (int i = 0; i < 5000; i++) {
+		uint32_t off = phca_test_rand(&seed) % 2100, len = phca_test_rand(&seed) % 2100;
+		uint32_t sum = (uint32_t)(phca_test_rand(&seed) >> (i & 31));
+
+		if (phca_wire_csum(data + off, len, sum) != csum_slow(data + off, len, sum)) {
+			CU_FAIL("checksum differs from the word by word one");
+			break;
+		}
+	}
+	CU_ASSERT_EQUAL(phca_wire_csum(data + 2000, 1000, UINT32_MAX), 0xffff);
+}
