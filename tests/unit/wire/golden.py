@@ -71,7 +71,8 @@ def packet(rng, opcode, ip6, vlan, size):
     fields = {**wide, **word, "sqpn": rng.getrandbits(24), "msn": rng.getrandbits(24),
               "syndrome": rng.getrandbits(8)}
     sport = rng.randrange(0xc000, 0x10000)
-    payload = rng.randbytes(size)
+    # tshark takes a payload that starts with an EtherType for an Ethernet frame
+    payload = (b"\x51" + rng.randbytes(size))[:size]
     frame = bytes(roce.frame(eth, opcode, payload, sport, rng.choice((0, None)), bth=bth,
                              **fields))
     if not ip6 and roce.icrc(frame) != frame[-4:]:
