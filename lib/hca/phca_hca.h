@@ -115,6 +115,8 @@ struct phca_event {
 };
 /** @return events written to @p ev, 0..n. One control thread. Up to 1024 wait; more are counted, not kept. */
 unsigned int phca_hca_events(struct phca_hca *hca, struct phca_event *ev, unsigned int n);
+/** @return events that found no room. Any thread. */
+uint64_t phca_hca_events_lost(const struct phca_hca *hca);
 /** @return the event in words: "QP fatal". */
 const char *phca_event_str(enum phca_event_type t);
 
@@ -122,6 +124,8 @@ const char *phca_event_str(enum phca_event_type t);
 
 /** @return a client named @p name with room for @p max_qp QPs; NULL with rte_errno. Control thread. */
 struct phca_client *phca_client_open(struct phca_hca *hca, const char *name, uint32_t max_qp);
+/** Name the loop that runs the client's application: it is woken after completions were written. Control thread. */
+void phca_client_loop_set(struct phca_client *c, struct phca_loop *loop);
 /** Destroy all that the client left, and the client. Control thread. */
 void phca_client_close(struct phca_client *c);
 
@@ -222,12 +226,13 @@ struct phca_rule {
 	bool send, inbound;              /**< which requests it is tried on */
 };
 /**
- * Make a QP a proxy QP, or replace the rules of one. From now on all its
- * completions, and all of its CQs, go through the proxy lcore.
+ * Make a QP a proxy QP. From now on all its completions, and all completions of
+ * its CQs, go through the proxy lcore, until it is destroyed.
  * @param window  places of each window; 0: as deep as the queue, at least 64
  * @param n       rules, 0..PHCA_PROXY_RULE_MAX; 0: nothing matches
- * @return 0; -EINVAL; -ENOTSUP the HCA has no proxy; -EBUSY rules cannot be
- *         replaced while the QP is being destroyed; -ENOMEM. Control thread.
+ * @return 0; -EINVAL; -ENOTSUP the HCA has no proxy; -EBUSY it is one already
+ *         (its filters are replaced in their slots), or is being destroyed;
+ *         -ENOMEM. Control thread.
  */
 int phca_qp_proxy_attach(struct phca_qp *qp, const struct phca_rule *rules, unsigned int n, uint32_t window);
 
@@ -247,6 +252,7 @@ int phca_qp_proxy_attach(struct phca_qp *qp, const struct phca_rule *rules, unsi
 	X(tx_errors, "WRs", "send work requests completed with an error") \
 	X(tx_unresolved, "WRs", "UD sends dropped: destination not found by ARP or NDP") \
 	X(tx_stalls, "turns", "send queue waited for the proxy's ring or window") \
+	X(bad_rule, "requests", "a filter named a rule that the QP does not have; taken as pass") \
 	X(flushed, "WRs", "work requests flushed")
 /** Counters of a QP. */
 struct phca_qp_stats {
