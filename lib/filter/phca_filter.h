@@ -150,7 +150,8 @@ int phca_filter_map_find(const struct phca_filter *f, const char *name);
  * @return 0, or negative errno with @p err written: -ENOENT no such map,
  *         -EINVAL text does not fit the type, -E2BIG array index, -ENOSPC full
  */
-int phca_filter_map_set(struct phca_filter *f, const char *map, const char *key, const char *value, char *err, size_t err_len);
+int phca_filter_map_set(struct phca_filter *f, const char *map, const char *key,
+		const char *value, char *err, size_t err_len);
 /** Remove an entry (array: set it to zero). Errors as phca_filter_map_set, and -ENOENT: no such key. */
 int phca_filter_map_del(struct phca_filter *f, const char *map, const char *key, char *err, size_t err_len);
 /**

@@ -93,7 +93,7 @@ struct phca_filter_ctx {
 _Static_assert(sizeof(struct phca_filter_ctx) == 192, "filter context is ABI");
 
 #ifdef __bpf__
-/* What libbpf's bpf_helpers.h has, for the helpers that proxyhca offers. */
+/** What libbpf's bpf_helpers.h has, for the helpers that proxyhca offers. */
 #define SEC(name) __attribute__((section(name), used))
 #define PHCA_FILTER SEC("phca/filter")
 #define __uint(name, val) int (*name)[val]
@@ -114,7 +114,8 @@ struct phca_lpm_key { uint32_t prefixlen; uint8_t addr[16]; };
 /** @return pointer to the value of @p key in @p map, or NULL: check it. */
 static void *(*bpf_map_lookup_elem)(void *map, const void *key) __attribute__((unused)) = (void *)1;
 /** @return 0, or negative errno (full, exists, does not exist). */
-static long (*bpf_map_update_elem)(void *map, const void *key, const void *value, uint64_t flags) __attribute__((unused)) = (void *)2;
+static long (*bpf_map_update_elem)(void *map, const void *key, const void *value, uint64_t flags)
+		__attribute__((unused)) = (void *)2;
 /** @return nanoseconds of the HCA lcore's clock, one value a turn. */
 static uint64_t (*bpf_ktime_get_ns)(void) __attribute__((unused)) = (void *)5;
 /** @return a pseudo-random number, seeded per lcore. */

@@ -52,10 +52,13 @@ class Programs(unittest.TestCase):
         p.expect("summary")
 
     def test_signal_is_seen_in_status_and_output(self):
-        p = self.start()
+        p = program.Program(["sh", "-c", "trap 'echo caught; exit 3' TERM; echo ready; "
+                             "while :; do sleep 0.1; done"])
+        self.addCleanup(p.close)
+        p.expect("ready")
         p.signal(signal.SIGTERM)
-        p.wait()
-        self.assertIn("Port 0 is closed", p.output)
+        self.assertEqual(p.wait(), 3)
+        self.assertIn("caught", p.output)
 
     def test_what_is_closed_is_gone(self):
         p = self.start()

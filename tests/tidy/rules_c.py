@@ -16,9 +16,6 @@ import rules_text
 DATA_PATH = tuple(f"lib/{lib}/" for lib in ("wire", "queue", "mem", "net", "proxy", "hca")) \
     + ("drivers/",)
 LIBRARY = ("lib/", "drivers/")
-# lib/loop is where threads wait: lcores when idle, control threads for answers.
-WAITS = tuple(f"lib/{lib}/" for lib in ("wire", "queue", "mem", "net", "filter", "proxy", "hca",
-                                       "config")) + ("drivers/",)
 ANY = ("",)
 
 # What is banned, where, and what to use instead. Names are called functions.
@@ -28,7 +25,8 @@ BANNED = (
     (("gets",), ANY, "use fgets()"),
     (("atoi", "atol", "atoll", "atof"), ANY, "use strtoul() and check errno and the end"),
     (("strtok",), ANY, "use strtok_r() or strsep()"),
-    (("sscanf", "scanf"), LIBRARY, "parse with strtoul() and check errno and the end"),
+    (("sscanf", "scanf"), ("lib/config/", "lib/net/", "drivers/", "app/"),
+     "parse with strtoul() and check errno and the end"),
     (("alloca",), ANY, "use a fixed array or an allocation at create time"),
     (("rand", "random", "srand", "srandom", "drand48"), ANY,
      "use a seeded generator of the object's own, so that a run can be repeated"),
@@ -37,7 +35,7 @@ BANNED = (
      "use RTE_LOG() with the library's log type, or write to a FILE * of the caller's"),
     (("exit", "_exit", "abort", "rte_exit", "rte_panic"), LIBRARY, "return an error"),
     (("usleep", "sleep", "nanosleep", "rte_delay_us", "rte_delay_ms", "rte_delay_us_block",
-      "rte_delay_us_sleep"), WAITS, "never wait in a library: take now_ns as an argument"),
+      "rte_delay_us_sleep"), DATA_PATH, "never wait in a library: take now_ns as an argument"),
     (("malloc", "calloc", "realloc", "free", "strdup", "strndup", "aligned_alloc",
       "posix_memalign"), DATA_PATH,
      "use rte_zmalloc_socket() and rte_free() when the object is created and destroyed"),
@@ -177,6 +175,16 @@ def _compile(compiler, flags, tree, header, tmp):
     return r.returncode, r.stdout
 
 
+def _generated(tree, header):
+    """(line, name) of each header that this one includes and the build makes."""
+    made = re.findall(r"output\s*:\s*'([^'@]+[.]h)'",
+                      "".join(tree.text(n) for n in tree.find("", "meson.build")))
+    for no, line in tree.lines(header):
+        m = re.match(r'\s*#\s*include\s*"([^"]+)"', line)
+        if m and m.group(1) in made:
+            yield no, m.group(1)
+
+
 def headers_alone(tree):
     """Every public header compiles alone, with gcc and with clang."""
     headers = rules_layout.public_headers(tree)
@@ -185,6 +193,13 @@ def headers_alone(tree):
     flags = subprocess.run(["pkg-config", "--cflags", "libdpdk", "libbpf", "jansson", "libisal"],
                            stdout=subprocess.PIPE, text=True, check=True).stdout.split()
     flags += ["-I" + tree.path(d) for d in sorted({os.path.dirname(h) for h in headers})]
+    for h in headers:
+        for no, include in _generated(tree, h):
+            folder = next((f for f, _, names in os.walk(tree.path("build")) if include in names), None)
+            if not folder:
+                yield h, no, f"run scripts/build.sh first: it makes {include}"
+                return
+            flags.append("-I" + folder)
     with tempfile.TemporaryDirectory() as tmp:
         for compiler in ("gcc", "clang"):
             if not shutil.which(compiler):

@@ -64,7 +64,7 @@ def sources(tree):
     for name in tree.find("", ".c"):
         base = name.split("/")[-1]
         # A manifest may name it whole, by folder, or without its suffix in a list.
-        if re.search(rf"['/]({re.escape(base)}|{re.escape(base[:-2])})'", manifests) \
+        if re.search(rf"['/]({re.escape(base)}|{re.escape(base.split('.')[0])})'", manifests) \
                 or _globbed(tree, name):
             continue
         yield name, 1, f"name '{base}' in the folder's meson.build, or remove the file"
@@ -131,6 +131,8 @@ def tested(tree):
                 and not tree.find("tests/datapath/", ".c"):
             yield f"lib/{lib}/meson.build", 1, f"write tests/unit/{lib}/ or data-path tests"
     for name in tree.find("drivers/", ".c"):
+        if name.count("/") < 3:
+            continue    # not drivers/<kind>/<driver>/: what drivers share
         driver = name.split("/")[-2]
         names = {f for f, _, _, static in ctext.functions(tree.text(name)) if not static}
         names |= set(re.findall(r"^(?:const\s+)?struct\s+phca_\w+\s+(phca_\w+)\s*=",

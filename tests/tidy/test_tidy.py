@@ -213,6 +213,10 @@ BAD = [
     ("tested", drop("tests/unit/top/test_top.c"), "lib/top/meson.build", 1, "tests/unit/top"),
     ("headers_alone", edit("lib/wire/phca_wire.h", "#include <stdint.h>\n", ""), "lib/wire/phca_wire.h",
      23, "gcc says"),
+    ("headers_alone", lambda files: [
+        edit("lib/wire/phca_wire.h", "#include <stdint.h>", '#include "made.h"')(files),
+        edit("lib/wire/meson.build", "sources", "configure_file(output: 'made.h')\nsources")(files)],
+     "lib/wire/phca_wire.h", 9, "it makes made.h"),
     ("header_docs", edit("lib/wire/phca_wire.h", "/** A low thing. */\n", ""), "lib/wire/phca_wire.h",
      22, "struct phca_wire"),
     ("header_docs", edit("lib/wire/phca_wire.h", " /**< most low things */", ""), "lib/wire/phca_wire.h",
@@ -255,7 +259,11 @@ BAD = [
     ("changelog", edit("CHANGELOG.md", "- Something new.\n", ""), "CHANGELOG.md", 1, "Unreleased"),
 ]
 for _names, _where, _mend in tidy.rules_c.BANNED:
-    BAD += [("banned", code(f"{_n}(low);"), "lib/wire/low.c", 7, _mend) for _n in _names]
+    if "lib/wire/low.c".startswith(_where):
+        BAD += [("banned", code(f"{_n}(low);"), "lib/wire/low.c", 7, _mend) for _n in _names]
+    else:
+        BAD += [("banned", edit("lib/config/config.c", "static", f"{_n}(x); static"),
+                 "lib/config/config.c", 3, _mend) for _n in _names]
 
 
 def findings(files, rule):
