@@ -94,7 +94,8 @@ if step "build tsan" 600 scripts/build.sh --tsan; then
 	meson_tests build-tsan "tsan " stress
 fi
 
-# 6. Fuzz smoke: each target for some seconds, from a copy of its corpus.
+# 6. Fuzz smoke: each target for some seconds, from a copy of its corpus,
+# what is committed and what the build makes.
 fuzz_s=10
 [ $long = 0 ] || fuzz_s=300
 if step "build fuzz" 600 scripts/build.sh --fuzz; then
@@ -102,7 +103,9 @@ if step "build fuzz" 600 scripts/build.sh --fuzz; then
 		name=${t##*/}
 		corpus=$logs/corpus-$name
 		mkdir -p "$corpus"
-		[ ! -d "tests/fuzz/corpus/$name" ] || cp -r "tests/fuzz/corpus/$name/." "$corpus"
+		for seeds in tests/fuzz/corpus build-fuzz/tests/fuzz/corpus; do
+			[ ! -d "$seeds/$name" ] || cp -r "$seeds/$name/." "$corpus"
+		done
 		step "$name" $((fuzz_s + 60)) "$t" -max_total_time=$fuzz_s -timeout=5 \
 			-artifact_prefix="$logs/$name-" "$corpus"
 	done

@@ -46,8 +46,7 @@ static void on_abort(int sig)
 
 	if (fd >= 0 && write(fd, now.data, now.size) == (ssize_t)now.size)
 		close(fd);
-	signal(sig, SIG_DFL);
-	raise(sig);
+	raise(sig); /* SA_RESETHAND: now it ends the program */
 }
 
 static void seed_load(const char *dir, const char *name)
@@ -158,6 +157,7 @@ int main(int argc, char **argv)
 {
 	const char *longer = getenv("PHCA_TEST_LONG");
 	unsigned long n = argc > 1 ? strtoul(argv[1], NULL, 0) : 0;
+	struct sigaction action = { .sa_handler = on_abort, .sa_flags = SA_RESETHAND };
 	struct input in = { .data = malloc(INPUT_MAX) };
 
 	for (int i = 2; i < argc; i++)
@@ -170,8 +170,8 @@ int main(int argc, char **argv)
 	qsort(seeds, seeds_count, sizeof(seeds[0]), by_size_then_bytes);
 	if (longer != NULL && strcmp(longer, "1") == 0)
 		n *= 50;
-	signal(SIGABRT, on_abort);
-	signal(SIGSEGV, on_abort);
+	sigaction(SIGABRT, &action, NULL);
+	sigaction(SIGSEGV, &action, NULL);
 	for (size_t i = 0; i < seeds_count; i++)
 		run(&seeds[i]);
 	for (unsigned long i = 0; i < n; i++) {
