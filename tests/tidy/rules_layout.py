@@ -43,10 +43,6 @@ def folders(tree):
     for lib in known:
         if lib not in lib_folders(tree):
             yield "lib/meson.build", 1, f"remove '{lib}' from the list: there is no such folder"
-    for name in tree.find("drivers/", ".c"):
-        manifest = name.rsplit("/", 1)[0] + "/meson.build"
-        if manifest not in tree.files:
-            yield manifest, 1, "write the manifest of the driver's folder"
 
 
 def _globbed(tree, name):
