@@ -57,7 +57,8 @@ def classify(frame):
     bth = BTH(body)
     if len(body) % 4:
         raise Malformed("BTH to iCRC has %d bytes, not a multiple of 4" % len(body))
-    return "opcode 0x%02x version %d" % (bth.opcode, bth.version), roce_scapy.icrc(frame) == body[-4:]
+    kind = "opcode 0x%02x version %d" % (bth.opcode, bth.version)
+    return kind, roce_scapy.icrc(frame) == body[-4:]
 
 
 def read_frames(path):

@@ -84,7 +84,8 @@ class MakePcap(unittest.TestCase):
             qpn = bth.dqpn
             self.assertEqual(bth.psn, psn.get(qpn, 0xfffff0))
             psn[qpn] = (bth.psn + 1) & 0xffffff
-            first, last = bth.opcode in (0x20, 0x24, 0x26, 0x2a), bth.opcode in (0x22, 0x24, 0x28, 0x2a)
+            first = bth.opcode in (0x20, 0x24, 0x26, 0x2a)
+            last = bth.opcode in (0x22, 0x24, 0x28, 0x2a)
             self.assertNotEqual(open_message.get(qpn, False), first)
             open_message[qpn] = not last
         self.assertEqual(set(psn), {0x20, 0x21, 0x22, 0x23})
