@@ -30,11 +30,10 @@ extern "C" {
 
 #define PHCA_CONFIG_ERR_MAX 1024 /**< room that every error text fits, bytes */
 
-/** An address with its prefix, "10.0.0.1/24". */
-struct phca_config_addr { struct phca_net_addr addr; };
 /** "ports": an array of these. */
 struct phca_config_port {
 	const char *name;       /**< "name": unique */
+	const char *description; /**< "description": a note for people; NULL: none */
 	const char *device;     /**< "device": ethdev name ("net_pcap0", "0000:01:00.0"); NULL: use "id" */
 	int id;                 /**< "id": DPDK port id; -1: use device */
 	struct phca_net_addr *addrs; unsigned int nb_addrs;   /**< "addresses": ["10.0.0.1/24", "2001:db8::1/64"] */
@@ -68,6 +67,7 @@ struct phca_config_proxy {
 struct phca_config_map_entry { const char *map, *key, *value; };
 struct phca_config_filter {
 	const char *name;     /**< "name": unique */
+	const char *description; /**< "description": a note for people; NULL: none */
 	const char *object;   /**< "object": path; relative to the configuration file, then to the filter directories */
 	const char *program;  /**< "program": or NULL */
 	struct phca_filter_param *params; unsigned int nb_params; /**< "params": {name: number|bool|string} */
@@ -76,6 +76,7 @@ struct phca_config_filter {
 /** "offloads": an array. */
 struct phca_config_offload {
 	const char *name;     /**< "name": unique */
+	const char *description; /**< "description": a note for people; NULL: none */
 	const char *driver;   /**< "driver": null, delay, ... */
 	struct phca_setting_arg *args; unsigned int nb_args; /**< "settings": {name: number|bool|string} */
 	uint64_t time_limit_ns; /**< "time_limit_us": default 1000000, 0 none */
@@ -83,6 +84,7 @@ struct phca_config_offload {
 /** "qps": an array. "count" makes several with consecutive numbers. */
 struct phca_config_qp {
 	const char *name;     /**< "name": unique; with count > 1 all go by it */
+	const char *description; /**< "description": a note for people; NULL: none */
 	unsigned int count;   /**< "count": 1..4096 */
 	struct phca_qp_init init; /**< "type", "qpn" (first), "max_send_wr", ...; pd and cqs are not set */
 	struct phca_qp_attr attr; /**< "pkey", "qkey", "access", "dest_qpn", "path_mtu", "rq_psn", "peer" */
@@ -99,6 +101,7 @@ struct phca_config_rule {
 };
 /** "proxy_qps": an array. */
 struct phca_config_proxy_qp {
+	const char *description; /**< as in a port */
 	int *qps; unsigned int nb_qps; /**< indices; "qps": [names], or "*" for all */
 	struct phca_config_rule *rules; unsigned int nb_rules; /**< "rules" */
 	uint32_t window;      /**< "window": 0 default */
@@ -106,12 +109,15 @@ struct phca_config_proxy_qp {
 /** "apps": an array. */
 struct phca_config_app {
 	const char *name;     /**< "name": unique */
+	const char *description; /**< "description": a note for people; NULL: none */
 	const char *driver;   /**< "driver": sink, echo */
 	struct phca_setting_arg *args; unsigned int nb_args; /**< "settings" */
 };
 /** A whole configuration. */
 struct phca_config {
 	const char *path;     /**< file it came from */
+	const char *schema;   /**< "$schema": for editors, not used; NULL: none */
+	const char *description; /**< "description"; NULL: none */
 	struct phca_config_port *ports; unsigned int nb_ports;
 	struct phca_config_lcores lcores;
 	struct phca_config_memory memory;
@@ -130,6 +136,8 @@ struct phca_config_lookup {
 	const struct phca_offload_ops *(*offload)(const char *name);
 	/** @return the app driver; NULL: unknown */
 	const struct phca_app_ops *(*app)(const char *name);
+	const char *const *offload_names; /**< what there is, ends with NULL; for "did you mean" */
+	const char *const *app_names;     /**< the same of applications */
 };
 
 /**
@@ -150,6 +158,18 @@ struct phca_config *phca_config_parse(const char *name, const char *text, size_t
 void phca_config_free(struct phca_config *c);
 /** Print a configuration as JSON with all defaults filled in ("show config"). @return 0, -EIO */
 int phca_config_print(const struct phca_config *c, FILE *out);
+/**
+ * Join an addition to the configuration that it was loaded on, so that the
+ * next addition and "show config" know both.
+ * @param base  what phca_config_load was given as base when @p add was loaded; takes over all of @p add
+ * @param add   the addition; freed on success
+ * @return 0; -EINVAL @p add is no addition to @p base; -ENOMEM. Both are unchanged on error.
+ */
+int phca_config_merge(struct phca_config *base, struct phca_config *add);
+/** Print the JSON schema of configurations, as config/proxyhca.schema.json has it. @return 0, -EIO, -ENOMEM */
+int phca_config_schema_print(FILE *out);
+/** @return the text of the embedded configuration, config/demo.json; @p len is written: its bytes without NUL. */
+const char *phca_config_default_text(size_t *len);
 
 #ifdef __cplusplus
 }

@@ -1,0 +1,164 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * What is loaded: defaults, every key, indices of references. The helpers of
+ * the other files are here too.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <rte_errno.h>
+
+#include "config_test.h"
+
+char cfg_err[PHCA_CONFIG_ERR_MAX];
+static char objects[] = "/tmp/phca-config-XXXXXX";
+
+static void remove_objects(void)
+{
+	char path[64];
+
+	snprintf(path, sizeof(path), "%s/x.o", objects);
+	unlink(path);
+	rmdir(objects);
+}
+
+/* Before main: every test may name x.o. */
+__attribute__((constructor)) static void make_objects(void)
+{
+	char path[64];
+	int fd;
+
+	if (mkdtemp(objects) == NULL)
+		return;
+	snprintf(path, sizeof(path), "%s/x.o", objects);
+	fd = open(path, O_CREAT | O_WRONLY, 0644);
+	if (fd >= 0)
+		close(fd);
+	setenv("PHCA_FILTER_PATH", objects, 1);
+	atexit(remove_objects);
+}
+
+struct phca_config *cfg_text_on(const char *text, const struct phca_config *base,
+		const struct phca_config_lookup *lookup)
+{
+	memset(cfg_err, 0x7e, sizeof(cfg_err));
+	return phca_config_parse("my.json", text, strlen(text), base, lookup, cfg_err, sizeof(cfg_err));
+}
+
+struct phca_config *cfg_text(const char *text)
+{
+	struct phca_config *c = cfg_text_on(text, NULL, NULL);
+
+	if (c == NULL)
+		printf("  refused: %s\n", cfg_err);
+	return c;
+}
+
+bool cfg_refused_on(const char *text, const char *want, const struct phca_config *base,
+		const struct phca_config_lookup *lookup)
+{
+	struct phca_config *c = cfg_text_on(text, base, lookup);
+	bool ok = c == NULL && rte_errno == EINVAL && strncmp(cfg_err, "my.json:", 8) == 0 &&
+		strcmp(cfg_err + 8, want) == 0;
+
+	if (!ok)
+		printf("  text: %s\n  want: my.json:%s\n  got:  %s\n", text, want, c != NULL ? "accepted" : cfg_err);
+	phca_config_free(c);
+	return ok;
+}
+
+bool cfg_refused(const char *text, const char *want)
+{
+	return cfg_refused_on(text, want, NULL, NULL);
+}
+
+char *cfg_printed(const struct phca_config *c)
+{
+	char *text = NULL;
+	size_t len = 0;
+	FILE *f = open_memstream(&text, &len);
+
+	CU_ASSERT_EQUAL(phca_config_print(c, f), 0);
+	fclose(f);
+	return text;
+}
+
+PHCA_TEST(load, empty_object_has_the_defaults)
+{
+	struct phca_config *c = cfg_text("{}");
+
+	CU_ASSERT_PTR_NOT_NULL_FATAL(c);
+	CU_ASSERT_STRING_EQUAL(c->path, "my.json");
+	CU_ASSERT_EQUAL(c->lcores.hca, -1);
+	CU_ASSERT_EQUAL(c->lcores.proxy, -1);
+	CU_ASSERT_EQUAL(c->lcores.app, -1);
+	CU_ASSERT_EQUAL(c->memory.mbufs, 16384);
+	CU_ASSERT_EQUAL(c->memory.mbuf_size, 4608);
+	CU_ASSERT_EQUAL(c->memory.max_qp, 1024);
+	CU_ASSERT_EQUAL(c->memory.max_mr, 4096);
+	CU_ASSERT_EQUAL(c->proxy.ring_size, 4096);
+	CU_ASSERT_EQUAL(c->proxy.offload_max_packets, 256);
+	CU_ASSERT_EQUAL(c->nb_ports + c->nb_filters + c->nb_offloads + c->nb_apps + c->nb_qps + c->nb_proxy_qps, 0);
+	CU_ASSERT_PTR_NULL(c->description);
+	phca_config_free(c);
+}
+
+PHCA_TEST(load, defaults_of_a_port)
+{
+	static const uint8_t gid[16] = { [10] = 0xff, 0xff, 192, 0, 2, 1 };
+	struct phca_config *c = cfg_text("{" PORT "}");
+
+	CU_ASSERT_PTR_NOT_NULL_FATAL(c);
+	CU_ASSERT_EQUAL_FATAL(c->nb_ports, 1);
+	CU_ASSERT_STRING_EQUAL(c->ports[0].device, "net_null0");
+	CU_ASSERT_EQUAL(c->ports[0].id, -1);
+	CU_ASSERT_EQUAL(c->ports[0].nb_addrs, 1);
+	CU_ASSERT_EQUAL(memcmp(c->ports[0].addrs[0].gid, gid, 16), 0);
+	CU_ASSERT_EQUAL(c->ports[0].addrs[0].prefix_len, 24);
+	CU_ASSERT_FALSE(c->ports[0].addrs[0].ip6);
+	CU_ASSERT_EQUAL(c->ports[0].mtu, 4096);
+	CU_ASSERT_FALSE(c->ports[0].vlan || c->ports[0].set_mac || c->ports[0].promisc);
+	CU_ASSERT_FALSE(c->ports[0].has_gw4 || c->ports[0].has_gw6);
+	CU_ASSERT_EQUAL(c->ports[0].nb_neighs, 0);
+	CU_ASSERT_EQUAL(c->ports[0].rx_desc, 1024);
+	CU_ASSERT_EQUAL(c->ports[0].tx_desc, 1024);
+	phca_config_free(c);
+}
+
+PHCA_TEST(load, defaults_of_a_ud_qp)
+{
+	struct phca_config *c = cfg_text(QP(",\"type\":\"UD\""));
+
+	CU_ASSERT_PTR_NOT_NULL_FATAL(c);
+	CU_ASSERT_EQUAL(c->qps[0].init.type, PHCA_QPT_UD);
+	CU_ASSERT_EQUAL(c->qps[0].init.qpn, 0);
+	CU_ASSERT_EQUAL(c->qps[0].count, 1);
+	CU_ASSERT_EQUAL(c->qps[0].init.max_send_wr, 128);
+	CU_ASSERT_EQUAL(c->qps[0].init.max_recv_wr, 512);
+	CU_ASSERT_EQUAL(c->qps[0].init.max_send_sge, 1);
+	CU_ASSERT_EQUAL(c->qps[0].init.max_recv_sge, 1);
+	CU_ASSERT_EQUAL(c->qps[0].init.max_inline, 0);
+	CU_ASSERT_FALSE(c->qps[0].init.sq_sig_all);
+	CU_ASSERT_EQUAL(c->qps[0].attr.pkey, 0xffff);
+	CU_ASSERT_EQUAL(c->qps[0].attr.qkey, 0x11111111);
+	CU_ASSERT_EQUAL(c->qps[0].attr_mask, PHCA_QP_PKEY | PHCA_QP_QKEY | PHCA_QP_SQ_PSN);
+	CU_ASSERT_EQUAL(c->qps[0].port, 0);
+	CU_ASSERT_EQUAL(c->qps[0].app, 0);
+	phca_config_free(c);
+}
+
+PHCA_TEST(load, defaults_of_a_uc_qp)
+{
+	struct phca_config *c = cfg_text(QP(",\"type\":\"UC\""));
+
+	CU_ASSERT_PTR_NOT_NULL_FATAL(c);
+	CU_ASSERT_EQUAL(c->qps[0].attr.path_mtu, 4096);
+	CU_ASSERT_EQUAL(c->qps[0].attr.rq_psn.v, 0);
+	CU_ASSERT_EQUAL(c->qps[0].attr.access, 0);
+	CU_ASSERT_EQUAL(c->qps[0].attr_mask, PHCA_QP_PKEY | PHCA_QP_SQ_PSN | PHCA_QP_ACCESS |
+		PHCA_QP_DEST_QPN | PHCA_QP_PATH_MTU | PHCA_QP_RQ_PSN);
+	phca_config_free(c);
+}
