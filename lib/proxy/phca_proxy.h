@@ -15,9 +15,16 @@
  *   inbound   a direct request's completion as it is; for an offloaded one a
  *             no-op, which the consumer skips
  *
- * When a request fails, the QP goes to the error state: its place carries the
- * error (inbound: the next receive that completes carries it), everything
- * behind it is flushed, offloaded requests behind it are cancelled.
+ * When an offloaded request fails, the QP goes to the error state (reply ERROR):
+ * its place carries the error (inbound: the next receive that completes carries
+ * it), everything behind it in its window is flushed, signaled or not, and
+ * offloaded requests behind it are cancelled.
+ *
+ * A direct completion with an error is delivered as it is. Offloaded requests
+ * behind it in its window are cancelled and flushed. A direct completion that is
+ * flushed (WR_FLUSH_ERR) tells that the QP went to ERROR for a reason elsewhere:
+ * all offloaded requests of its window are cancelled and flushed, except those
+ * that stand before an error in the window, which may still finish.
  *
  * The HCA holds the credits: it never has more requests in a window than the
  * window has places, nor puts more on the ring than fits. The proxy returns
@@ -70,22 +77,28 @@ struct phca_cqw {
 	struct phca_ring ring;   /**< producer's view */
 	uint32_t noop_room;      /**< slots that no-ops may take; the ring has cqe + noop_room */
 	uint32_t cqn;            /**< number, for messages */
-	bool dirty;              /**< staged completions wait for phca_cqw_flush */
+	uint32_t noop_run;       /**< requests of the no-op that was staged last; 0: no no-op */
+	bool dirty;              /**< the owner's: staged completions wait for phca_cqw_flush, which clears it */
 	bool overrun;            /**< a completion did not fit: the CQ is in error, nothing is written any more */
 	struct phca_cqw *next_dirty; /**< the owner's list of dirty CQs */
+	struct phca_cqw *next_error; /**< the proxy's list of CQs whose overrun it has to tell */
+	struct phca_loop *consumer;  /**< woken by phca_cqw_flush; NULL: none */
 	uint64_t written;        /**< counter: completions */
-	uint64_t noops;          /**< counter: no-ops written */
+	uint64_t noops;          /**< counter: requests that ended in a no-op; neighbours share a slot */
 	uint64_t noops_elided;   /**< counter: no-ops left out since the CQ had no spare room */
 	uint64_t lost;           /**< counter: completions after the overrun */
 };
-/** Stage a completion. Owner lcore. @return 0; -ENOSPC the CQ overran (now or earlier) */
+/**
+ * Stage a completion. Owner lcore, who also keeps its list of dirty CQs.
+ * @return 0; -ENOSPC the CQ overran (now or earlier)
+ */
 int phca_cqw_put(struct phca_cqw *w, const struct phca_wc *wc, bool solicited, uint64_t now_ns);
 /**
  * Stage a no-op. It never takes the room of a completion: with no spare slot
  * it is left out and counted, which the consumer, who skips it, cannot tell.
  */
 void phca_cqw_noop(struct phca_cqw *w, uint64_t now_ns);
-/** Make staged completions visible to the application. Owner lcore. */
+/** Make staged completions visible to the application and wake it. Owner lcore. */
 void phca_cqw_flush(struct phca_cqw *w);
 
 /* ------------------------------------------------------- HCA lcore <-> proxy */
@@ -101,9 +114,10 @@ struct phca_offload_wr {
 
 /** What a message to the proxy is about. */
 enum phca_pmsg_kind {
-	PHCA_PMSG_ATTACH,   /**< pqp: from now on the proxy owns it */
+	PHCA_PMSG_ATTACH,   /**< pqp, seq: from now on the proxy owns it; both sequences start at seq */
 	PHCA_PMSG_DETACH,   /**< pqp: cancel and discard all; answered by DETACHED */
-	PHCA_PMSG_FENCE,    /**< cookie: answered by FENCED when all before is done */
+	PHCA_PMSG_FENCE,    /**< cookie: answered by FENCED when all messages before it were taken and
+	                     *   what they wrote into CQs is visible; does not wait for drivers */
 	PHCA_PMSG_COMPLETE, /**< pqp, dir, seq, wc: a direct request completed */
 	PHCA_PMSG_OFFLOAD,  /**< pqp, dir, seq, rule: a request to carry out */
 	PHCA_PMSG_PLAIN,    /**< cqw, wc: completion of a plain QP on a CQ that the proxy owns */
@@ -128,7 +142,9 @@ struct phca_pmsg {
 		struct {
 			struct rte_mbuf *m;  /**< the message, owned by the proxy: first
 			                      *   packet with its headers, the rest chained
-			                      *   as bare payload, tail trimmed */
+			                      *   as bare payload, tail trimmed. Immediate
+			                      *   data is read in front of the last packet's
+			                      *   payload: headers are stripped in place */
 			struct phca_pkt pkt; /**< of the first packet */
 			uint32_t msg_len;    /**< payload bytes of the message */
 			uint8_t last_opcode; /**< BTH opcode of the last packet */
@@ -144,7 +160,7 @@ enum phca_preply_kind {
 	PHCA_PREPLY_CREDIT,   /**< cookie of pqp, dir, seq: places before seq are free */
 	PHCA_PREPLY_ERROR,    /**< cookie of pqp, status: move the QP to ERROR */
 	PHCA_PREPLY_CQ_ERROR, /**< cqw overran */
-	PHCA_PREPLY_DETACHED, /**< cookie of pqp: the proxy has let go */
+	PHCA_PREPLY_DETACHED, /**< cookie of pqp: the proxy has let go; the last reply about it */
 	PHCA_PREPLY_FENCED,   /**< cookie of FENCE */
 };
 /** An element of the ring from the proxy. */
@@ -166,7 +182,7 @@ struct phca_proxy_conf {
 	struct phca_loop *loop;    /**< where it runs; the caller adds phca_proxy_turn */
 	struct phca_loop *hca_loop;/**< woken after replies */
 	const struct phca_mem *mem;/**< for drivers that read or write application memory */
-	uint32_t ring_size;        /**< elements of the ring to the proxy, a power of two */
+	uint32_t ring_size;        /**< elements of each ring, a power of two, one of which stays empty */
 };
 /** @return the proxy; NULL with rte_errno */
 struct phca_proxy *phca_proxy_create(const struct phca_proxy_conf *conf);
@@ -198,7 +214,7 @@ struct phca_loop *phca_proxy_loop(struct phca_proxy *p);
 	X(late, "requests", "answers of drivers after time limit or cancellation, ignored") \
 	X(cq_overruns, "CQs", "completion queues that overran") \
 	X(bad_messages, "messages", "messages refused: unknown rule or sequence") \
-	X(reply_ring_full, "turns", "replies that had to wait for room")
+	X(reply_ring_full, "turns", "turns that ended with replies waiting for room")
 /** Counters of a proxy; see PHCA_PROXY_COUNTERS. */
 struct phca_proxy_stats {
 #define PHCA_CTR(f, u, h) uint64_t f;
@@ -214,6 +230,7 @@ void phca_proxy_stats_get(const struct phca_proxy *p, struct phca_proxy_stats *s
 /** Configuration of a proxy QP's proxy side. */
 struct phca_pqp_conf {
 	uint32_t qpn;                            /**< for messages and completions */
+	uint8_t transport;                       /**< enum phca_transport, for drivers */
 	void *cookie;                            /**< the HCA's; comes back in replies */
 	uint32_t window[PHCA_DIR_COUNT];         /**< places, powers of two, PHCA_WINDOW_MIN..MAX */
 	struct phca_cqw *cq[PHCA_DIR_COUNT];     /**< send CQ, receive CQ; the proxy writes them */
@@ -236,7 +253,7 @@ void phca_pqp_destroy(struct phca_pqp *q);
 	X(waited, "requests", "places that had to wait for an earlier one") \
 	X(noops, "CQEs", "no-ops") \
 	X(cqes, "CQEs", "completions delivered") \
-	X(flushed, "requests", "places flushed behind an error")
+	X(flushed, "requests", "places flushed behind an error, or since the QP is in error")
 /** Counters of a proxy QP; see PHCA_PQP_COUNTERS. */
 struct phca_pqp_stats {
 	PHCA_PQP_COUNTERS(PHCA_CTR)
@@ -302,7 +319,8 @@ struct phca_offload_ops {
 	 * The request is not wanted any more (time limit, QP destroyed or in error).
 	 * @return 0: forgotten, done will not be called; -EBUSY: it cannot be
 	 *         stopped, done will be called and its result ignored; until then
-	 *         its memory stays valid. NULL: as if -EBUSY
+	 *         its memory stays valid. NULL: as if -EBUSY. May call done for
+	 *         requests, this one included, which then counts as let go
 	 */
 	int (*cancel)(struct phca_offload *o, struct phca_offload_req *req);
 	/** Make progress, once a turn. @return how much was done. NULL: nothing to poll */
@@ -376,7 +394,7 @@ struct phca_offload_req {
 	const struct phca_offload_wr *wr; /**< send: the posted request */
 	/* for the driver to use as it likes */
 	uint64_t drv[4];
-	/* the proxy's */
+	/* the proxy's; next and prev also of a pool */
 	uint64_t submit_ns;
 	struct phca_offload *offload;
 	struct phca_pqp *pqp;

@@ -193,7 +193,7 @@ struct phca_cqe {
 	struct phca_wc wc;
 	uint64_t timestamp_ns; /**< HCA lcore's or proxy lcore's clock when written */
 	uint32_t flags;        /**< PHCA_CQE_* */
-	uint32_t rsvd;
+	uint32_t count;        /**< PHCA_CQE_NOOP: requests that it stands for; else 0 */
 };
 _Static_assert(sizeof(struct phca_cqe) == 64, "one cache line");
 
