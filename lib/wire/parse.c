@@ -98,14 +98,20 @@ cold static enum phca_verdict ip6_fault(const uint8_t *ip, uint32_t n)
 	return PHCA_V_NOT_ROCE;
 }
 
+static inline uint64_t load32(const uint8_t *p)
+{
+	uint32_t v;
+
+	memcpy(&v, p, sizeof(v));
+	return v;
+}
+
 /* Ones' complement sum of an IPv4 header, checksum included, is it all ones? */
 static inline bool ip4_csum_ok(const uint8_t *ip)
 {
-	uint32_t w[5];
-	uint64_t s;
+	uint64_t s = load32(ip) + load32(ip + 4) + load32(ip + 8) + load32(ip + 12) +
+		load32(ip + 16);
 
-	memcpy(w, ip, sizeof(w));
-	s = (uint64_t)w[0] + w[1] + w[2] + w[3] + w[4];
 	s = (s & 0xffffffff) + (s >> 32);
 	s = (s & 0xffff) + (s >> 16);
 	s = (s & 0xffff) + (s >> 16);

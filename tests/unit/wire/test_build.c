@@ -127,3 +127,40 @@ PHCA_TEST(build, ethernet_padding_is_not_payload)
 		expect_pkt(frame, &pkt, &h, 0);
 	}
 }
+
+/* What no field of struct phca_pkt shows. */
+PHCA_TEST(build, constant_fields_and_pad)
+{
+	static const uint8_t zeros[PHCA_CNPRES_LEN];
+	static uint8_t frame[WIRE_FRAME_MAX];
+	uint64_t seed = 4;
+
+	for (uint32_t len = 0; len < 8; len++) {
+		struct phca_wire_hdr h;
+		uint32_t hdr_len;
+
+		wire_random_hdr(&seed, &h);
+		h.opcode = PHCA_UC_SEND_ONLY;
+		h.vlan = false;
+		h.ip6 = false;
+		memset(frame, 0xa5, sizeof(frame));
+		hdr_len = phca_wire_build(frame, &h, len);
+		phca_wire_finish(frame, &h, len);
+		CU_ASSERT_EQUAL(memcmp(frame, h.dmac, 6), 0);
+		CU_ASSERT_EQUAL(memcmp(frame + 6, h.smac, 6), 0);
+		EXPECT(phca_get16(frame + 14 + 4), 0);      /* identification */
+		EXPECT(phca_get16(frame + 14 + 6), 0x4000); /* do not fragment */
+		EXPECT(frame[14 + 8], h.hop_limit);
+		EXPECT(phca_wire_csum(frame + 14, 20, 0), 0xffff);
+		EXPECT(phca_get16(frame + 34 + 6), 0);      /* UDP checksum */
+		CU_ASSERT_EQUAL(memcmp(frame + hdr_len + len, zeros, -len & 3), 0);
+
+		h.opcode = PHCA_CNP;
+		h.ip6 = true;
+		memset(frame, 0xa5, sizeof(frame));
+		hdr_len = phca_wire_build(frame, &h, 0);
+		EXPECT(phca_get32(frame + 14) & 0xfffff, h.flow_label);
+		EXPECT(phca_get16(frame + 54 + 6), 0);      /* UDP checksum */
+		CU_ASSERT_EQUAL(memcmp(frame + hdr_len - PHCA_CNPRES_LEN, zeros, sizeof(zeros)), 0);
+	}
+}

@@ -263,6 +263,8 @@ PHCA_TEST(parse, ip4_fragment)
 	put16(&f, IP + 6, 0x2000); /* the first fragment shows another port */
 	put16(&f, UDP4 + 2, 2049);
 	EXPECT(f, NOT_ROCE);
+	put16(&f, IP + 6, 0x2001); /* in a later one that is payload */
+	EXPECT(f, IP4_FRAGMENT);
 }
 
 PHCA_TEST(parse, ip4_length)
@@ -381,6 +383,9 @@ PHCA_TEST(parse, udp_length)
 		for (f.len = udp; f.len < udp + 8; f.len++) { /* IP is right, but no room */
 			mend_lengths(&f);
 			EXPECT(f, UDP_LENGTH);
+			f.len += 64; /* nor when Ethernet padding follows */
+			EXPECT(f, UDP_LENGTH);
+			f.len -= 64;
 		}
 	}
 }
