@@ -43,7 +43,8 @@ static void on_start(const CU_pTest test, const CU_pSuite suite)
 	asserts_before = CU_get_number_of_asserts();
 }
 
-static void on_complete(const CU_pTest test, const CU_pSuite suite, const CU_pFailureRecord failures)
+static void on_complete(const CU_pTest test, const CU_pSuite suite,
+		const CU_pFailureRecord failures)
 {
 	bool asserted = CU_get_number_of_asserts() != asserts_before;
 

@@ -4,14 +4,16 @@
 
 #include "phca_test.h"
 
+static const int yes = 1;
+
 PHCA_TEST(pass, one)
 {
-	CU_ASSERT_TRUE(1);
+	CU_ASSERT_TRUE(yes);
 }
 
 PHCA_TEST(pass, two)
 {
-	CU_ASSERT_EQUAL(1, 1);
+	CU_ASSERT_EQUAL(yes, 1);
 }
 
 PHCA_TEST(fail, many)
@@ -22,7 +24,7 @@ PHCA_TEST(fail, many)
 
 PHCA_TEST(fail, fatal)
 {
-	CU_ASSERT_TRUE_FATAL(0);
+	CU_ASSERT_TRUE_FATAL(!yes);
 }
 
 PHCA_TEST(skip, reason)
@@ -32,7 +34,7 @@ PHCA_TEST(skip, reason)
 
 PHCA_TEST(skip, after_failure)
 {
-	CU_ASSERT_TRUE(0);
+	CU_ASSERT_TRUE(!yes);
 	PHCA_SKIP("a failure stays one");
 }
 
