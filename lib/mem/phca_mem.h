@@ -8,9 +8,11 @@
  * lkey and rkey of a region are the same number.
  *
  * Threads: alloc, reg and dereg functions belong to control threads and take an
- * internal lock. Lookup, gather and scatter belong to data-path lcores, which
- * read the table without locks; dereg unpublishes the entry, waits until every
- * lcore that reports to the rte_rcu_qsbr variable was quiescent, then frees.
+ * internal lock; dereg must not be called by an lcore that reports to the
+ * rte_rcu_qsbr variable, as it would wait for itself. phca_pd_get and
+ * phca_pd_put take no lock and may be called by any thread. Lookup, gather and
+ * scatter belong to data-path lcores, which read the table without locks; dereg
+ * unpublishes the entry, waits until every lcore that reports to the rte_rcu_qsbr variable was quiescent, then frees.
  */
 #ifndef PHCA_MEM_H
 #define PHCA_MEM_H
@@ -28,12 +30,12 @@ extern "C" {
 #endif
 
 /* Access rights, numbered as enum ibv_access_flags. */
-#define PHCA_ACCESS_LOCAL_WRITE   0x01
-#define PHCA_ACCESS_REMOTE_WRITE  0x02
-#define PHCA_ACCESS_REMOTE_READ   0x04
-#define PHCA_ACCESS_REMOTE_ATOMIC 0x08
-#define PHCA_ACCESS_MW_BIND       0x10
-#define PHCA_ACCESS_ALL           0x1f
+#define PHCA_ACCESS_LOCAL_WRITE   0x01 /**< receives, READ responses */
+#define PHCA_ACCESS_REMOTE_WRITE  0x02 /**< RDMA WRITE by the peer */
+#define PHCA_ACCESS_REMOTE_READ   0x04 /**< RDMA READ by the peer */
+#define PHCA_ACCESS_REMOTE_ATOMIC 0x08 /**< atomics by the peer */
+#define PHCA_ACCESS_MW_BIND       0x10 /**< memory windows may be bound */
+#define PHCA_ACCESS_ALL           0x1f /**< all of them */
 
 struct phca_mem; /**< the tables of one HCA */
 
@@ -61,9 +63,9 @@ void phca_mem_destroy(struct phca_mem *mem);
 uint32_t phca_pd_alloc(struct phca_mem *mem);
 /** @return 0; -EINVAL no such domain; -EBUSY regions or references left. */
 int phca_pd_free(struct phca_mem *mem, uint32_t pd);
-/** Hold or release a domain for another object (a queue pair). @return 0, -EINVAL */
+/** Hold a domain for another object (a queue pair). Any thread. @return 0; -EINVAL no such domain */
 int phca_pd_get(struct phca_mem *mem, uint32_t pd);
-/** See phca_pd_get. */
+/** Release what phca_pd_get held. Any thread. */
 void phca_pd_put(struct phca_mem *mem, uint32_t pd);
 
 /**
@@ -97,9 +99,10 @@ const char *phca_mem_err_str(enum phca_mem_err e);
 
 /**
  * Data path: check one access and find the memory (10.6.3).
+ * @param len     bytes; 0 is allowed whatever the key is (C9-88: no key is checked then)
  * @param access  rights needed; 0 is a local read
- * @param err     written when NULL is returned for @p len > 0
- * @return the memory, valid until the next quiescent point
+ * @param err     written when NULL is returned: why; PHCA_MEM_OK for @p len 0
+ * @return the memory, valid until the next quiescent point; NULL refused, or len is 0
  */
 void *phca_mem_ptr(const struct phca_mem *mem, uint32_t key, uint32_t pd, uint64_t va,
 		uint64_t len, uint32_t access, enum phca_mem_err *err);

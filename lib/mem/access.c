@@ -1,0 +1,144 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The data path's side: key lookup, checked copies. It keeps: no byte is
+ * touched that was not found to lie in a published region of the right domain
+ * with the right access; nothing here writes to the tables.
+ *
+ * The allowed case is one chain of comparisons. Which of them refused is found
+ * out afterwards, off the hot path.
+ */
+#include <string.h>
+
+#include "mem_impl.h"
+
+static const char *const err_str[] = {
+	[PHCA_MEM_OK] = "ok", [PHCA_MEM_KEY] = "key", [PHCA_MEM_PD] = "pd",
+	[PHCA_MEM_BOUNDS] = "bounds", [PHCA_MEM_ACCESS] = "access",
+};
+
+const char *phca_mem_err_str(enum phca_mem_err e)
+{
+	return (unsigned int)e < sizeof(err_str) / sizeof(err_str[0]) ? err_str[e] : "?";
+}
+
+/* In the order of 10.6.3: key, domain, bounds, rights. */
+__attribute__((noinline, cold))
+static enum phca_mem_err refusal(const struct phca_mr *mr, uint32_t key, uint32_t pd,
+		uint64_t va, uint64_t len)
+{
+	uint64_t off;
+
+	if (mr == NULL || __atomic_load_n(&mr->key, __ATOMIC_ACQUIRE) != key)
+		return PHCA_MEM_KEY;
+	if (mr->pd != pd)
+		return PHCA_MEM_PD;
+	off = va - mr->iova;
+	if (off > mr->length || len > mr->length - off)
+		return PHCA_MEM_BOUNDS;
+	return PHCA_MEM_ACCESS;
+}
+
+/* va below iova makes off larger than any length: iova + length does not wrap. */
+static inline uint8_t *find(const struct phca_mem *mem, uint32_t key, uint32_t pd, uint64_t va,
+		uint64_t len, uint32_t access, enum phca_mem_err *err)
+{
+	uint32_t i = key >> KEY_TAG_BITS;
+	const struct phca_mr *mr = NULL;
+
+	if (likely(i <= mem->max_mr)) {
+		mr = &mem->entries[i].mr;
+		if (likely(__atomic_load_n(&mr->key, __ATOMIC_ACQUIRE) == key)) {
+			uint64_t off = va - mr->iova;
+
+			if (likely(mr->pd == pd && off <= mr->length && len <= mr->length - off &&
+					(access & ~mr->access) == 0))
+				return mr->base + off;
+		}
+	}
+	*err = refusal(mr, key, pd, va, len);
+	return NULL;
+}
+
+void *phca_mem_ptr(const struct phca_mem *mem, uint32_t key, uint32_t pd, uint64_t va,
+		uint64_t len, uint32_t access, enum phca_mem_err *err)
+{
+	if (unlikely(len == 0)) {
+		*err = PHCA_MEM_OK;
+		return NULL;
+	}
+	return find(mem, key, pd, va, len, access, err);
+}
+
+uint64_t phca_sg_len(const struct phca_sge *sge, uint32_t n)
+{
+	uint64_t sum = 0;
+
+	for (uint32_t i = 0; i < n; i++)
+		sum += sge[i].length;
+	return sum;
+}
+
+/* One walk for both directions; to_list is a constant where it is inlined. */
+static inline enum phca_mem_err walk(const struct phca_mem *mem, uint32_t pd,
+		const struct phca_sge *sge, uint32_t n, uint64_t offset, uint8_t *buf,
+		uint32_t len, bool to_list)
+{
+	const uint32_t access = to_list ? PHCA_ACCESS_LOCAL_WRITE : 0;
+
+	for (uint32_t i = 0; len > 0; i++) {
+		enum phca_mem_err err = PHCA_MEM_OK;
+		uint32_t part;
+		uint64_t va;
+		uint8_t *p;
+
+		if (unlikely(i == n))
+			return PHCA_MEM_BOUNDS;
+		if (offset >= sge[i].length) { /* empty elements too */
+			offset -= sge[i].length;
+			continue;
+		}
+		part = sge[i].length - (uint32_t)offset;
+		if (part > len)
+			part = len;
+		va = sge[i].addr + offset;
+		p = find(mem, sge[i].lkey, pd, va, part, access, &err);
+		if (unlikely(p == NULL))
+			return err;
+		if (unlikely(va < offset)) /* the element wraps around the address space */
+			return PHCA_MEM_BOUNDS;
+		if (to_list)
+			memcpy(p, buf, part);
+		else
+			memcpy(buf, p, part);
+		buf += part;
+		len -= part;
+		offset = 0;
+	}
+	return PHCA_MEM_OK;
+}
+
+enum phca_mem_err phca_sg_scatter(const struct phca_mem *mem, uint32_t pd,
+		const struct phca_sge *sge, uint32_t n, uint64_t offset, const void *src, uint32_t len)
+{
+	/* walk() only reads from buf when it writes to the list */
+	return walk(mem, pd, sge, n, offset, (uint8_t *)(uintptr_t)src, len, true);
+}
+
+enum phca_mem_err phca_sg_gather(const struct phca_mem *mem, uint32_t pd,
+		const struct phca_sge *sge, uint32_t n, uint64_t offset, void *dst, uint32_t len)
+{
+	return walk(mem, pd, sge, n, offset, dst, len, false);
+}
+
+enum phca_mem_err phca_sg_check(const struct phca_mem *mem, uint32_t pd,
+		const struct phca_sge *sge, uint32_t n, uint32_t access)
+{
+	for (uint32_t i = 0; i < n; i++) {
+		enum phca_mem_err err = PHCA_MEM_OK;
+
+		if (sge[i].length > 0 && unlikely(find(mem, sge[i].lkey, pd, sge[i].addr,
+				sge[i].length, access, &err) == NULL))
+			return err;
+	}
+	return PHCA_MEM_OK;
+}
