@@ -1,0 +1,562 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Offload instances and the life of a request.
+ *
+ *   req_take -> SUBMITTING -> PENDING -> finished, released
+ *                    |            `-> CANCELLING -> released, or ZOMBIE -> released
+ *                    `-> DONE (within submit) or refused, released
+ *
+ * Invariant: the memory of a request, its message and the place it came from
+ * stay valid until the driver has let go of it: it called done, refused, or
+ * said 0 to cancel.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <rte_errno.h>
+#include <rte_malloc.h>
+
+#include "proxy_impl.h"
+
+enum req_state { REQ_FREE, REQ_SUBMITTING, REQ_DONE, REQ_PENDING, REQ_CANCELLING, REQ_ZOMBIE };
+
+/* What a posted request's opcode means. */
+static const struct {
+	uint8_t wc, op;
+	bool imm;
+} wr_info[] = {
+	[PHCA_WR_RDMA_WRITE] = { PHCA_WC_RDMA_WRITE, PHCA_OP_WRITE, false },
+	[PHCA_WR_RDMA_WRITE_WITH_IMM] = { PHCA_WC_RDMA_WRITE, PHCA_OP_WRITE, true },
+	[PHCA_WR_SEND] = { PHCA_WC_SEND, PHCA_OP_SEND, false },
+	[PHCA_WR_SEND_WITH_IMM] = { PHCA_WC_SEND, PHCA_OP_SEND, true },
+	[PHCA_WR_RDMA_READ] = { PHCA_WC_RDMA_READ, PHCA_OP_READ_REQ, false },
+	[PHCA_WR_ATOMIC_CMP_AND_SWP] = { PHCA_WC_COMP_SWAP, PHCA_OP_CMP_SWAP, false },
+	[PHCA_WR_ATOMIC_FETCH_AND_ADD] = { PHCA_WC_FETCH_ADD, PHCA_OP_FETCH_ADD, false },
+	[PHCA_WR_LOCAL_INV] = { PHCA_WC_LOCAL_INV, PHCA_OP_SEND, false },
+	[PHCA_WR_BIND_MW] = { PHCA_WC_BIND_MW, PHCA_OP_SEND, false },
+	[PHCA_WR_SEND_WITH_INV] = { PHCA_WC_SEND, PHCA_OP_SEND, false },
+};
+
+void wr_completion(const struct phca_pqp *q, const struct phca_offload_wr *wr, struct phca_wc *wc)
+{
+	*wc = (struct phca_wc){
+		.wr_id = wr->wqe.wr_id, .opcode = wr_info[wr->wqe.opcode].wc, .qp_num = q->qpn,
+		.byte_len = wr->wqe.opcode == PHCA_WR_RDMA_READ ? wr->len : 0,
+	};
+}
+
+struct phca_offload_req *req_take(struct phca_pqp *q)
+{
+	struct phca_offload_req *r = q->free_reqs;
+
+	assert(r != NULL); /* as many as places */
+	q->free_reqs = r->next;
+	return r;
+}
+
+void req_release(struct phca_proxy *p, struct phca_pqp *q, struct phca_offload_req *r)
+{
+	if (r->m != NULL)
+		mbuf_free_later(p, r->m);
+	r->state = REQ_FREE;
+	r->next = q->free_reqs;
+	q->free_reqs = r;
+}
+
+static void req_link(struct phca_offload *o, struct phca_offload_req *r)
+{
+	r->next = NULL;
+	r->prev = o->tail;
+	if (o->tail != NULL)
+		o->tail->next = r;
+	else
+		o->head = r;
+	o->tail = r;
+}
+
+static void req_unlink(struct phca_offload *o, struct phca_offload_req *r)
+{
+	if (r->prev != NULL)
+		r->prev->next = r->next;
+	else
+		o->head = r->next;
+	if (r->next != NULL)
+		r->next->prev = r->prev;
+	else
+		o->tail = r->prev;
+}
+
+/* The driver has let go of a request that it held after submit. */
+static void let_go(struct phca_proxy *p, struct phca_offload_req *r)
+{
+	DEC(r->offload->c.in_flight);
+	DEC(p->c.in_flight);
+	req_release(p, r->pqp, r);
+}
+
+static void count_result(struct phca_proxy *p, struct phca_offload_req *r, uint8_t status)
+{
+	struct phca_offload *o = r->offload;
+
+	if (likely(status == PHCA_WC_SUCCESS)) {
+		INC(o->c.succeeded);
+		INC(r->pqp->c.offload_ok);
+		return;
+	}
+	INC(o->c.failed);
+	INC(p->c.errors);
+	INC(r->pqp->c.offload_failed);
+}
+
+static void count_latency(struct phca_proxy *p, struct phca_offload_req *r)
+{
+	struct phca_offload *o = r->offload;
+	uint64_t ns = p->now_ns - r->submit_ns;
+
+	PHCA_STAT_ADD(o->c.latency_ns_sum, ns);
+	if (ns > o->c.latency_ns_max)
+		__atomic_store_n(&o->c.latency_ns_max, ns, __ATOMIC_RELAXED);
+}
+
+/* Immediate data of an inbound message; ImmDt is always the last header. */
+static void imm_read(struct phca_offload_req *r, uint8_t last_opcode)
+{
+	const struct rte_mbuf *last;
+	const uint8_t *imm;
+
+	r->has_imm = (phca_opcode_table[last_opcode].flags & PHCA_OPF_IMM) != 0;
+	r->imm = 0;
+	if (!r->has_imm)
+		return;
+	if (r->m->next == NULL) {
+		imm = rte_pktmbuf_mtod_offset(r->m, const uint8_t *, r->pkt.payload_off);
+	} else {
+		last = rte_pktmbuf_lastseg(r->m);
+		imm = rte_pktmbuf_mtod(last, const uint8_t *);
+	}
+	memcpy(&r->imm, imm - sizeof(r->imm), sizeof(r->imm));
+}
+
+static void fill_inbound(struct phca_offload_req *r, const struct phca_pmsg *m)
+{
+	const struct phca_opcode_info *info = &phca_opcode_table[m->in.pkt.opcode];
+	uint8_t deth = info->off[PHCA_HDR_DETH];
+
+	r->m = m->in.m;
+	r->pkt = m->in.pkt;
+	r->len = m->in.msg_len;
+	r->opcode = m->in.pkt.opcode;
+	r->transport = info->transport;
+	r->op = info->op;
+	r->pd = 0;
+	r->wr = NULL;
+	r->peer_qpn = 0;
+	if (deth != 0) {
+		const struct phca_deth *h = rte_pktmbuf_mtod_offset(r->m, const struct phca_deth *,
+				r->pkt.bth_off + deth);
+
+		r->peer_qpn = phca_get24(h->sqpn);
+	}
+	imm_read(r, m->in.last_opcode);
+}
+
+static void fill_posted(struct phca_offload_req *r, const struct phca_pqp *q, const struct phca_pmsg *m)
+{
+	const struct phca_offload_wr *wr = m->wr;
+
+	r->m = NULL;
+	r->wr = wr;
+	r->len = wr->len;
+	r->pd = wr->pd;
+	r->opcode = 0;
+	r->transport = q->transport;
+	r->op = wr_info[wr->wqe.opcode].op;
+	r->peer_qpn = q->transport == PHCA_TRANSPORT_UD ? wr->wqe.u.ud.remote_qpn : 0;
+	r->has_imm = wr_info[wr->wqe.opcode].imm;
+	r->imm = r->has_imm ? wr->wqe.imm : 0;
+}
+
+/* The driver works on it: its place waits. */
+static void pend(struct phca_proxy *p, struct window *w, struct phca_offload_req *r, uint8_t flags)
+{
+	struct place *pl = window_place(w, r->seq);
+
+	r->state = REQ_PENDING;
+	req_link(r->offload, r);
+	INC(r->offload->c.in_flight);
+	INC(p->c.in_flight);
+	pl->state = PLACE_WAITING;
+	pl->req = r;
+	pl->out = (struct outcome){ .offload = 1, .flags = flags };
+	INC(w->busy);
+	w->pending++;
+	w->flushing = false;
+}
+
+void offload_submit(struct phca_proxy *p, struct phca_pqp *q, const struct phca_pmsg *m)
+{
+	struct phca_offload *o = q->offloads[m->rule];
+	struct phca_offload_req *r = req_take(q);
+	struct window *w = &q->win[m->dir];
+	struct outcome out = { .offload = 1, .flags = m->flags };
+	struct phca_wc wc;
+	int rc;
+
+	r->dir = m->dir;
+	r->seq = m->seq;
+	r->offload = o;
+	r->submit_ns = p->now_ns;
+	if (m->dir == PHCA_DIR_RECV)
+		fill_inbound(r, m);
+	else
+		fill_posted(r, q, m);
+	INC(o->c.submitted);
+	PHCA_STAT_ADD(o->c.bytes, r->len);
+	r->state = REQ_SUBMITTING;
+	rc = o->ops->submit(o, r, p->now_ns);
+	if (likely(r->state == REQ_DONE)) {
+		out.status = p->submit_status;
+		count_result(p, r, out.status);
+	} else if (rc != 0) {
+		out.status = PHCA_WC_LOC_QP_OP_ERR;
+		INC(o->c.refused);
+		INC(p->c.errors);
+		INC(q->c.offload_failed);
+	} else {
+		pend(p, w, r, m->flags);
+		return;
+	}
+	req_release(p, q, r);
+	if (unlikely(out.status != PHCA_WC_SUCCESS)) {
+		out.fails = 1;
+		window_fail(p, w, m->seq, out.status);
+	}
+	if (m->dir == PHCA_DIR_SEND)
+		wr_completion(q, m->wr, &wc);
+	window_outcome(p, w, m->seq, out, m->dir == PHCA_DIR_SEND ? &wc : NULL);
+}
+
+/* A place that waited for a driver ends. Its req is NULL, or what the driver holds on to. */
+static void finish(struct phca_proxy *p, struct phca_pqp *q, struct place *pl, uint8_t dir, uint32_t seq,
+		const struct phca_offload_wr *wr, uint8_t status)
+{
+	struct outcome out = { .offload = 1, .flags = pl->out.flags, .status = status };
+	struct window *w = &q->win[dir];
+	struct phca_wc wc;
+
+	if (unlikely(status != PHCA_WC_SUCCESS)) {
+		out.fails = 1;
+		window_fail(p, w, seq, status);
+	}
+	if (dir == PHCA_DIR_SEND)
+		wr_completion(q, wr, &wc);
+	window_finish(p, w, seq, out, dir == PHCA_DIR_SEND ? &wc : NULL);
+}
+
+static void done_pending(struct phca_proxy *p, struct phca_offload_req *r, uint8_t status)
+{
+	struct phca_pqp *q = r->pqp;
+	struct place *pl = window_place(&q->win[r->dir], r->seq);
+	const struct phca_offload_wr *wr = r->wr;
+	uint32_t seq = r->seq;
+	uint8_t dir = r->dir;
+
+	req_unlink(r->offload, r);
+	count_result(p, r, status);
+	count_latency(p, r);
+	let_go(p, r);
+	pl->req = NULL;
+	if (likely(q->state == PQP_ATTACHED))
+		finish(p, q, pl, dir, seq, wr, status);
+	else
+		pl->state = PLACE_FREE; /* another request's cancel finished this one */
+}
+
+static void done_zombie(struct phca_proxy *p, struct phca_offload_req *r)
+{
+	struct phca_pqp *q = r->pqp;
+	struct window *w = &q->win[r->dir];
+	struct place *pl = window_place(w, r->seq);
+
+	INC(p->c.late);
+	INC(r->offload->c.late);
+	let_go(p, r);
+	q->zombies--;
+	pl->req = NULL;
+	if (pl->state == PLACE_ZOMBIE)
+		pl->state = PLACE_FREE;
+	if (q->state == PQP_ATTACHED)
+		window_release(p, w);
+	else if (q->zombies == 0)
+		pqp_due(q);
+}
+
+void phca_offload_done(struct phca_offload_req *r, enum phca_wc_status status)
+{
+	struct phca_proxy *p = r->offload->proxy;
+
+	if (unlikely((unsigned int)status >= PHCA_WC_STATUS_COUNT))
+		status = PHCA_WC_GENERAL_ERR;
+	switch ((enum req_state)r->state) {
+	case REQ_SUBMITTING:
+		p->submit_status = (uint8_t)status;
+		r->state = REQ_DONE;
+		break;
+	case REQ_PENDING:
+		done_pending(p, r, (uint8_t)status);
+		break;
+	case REQ_CANCELLING:
+		r->state = REQ_DONE;
+		break;
+	case REQ_ZOMBIE:
+		done_zombie(p, r);
+		break;
+	case REQ_FREE:
+	case REQ_DONE:
+		assert(!"the driver called phca_offload_done twice");
+		INC(p->c.late);
+		INC(r->offload->c.late);
+	}
+}
+
+struct phca_offload_req *offload_cancel(struct phca_proxy *p, struct phca_offload_req *r, bool timeout)
+{
+	struct phca_offload *o = r->offload;
+	int rc;
+
+	req_unlink(o, r);
+	if (timeout) {
+		INC(o->c.timed_out);
+		INC(p->c.timeouts);
+		INC(p->c.errors);
+		INC(r->pqp->c.offload_failed);
+	} else {
+		INC(o->c.cancelled);
+		INC(p->c.cancelled);
+		INC(r->pqp->c.cancelled);
+	}
+	r->state = REQ_CANCELLING;
+	rc = o->ops->cancel != NULL ? o->ops->cancel(o, r) : -EBUSY;
+	if (r->state == REQ_DONE) {
+		INC(p->c.late);
+		INC(o->c.late);
+		rc = 0;
+	}
+	if (rc == 0) {
+		let_go(p, r);
+		return NULL;
+	}
+	r->state = REQ_ZOMBIE;
+	r->pqp->zombies++;
+	return r;
+}
+
+static void offload_timeout(struct phca_proxy *p, struct phca_offload_req *r)
+{
+	struct phca_pqp *q = r->pqp;
+	struct place *pl = window_place(&q->win[r->dir], r->seq);
+	const struct phca_offload_wr *wr = r->wr;
+	uint32_t seq = r->seq;
+	uint8_t dir = r->dir;
+
+	pl->req = offload_cancel(p, r, true);
+	finish(p, q, pl, dir, seq, wr, PHCA_WC_RESP_TIMEOUT_ERR);
+}
+
+unsigned int offloads_poll(struct phca_proxy *p)
+{
+	unsigned int n = 0;
+
+	for (unsigned int i = 0; i < p->nb_offloads; i++) {
+		struct phca_offload *o = p->offloads[i];
+
+		if (o->ops->poll != NULL)
+			n += o->ops->poll(o, p->now_ns);
+		if (o->time_limit_ns == 0)
+			continue;
+		while (o->head != NULL && p->now_ns - o->head->submit_ns >= o->time_limit_ns) {
+			offload_timeout(p, o->head);
+			n++;
+		}
+	}
+	return n;
+}
+
+static int posted_read(const struct phca_offload_req *r, uint32_t offset, void *dst, uint32_t len)
+{
+	const struct phca_offload_wr *wr = r->wr;
+	const struct phca_mem *mem = r->offload->proxy->mem;
+
+	if (wr->inline_data != NULL) {
+		memcpy(dst, wr->inline_data + offset, len);
+		return (int)len;
+	}
+	if (mem == NULL || phca_sg_gather(mem, wr->pd, wr->sge, wr->wqe.num_sge, offset, dst, len) != PHCA_MEM_OK)
+		return -EFAULT;
+	return (int)len;
+}
+
+int phca_offload_read(const struct phca_offload_req *r, uint32_t offset, void *dst, uint32_t len)
+{
+	const void *at;
+
+	if (offset >= r->len || len == 0)
+		return 0;
+	len = RTE_MIN(len, r->len - offset);
+	if (r->dir == PHCA_DIR_SEND)
+		return posted_read(r, offset, dst, len);
+	at = rte_pktmbuf_read(r->m, r->pkt.payload_off + offset, len, dst);
+	if (at == NULL)
+		return -EFAULT;
+	if (at != dst)
+		memcpy(dst, at, len);
+	return (int)len;
+}
+
+/* --- instances */
+
+static unsigned int table_rows(const struct phca_setting *s)
+{
+	unsigned int n = 0;
+
+	while (s != NULL && s[n].name != NULL)
+		n++;
+	return n;
+}
+
+static struct phca_offload *offload_new(struct phca_proxy *p, const struct phca_offload_conf *conf,
+		char *err, size_t err_len)
+{
+	struct phca_offload *o;
+	int rc;
+
+	if (conf->ops == NULL || conf->ops->submit == NULL || conf->name == NULL ||
+			strlen(conf->name) >= sizeof(o->name)) {
+		snprintf(err, err_len, "offload %s: needs a driver and a name shorter than %zu bytes",
+			conf->name != NULL ? conf->name : "?", sizeof(o->name));
+		rte_errno = EINVAL;
+		return NULL;
+	}
+	o = rte_zmalloc(NULL, sizeof(*o) + conf->ops->priv_size, RTE_CACHE_LINE_SIZE);
+	if (o == NULL) {
+		snprintf(err, err_len, "offload %s: no memory for %zu bytes", conf->name, conf->ops->priv_size);
+		rte_errno = ENOMEM;
+		return NULL;
+	}
+	snprintf(o->name, sizeof(o->name), "%s", conf->name);
+	o->ops = conf->ops;
+	o->time_limit_ns = conf->time_limit_ns;
+	o->proxy = p;
+	if (o->ops->init != NULL) {
+		struct phca_setting_value v[table_rows(o->ops->settings) + 1];
+
+		rc = phca_settings_resolve(o->ops->settings, conf->args, conf->nb_args, v, err, err_len);
+		if (rc == 0)
+			rc = o->ops->init(o, v, err, err_len);
+		if (rc != 0) {
+			rte_free(o);
+			rte_errno = -rc;
+			return NULL;
+		}
+	} else if (conf->nb_args > 0) {
+		snprintf(err, err_len, "setting %s: unknown; the driver has: none", conf->args[0].name);
+		rte_free(o);
+		rte_errno = ENOENT;
+		return NULL;
+	}
+	return o;
+}
+
+/* Runs between two turns of the proxy. */
+static int offload_add(void *arg)
+{
+	struct phca_offload *o = arg;
+	struct phca_proxy *p = o->proxy;
+
+	for (unsigned int i = 0; i < p->nb_offloads; i++)
+		if (strcmp(p->offloads[i]->name, o->name) == 0)
+			return -EEXIST;
+	if (p->nb_offloads == PHCA_PROXY_OFFLOAD_MAX)
+		return -ENOSPC;
+	p->offloads[p->nb_offloads++] = o;
+	return 0;
+}
+
+struct phca_offload *phca_offload_create(struct phca_proxy *p, const struct phca_offload_conf *conf,
+		char *err, size_t err_len)
+{
+	struct phca_offload *o = offload_new(p, conf, err, err_len);
+	int rc;
+
+	if (o == NULL)
+		return NULL;
+	rc = phca_loop_call(p->loop, offload_add, o);
+	if (rc == 0)
+		return o;
+	if (rc == -EEXIST)
+		snprintf(err, err_len, "offload %s: the proxy has one of that name", o->name);
+	else
+		snprintf(err, err_len, "offload %s: the proxy has %u already", o->name, PHCA_PROXY_OFFLOAD_MAX);
+	if (o->ops->fini != NULL)
+		o->ops->fini(o);
+	rte_free(o);
+	rte_errno = -rc;
+	return NULL;
+}
+
+static int offload_take_out(void *arg)
+{
+	struct phca_offload *o = arg;
+	struct phca_proxy *p = o->proxy;
+	unsigned int i = 0;
+
+	if (__atomic_load_n(&o->users, __ATOMIC_ACQUIRE) != 0 || o->c.in_flight != 0)
+		return -EBUSY;
+	while (i < p->nb_offloads && p->offloads[i] != o)
+		i++;
+	assert(i < p->nb_offloads);
+	p->nb_offloads--;
+	memmove(&p->offloads[i], &p->offloads[i + 1], (p->nb_offloads - i) * sizeof(o));
+	return 0;
+}
+
+int phca_offload_destroy(struct phca_offload *o)
+{
+	int rc = phca_loop_call(o->proxy->loop, offload_take_out, o);
+
+	if (rc != 0)
+		return rc;
+	if (o->ops->fini != NULL)
+		o->ops->fini(o);
+	rte_free(o);
+	return 0;
+}
+
+void *phca_offload_priv(const struct phca_offload *o)
+{
+	return (void *)(uintptr_t)o->priv;
+}
+
+const char *phca_offload_name(const struct phca_offload *o)
+{
+	return o->name;
+}
+
+const struct phca_offload_ops *phca_offload_ops(const struct phca_offload *o)
+{
+	return o->ops;
+}
+
+const struct phca_mem *phca_offload_mem(const struct phca_offload *o)
+{
+	return o->proxy->mem;
+}
+
+void phca_offload_stats_get(const struct phca_offload *o, struct phca_offload_stats *st)
+{
+#define GET(f, u, h) st->f = PHCA_STAT_GET(o->c.f);
+	PHCA_OFFLOAD_COUNTERS(GET)
+#undef GET
+	st->in_flight = PHCA_STAT_GET(o->c.in_flight);
+}

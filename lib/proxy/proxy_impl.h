@@ -1,0 +1,231 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* What the files of lib/proxy share. Everything here belongs to the proxy lcore. */
+#ifndef PROXY_IMPL_H
+#define PROXY_IMPL_H
+
+#include <assert.h>
+
+#include <rte_branch_prediction.h>
+#include <rte_common.h>
+#include <rte_log.h>
+
+#include "phca_proxy.h"
+
+#define BURST 64       /* messages of one turn */
+#define STAGE 256      /* replies waiting for the reply ring */
+#define LAZY_TURNS 32  /* a busy proxy returns small credits that often */
+
+extern int phca_proxy_logtype;
+#define LOG(level, ...) rte_log(RTE_LOG_##level, phca_proxy_logtype, "proxy: " __VA_ARGS__)
+
+#define INC(ctr) PHCA_STAT_ADD(ctr, 1)
+#define DEC(ctr) PHCA_STAT_ADD(ctr, -1)
+
+/* What is in a place of a window. */
+enum place_state {
+	PLACE_FREE,    /* nothing has arrived, or all is over */
+	PLACE_WAITING, /* a driver works on it */
+	PLACE_READY,   /* finished, an earlier place is not; req: its driver holds on to it */
+	PLACE_ZOMBIE,  /* released in order, but its driver holds on to req */
+};
+
+/* How a place ends. */
+struct outcome {
+	uint8_t offload; /* an offloaded request, not a completion of the HCA's */
+	uint8_t flags;   /* PHCA_PMSG_F_* */
+	uint8_t status;  /* enum phca_wc_status */
+	uint8_t fails;   /* its offload failed: what is behind it is flushed */
+};
+
+struct place {
+	struct phca_wc wc;            /* READY: the completion, except inbound offloads */
+	struct phca_offload_req *req; /* what a driver holds; or NULL */
+	struct outcome out;
+	uint8_t state;                /* enum place_state */
+	uint8_t rsvd[3];
+};
+_Static_assert(sizeof(struct place) == 64, "one cache line");
+
+/*
+ * One sequence of a proxy QP. Places freed..released-1 are released, of which
+ * the first is a zombie if there is any; released.. are FREE, WAITING or READY,
+ * the first of them never READY between two calls of window_release.
+ */
+struct window {
+	uint32_t released;       /* the place whose turn it is */
+	uint32_t freed;          /* places before it can be used again */
+	uint32_t reported;       /* freed, as the HCA knows it */
+	uint32_t size;           /* places; 0 while not attached: refuses everything */
+	uint32_t mask;
+	uint32_t busy;           /* WAITING and READY */
+	uint32_t pending;        /* WAITING */
+	uint32_t fail_seq;       /* failing: first failed offload that is known */
+	uint32_t error_seq;      /* direct_error: the place of that completion */
+	uint8_t dir;             /* enum phca_dir */
+	bool failing;            /* an offload failed: those behind it are refused */
+	bool failed;             /* a failed place was released: the rest is flushed */
+	uint8_t carry;           /* inbound: status for the next completion */
+	bool direct_error;       /* a completion with an error of its own arrived */
+	bool flushing;           /* the HCA's flush was seen: drivers' requests are cancelled */
+	bool lazy;               /* in the list of windows with places to report */
+	struct phca_cqw *cq;
+	struct place *places;
+	struct window *next_lazy;
+} __rte_cache_aligned;
+_Static_assert(sizeof(struct window) <= 2 * RTE_CACHE_LINE_SIZE, "two cache lines");
+
+enum pqp_state { PQP_DETACHED, PQP_ATTACHED, PQP_DETACHING };
+
+struct pqp_counters {
+#define CTR(f, u, h) uint64_t f;
+	PHCA_PQP_COUNTERS(CTR)
+};
+
+struct phca_pqp {
+	struct window win[PHCA_DIR_COUNT];
+	struct pqp_counters c __rte_cache_aligned;
+	struct phca_proxy *proxy __rte_cache_aligned;
+	struct phca_offload_req *free_reqs; /* last used first: warm in the cache */
+	void *cookie;
+	uint32_t qpn;
+	uint32_t zombies;               /* requests whose places are over, drivers hold them */
+	uint8_t state;                  /* enum pqp_state */
+	uint8_t nb_rules;
+	uint8_t transport;
+	uint8_t error_status;           /* of the ERROR reply */
+	bool error_due, error_told;
+	bool due;                       /* in the list of those with ERROR or DETACHED to tell */
+	bool cancel;                    /* in the list of those with requests to cancel */
+	struct phca_pqp *next_due, *next_cancel;
+	struct phca_offload *offloads[PHCA_PROXY_RULE_MAX];
+};
+
+struct offload_counters {
+	PHCA_OFFLOAD_COUNTERS(CTR)
+	uint64_t in_flight;
+};
+
+struct phca_offload {
+	const struct phca_offload_ops *ops;
+	struct phca_offload_req *head, *tail; /* in the driver, oldest first; no zombies */
+	uint64_t time_limit_ns;
+	struct offload_counters c;
+	struct phca_proxy *proxy;
+	uint32_t users;                       /* proxy QPs with a rule for it; control threads */
+	char name[32];
+	uint8_t priv[] __rte_cache_aligned;
+};
+
+struct proxy_counters {
+	PHCA_PROXY_COUNTERS(CTR)
+	uint64_t in_flight, pqps;
+#undef CTR
+};
+
+struct phca_proxy {
+	uint64_t now_ns;
+	uint64_t turns;
+	struct rte_ring *ring, *replies;
+	struct phca_cqw *dirty;               /* CQs with staged completions */
+	struct phca_cqw *cq_errors;           /* CQs whose overrun is to be told */
+	struct window *lazy;                  /* windows with places to report */
+	struct phca_pqp *due, *cancels;
+	uint8_t submit_status;                /* what done said within submit */
+	unsigned int nb_offloads, nb_free, nb_stage;
+	unsigned int burst_at, burst_n;       /* messages not yet looked at */
+	struct phca_offload *offloads[PHCA_PROXY_OFFLOAD_MAX];
+	struct phca_loop *loop, *hca_loop;
+	const struct phca_mem *mem;
+	struct proxy_counters c __rte_cache_aligned;
+	struct rte_mbuf *to_free[BURST];
+	struct phca_preply stage[STAGE];
+	struct phca_pmsg burst[BURST] __rte_cache_aligned;
+};
+
+static inline struct phca_pqp *window_pqp(struct window *w)
+{
+	return RTE_PTR_SUB(w - w->dir, offsetof(struct phca_pqp, win));
+}
+
+static inline struct place *window_place(const struct window *w, uint32_t seq)
+{
+	return &w->places[seq & w->mask];
+}
+
+/* Whether @p a comes before @p b. */
+static inline bool seq_before(uint32_t a, uint32_t b)
+{
+	return (int32_t)(a - b) < 0;
+}
+
+/* --- proxy.c: replies, memory to free */
+
+/* Room in the stage, or the caller keeps its reply and comes again. */
+static inline bool reply_stage(struct phca_proxy *p, const struct phca_preply *r)
+{
+	if (unlikely(p->nb_stage == STAGE))
+		return false;
+	p->stage[p->nb_stage++] = *r;
+	return true;
+}
+
+/* Tell the HCA at the end of the turn: an ERROR, or that it is detached. */
+static inline void pqp_due(struct phca_pqp *q)
+{
+	if (q->due)
+		return;
+	q->due = true;
+	q->next_due = q->proxy->due;
+	q->proxy->due = q;
+}
+
+/* Free a chain of mbufs with many others. */
+static inline void mbuf_free_later(struct phca_proxy *p, struct rte_mbuf *m)
+{
+	if (unlikely(p->nb_free == BURST)) {
+		rte_pktmbuf_free_bulk(p->to_free, p->nb_free);
+		p->nb_free = 0;
+	}
+	p->to_free[p->nb_free++] = m;
+}
+
+/* --- window.c */
+
+/* The place seq has its outcome, nothing of it is in its struct place yet. */
+void window_outcome(struct phca_proxy *p, struct window *w, uint32_t seq, struct outcome out,
+		const struct phca_wc *wc);
+/* The place WAITING has its outcome. */
+void window_finish(struct phca_proxy *p, struct window *w, uint32_t seq, struct outcome out,
+		const struct phca_wc *wc);
+/* Release what can be released, free what can be freed. */
+void window_release(struct phca_proxy *p, struct window *w);
+/* An offload failed at seq: the QP goes to ERROR, what is behind is cancelled this turn. */
+void window_fail(struct phca_proxy *p, struct window *w, uint32_t seq, uint8_t status);
+/* A completion with an error arrived at seq: cancel what it makes obsolete. */
+void window_direct_error(struct phca_proxy *p, struct window *w, uint32_t seq, uint8_t status);
+/* Cancel what is behind failures. */
+void cancels_run(struct phca_proxy *p);
+/* Write a completion to a CQ of the proxy. @return whether it is in */
+bool cq_deliver(struct phca_proxy *p, struct phca_cqw *cq, const struct phca_wc *wc, bool solicited);
+/* Cancel, discard; places of requests that drivers hold become zombies. */
+void window_clear(struct phca_proxy *p, struct window *w);
+
+/* --- offload.c */
+
+/* A request for the place seq, from its QP's pool. */
+struct phca_offload_req *req_take(struct phca_pqp *q);
+/* Give a request back, and its message. */
+void req_release(struct phca_proxy *p, struct phca_pqp *q, struct phca_offload_req *r);
+/* An OFFLOAD message whose place and rule are right. */
+void offload_submit(struct phca_proxy *p, struct phca_pqp *q, const struct phca_pmsg *m);
+/*
+ * Take a request away from its driver, which may hold on to it.
+ * @return the request if it does, else NULL: it is released
+ */
+struct phca_offload_req *offload_cancel(struct phca_proxy *p, struct phca_offload_req *r, bool timeout);
+/* Poll all drivers, fail requests that took too long. @return how much was done */
+unsigned int offloads_poll(struct phca_proxy *p);
+/* A posted request's completion, status success. */
+void wr_completion(const struct phca_pqp *q, const struct phca_offload_wr *wr, struct phca_wc *wc);
+
+#endif

@@ -1,0 +1,275 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The serializer: a window of places, released in order.
+ *
+ * Invariant: `released` advances by one place at a time, and only over a place
+ * that has its outcome; what the place delivers is written at that moment. So
+ * completions leave in the order of the sequence, whatever finishes first.
+ * `freed` follows it, but never passes a place whose request a driver holds.
+ *
+ * A place whose turn it is when its outcome arrives is delivered without ever
+ * being stored.
+ */
+#include "proxy_impl.h"
+
+bool cq_deliver(struct phca_proxy *p, struct phca_cqw *cq, const struct phca_wc *wc, bool solicited)
+{
+	bool before = cq->overrun;
+
+	if (unlikely(phca_cqw_put(cq, wc, solicited, p->now_ns) != 0)) {
+		if (!before) {
+			INC(p->c.cq_overruns);
+			cq->next_error = p->cq_errors;
+			p->cq_errors = cq;
+		}
+		return false;
+	}
+	if (!cq->dirty) {
+		cq->dirty = true;
+		cq->next_dirty = p->dirty;
+		p->dirty = cq;
+	}
+	return true;
+}
+
+static void noop_deliver(struct phca_proxy *p, struct phca_pqp *q, struct phca_cqw *cq)
+{
+	phca_cqw_noop(cq, p->now_ns);
+	INC(p->c.noops);
+	INC(q->c.noops);
+	if (!cq->dirty) {
+		cq->dirty = true;
+		cq->next_dirty = p->dirty;
+		p->dirty = cq;
+	}
+}
+
+/* A place that failed, or that comes after one that did. */
+static void deliver_error(struct phca_proxy *p, struct window *w, struct phca_pqp *q,
+		struct outcome out, const struct phca_wc *wc)
+{
+	struct phca_wc bad;
+	uint8_t status = out.status;
+
+	if (w->failed) {
+		status = PHCA_WC_WR_FLUSH_ERR;
+	} else if (out.fails) {
+		w->failed = true;
+		w->carry = out.status;
+	}
+	if (status == PHCA_WC_WR_FLUSH_ERR && (out.offload || out.status == PHCA_WC_SUCCESS)) {
+		INC(p->c.flushed);
+		INC(q->c.flushed);
+	}
+	if (w->dir == PHCA_DIR_RECV) {
+		if (out.offload) {
+			noop_deliver(p, q, w->cq);
+			return;
+		}
+		if (w->failed && w->carry != PHCA_WC_SUCCESS) {
+			status = w->carry;
+			w->carry = PHCA_WC_SUCCESS;
+		}
+	}
+	bad = *wc;
+	bad.status = status;
+	if (cq_deliver(p, w->cq, &bad, (out.flags & PHCA_PMSG_F_SOLICITED) != 0))
+		INC(q->c.cqes);
+}
+
+/* Its turn has come. */
+static inline void deliver(struct phca_proxy *p, struct window *w, struct outcome out,
+		const struct phca_wc *wc)
+{
+	struct phca_pqp *q = window_pqp(w);
+
+	INC(p->c.released);
+	INC(q->c.released);
+	if (unlikely(w->failed || out.status != PHCA_WC_SUCCESS)) {
+		deliver_error(p, w, q, out, wc);
+		return;
+	}
+	if (out.offload && w->dir == PHCA_DIR_RECV)
+		noop_deliver(p, q, w->cq);
+	else if (!(out.flags & PHCA_PMSG_F_NO_CQE) &&
+			cq_deliver(p, w->cq, wc, (out.flags & PHCA_PMSG_F_SOLICITED) != 0))
+		INC(q->c.cqes);
+}
+
+/* Places were freed: tell the HCA now when they are many, else some time later. */
+static inline void credit(struct phca_proxy *p, struct window *w)
+{
+	if (w->freed - w->reported >= w->size / 4) {
+		struct phca_preply r = {
+			.kind = PHCA_PREPLY_CREDIT, .dir = w->dir, .seq = w->freed,
+			.cookie = window_pqp(w)->cookie,
+		};
+
+		if (likely(reply_stage(p, &r))) {
+			w->reported = w->freed;
+			return;
+		}
+	}
+	if (!w->lazy && w->freed != w->reported) {
+		w->lazy = true;
+		w->next_lazy = p->lazy;
+		p->lazy = w;
+	}
+}
+
+static void freed_advance(struct phca_proxy *p, struct window *w)
+{
+	if (likely(window_pqp(w)->zombies == 0))
+		w->freed = w->released;
+	while (w->freed != w->released && window_place(w, w->freed)->state == PLACE_FREE)
+		w->freed++;
+	credit(p, w);
+}
+
+void window_release(struct phca_proxy *p, struct window *w)
+{
+	while (w->busy > 0) {
+		struct place *pl = window_place(w, w->released);
+
+		if (pl->state != PLACE_READY)
+			break;
+		w->released++;
+		DEC(w->busy);
+		pl->state = pl->req != NULL ? PLACE_ZOMBIE : PLACE_FREE;
+		deliver(p, w, pl->out, &pl->wc);
+	}
+	freed_advance(p, w);
+}
+
+static void place_ready(struct phca_proxy *p, struct window *w, struct place *pl, uint32_t seq,
+		struct outcome out, const struct phca_wc *wc)
+{
+	pl->state = PLACE_READY;
+	pl->out = out;
+	if (wc != NULL)
+		pl->wc = *wc;
+	if (seq == w->released) {
+		window_release(p, w);
+		return;
+	}
+	INC(p->c.waited);
+	INC(window_pqp(w)->c.waited);
+}
+
+void window_outcome(struct phca_proxy *p, struct window *w, uint32_t seq, struct outcome out,
+		const struct phca_wc *wc)
+{
+	struct place *pl;
+
+	if (likely(seq == w->released)) {
+		w->released++;
+		deliver(p, w, out, wc);
+		if (likely(w->busy == 0 && w->freed == seq)) {
+			w->freed = seq + 1;
+			credit(p, w);
+		} else {
+			window_release(p, w);
+		}
+		return;
+	}
+	pl = window_place(w, seq);
+	pl->req = NULL;
+	INC(w->busy);
+	place_ready(p, w, pl, seq, out, wc);
+}
+
+void window_finish(struct phca_proxy *p, struct window *w, uint32_t seq, struct outcome out,
+		const struct phca_wc *wc)
+{
+	w->pending--;
+	place_ready(p, w, window_place(w, seq), seq, out, wc);
+}
+
+void window_fail(struct phca_proxy *p, struct window *w, uint32_t seq, uint8_t status)
+{
+	struct phca_pqp *q = window_pqp(w);
+
+	if (!w->failing || seq_before(seq, w->fail_seq)) {
+		w->failing = true;
+		w->fail_seq = seq;
+		if (!q->cancel) {
+			q->cancel = true;
+			q->next_cancel = p->cancels;
+			p->cancels = q;
+		}
+	}
+	if (!q->error_told) {
+		q->error_told = q->error_due = true;
+		q->error_status = status;
+		pqp_due(q);
+	}
+}
+
+/* Cancel what drivers hold at and after @p from; their places are flushed. */
+static void window_cancel(struct phca_proxy *p, struct window *w, uint32_t from)
+{
+	const struct outcome flush = { .offload = 1, .status = PHCA_WC_WR_FLUSH_ERR };
+	struct phca_pqp *q = window_pqp(w);
+	uint32_t end = w->freed + w->size;
+
+	if (seq_before(from, w->released))
+		from = w->released;
+	for (uint32_t seq = from; w->pending > 0 && seq_before(seq, end); seq++) {
+		struct place *pl = window_place(w, seq);
+		struct phca_wc wc = { 0 };
+
+		if (pl->state != PLACE_WAITING)
+			continue;
+		if (w->dir == PHCA_DIR_SEND)
+			wr_completion(q, pl->req->wr, &wc);
+		pl->req = offload_cancel(p, pl->req, false);
+		w->pending--;
+		place_ready(p, w, pl, seq, flush, &wc);
+	}
+}
+
+void window_direct_error(struct phca_proxy *p, struct window *w, uint32_t seq, uint8_t status)
+{
+	if (w->direct_error && seq_before(w->error_seq, w->released))
+		w->direct_error = false;
+	if (status != PHCA_WC_WR_FLUSH_ERR) {
+		if (!w->direct_error || seq_before(seq, w->error_seq))
+			w->error_seq = seq;
+		w->direct_error = true;
+		window_cancel(p, w, w->error_seq + 1);
+		return;
+	}
+	if (w->flushing)
+		return;
+	w->flushing = true; /* until another request is offloaded */
+	if (w->failing)
+		window_cancel(p, w, w->fail_seq + 1);
+	else
+		window_cancel(p, w, w->direct_error ? w->error_seq + 1 : w->released);
+}
+
+void cancels_run(struct phca_proxy *p)
+{
+	while (p->cancels != NULL) {
+		struct phca_pqp *q = p->cancels;
+
+		p->cancels = q->next_cancel;
+		q->cancel = false;
+		for (int d = 0; d < PHCA_DIR_COUNT; d++)
+			if (q->state == PQP_ATTACHED && q->win[d].failing)
+				window_cancel(p, &q->win[d], q->win[d].fail_seq + 1);
+	}
+}
+
+void window_clear(struct phca_proxy *p, struct window *w)
+{
+	for (uint32_t i = 0; i <= w->mask; i++) {
+		struct place *pl = &w->places[i];
+
+		if (pl->state == PLACE_WAITING)
+			pl->req = offload_cancel(p, pl->req, false);
+		pl->state = pl->req != NULL ? PLACE_ZOMBIE : PLACE_FREE;
+	}
+	w->pending = 0;
+	__atomic_store_n(&w->busy, 0, __ATOMIC_RELAXED);
+}
