@@ -4,14 +4,15 @@
  * parameters of a filter, contents of maps. Names are checked for form here;
  * what they mean is known to the driver (check.c asks it) or to the filter.
  */
-#include <arpa/inet.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <string.h>
 
 #include "config_impl.h"
 
-#define MAP_TEXT "^[ -~]{1,255}$"
+#define MAP_KEY "^[ -~]{1,255}$"
+#define MAP_VALUE "^[ -~]{1,2047}$"
+#define MAP_ARRAY_MAX 64
 
 #define EACH(it, v) \
 	(void *it = json_object_iter((json_t *)(uintptr_t)(v)); it != NULL; \
@@ -193,61 +194,56 @@ const struct kind kind_params = { params_parse, params_print, params_schema,
 
 /* ------------------------------------------------------------ map contents */
 
-static bool map_text_fits(const char *s)
+static bool map_text_fits(const char *s, size_t max)
 {
 	size_t n = strlen(s);
 
 	for (size_t i = 0; i < n; i++)
 		if (s[i] < ' ' || s[i] > '~')
 			return false;
-	return n >= 1 && n <= 255;
+	return n >= 1 && n <= max;
 }
 
-/* An array of bytes as filters read it: addresses in their own form, else hexadecimal. */
-static int map_bytes(struct loader *l, const json_t *v, char *text, size_t size)
+/* An array as filters read it: "[1,2]". */
+static int map_array(struct loader *l, const json_t *v, char *text, size_t size)
 {
 	size_t n = json_array_size(v), len = 0;
-	uint8_t bytes[64];
 
-	if (n < 1 || n > sizeof(bytes))
-		return cfg_fail(l, "has %zu elements; give 1..%zu bytes", n, sizeof(bytes));
+	if (n < 1 || n > MAP_ARRAY_MAX)
+		return cfg_fail(l, "has %zu elements; give 1..%d whole numbers", n, MAP_ARRAY_MAX);
 	for (size_t i = 0; i < n; i++) {
-		int64_t b;
+		int64_t e;
 
-		if (!cfg_integer(json_array_get(v, i), &b) || b < 0 || b > 255) {
+		if (!cfg_integer(json_array_get(v, i), &e)) {
 			cfg_push_idx(l, i);
-			return cfg_fail(l, "is no byte; give a number 0..255");
+			return cfg_fail(l, "is no whole number; give one");
 		}
-		bytes[i] = (uint8_t)b;
+		/* 64 numbers of 20 digits are less than size */
+		len += (size_t)snprintf(text + len, size - len, "%s%" PRId64, i > 0 ? "," : "[", e);
 	}
-	if (n == 4 || n == 16) {
-		inet_ntop(n == 4 ? AF_INET : AF_INET6, bytes, text, (socklen_t)size);
-		return 0;
-	}
-	for (size_t i = 0; i < n; i++)
-		len += (size_t)snprintf(text + len, size - len, "%s%02x", i > 0 ? ":" : "", bytes[i]);
+	snprintf(text + len, size - len, "]");
 	return 0;
 }
 
 static int map_entry(struct loader *l, const char *map, const char *key, const json_t *v,
 		struct phca_config_map_entry *e)
 {
-	char text[256];
+	char text[2048];
 	int64_t i;
 	int rc = 0;
 
-	if (!map_text_fits(key))
-		return cfg_fail(l, "is no key; give 1..255 printable characters");
+	if (!map_text_fits(key, 255))
+		return cfg_fail(l, "is no key; give 1..255 printable ASCII characters");
 	if (json_is_string(v)) {
-		if (!map_text_fits(json_string_value(v)))
-			return cfg_fail(l, "is no value; give 1..255 printable characters");
+		if (!map_text_fits(json_string_value(v), sizeof(text) - 1))
+			return cfg_fail(l, "is no value; give 1..%zu printable ASCII characters", sizeof(text) - 1);
 		snprintf(text, sizeof(text), "%s", json_string_value(v));
 	} else if (json_is_array(v)) {
-		rc = map_bytes(l, v, text, sizeof(text));
+		rc = map_array(l, v, text, sizeof(text));
 	} else if (cfg_integer(v, &i)) {
 		snprintf(text, sizeof(text), "%" PRId64, i);
 	} else {
-		return cfg_fail(l, "is %s; give a whole number, a string or an array of bytes",
+		return cfg_fail(l, "is %s; give a whole number, a string or an array of numbers",
 			json_is_real(v) ? "no whole number" : cfg_type_str(v));
 	}
 	if (rc != 0)
@@ -326,17 +322,17 @@ static int maps_print(const struct phca_config *c, const struct key *k, const vo
 
 static json_t *maps_schema(const struct key *k)
 {
-	json_t *value = json_pack("{s:[{s:s, s:I, s:I}, o, {s:s, s:i, s:i, s:{s:s, s:i, s:i}}]}", "anyOf",
-		"type", "integer", "minimum", (json_int_t)INT64_MIN, "maximum", (json_int_t)INT64_MAX,
-		cfg_schema_text(MAP_TEXT),
-		"type", "array", "minItems", 1, "maxItems", 64,
-		"items", "type", "integer", "minimum", 0, "maximum", 255);
+	json_t *number = json_pack("{s:s, s:I, s:I}", "type", "integer", "minimum", (json_int_t)INT64_MIN,
+		"maximum", (json_int_t)INT64_MAX);
+	json_t *array = json_pack("{s:s, s:i, s:i, s:O}", "type", "array", "minItems", 1,
+		"maxItems", MAP_ARRAY_MAX, "items", number);
+	json_t *value = json_pack("{s:[o, o, o]}", "anyOf", number, cfg_schema_text(MAP_VALUE), array);
 	json_t *map = json_pack("{s:s, s:{s:s}, s:o}", "type", "object", "propertyNames",
-		"pattern", MAP_TEXT, "additionalProperties", value);
+		"pattern", MAP_KEY, "additionalProperties", value);
 
 	return json_pack("{s:s, s:I, s:{s:s}, s:o}", "type", "object", "maxProperties", (json_int_t)k->max,
 		"propertyNames", "pattern", CFG_PAT_IDENT, "additionalProperties", map);
 }
 
 const struct kind kind_maps = { maps_parse, maps_print, maps_schema,
-	"object: map to object: key to number, string or array of bytes" };
+	"object: map to object: key to number, string or array of numbers" };

@@ -4,6 +4,7 @@
  * errors of the library are made here, from the loader's present path, and
  * whatever a hostile file brings into one is made printable.
  */
+#include <ctype.h>
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -129,6 +130,11 @@ const char *cfg_type_str(const json_t *v)
 	return "something else";
 }
 
+static bool same(char a, char b)
+{
+	return tolower((unsigned char)a) == tolower((unsigned char)b);
+}
+
 /* Edits (insert, delete, replace, swap of neighbours) between two short words. */
 static unsigned int distance(const char *a, const char *b)
 {
@@ -142,13 +148,13 @@ static unsigned int distance(const char *a, const char *b)
 
 		cur[0] = (unsigned int)i;
 		for (size_t j = 1; j <= lb; j++) {
-			unsigned int best = up[j - 1] + (a[i - 1] != b[j - 1]);
+			unsigned int best = up[j - 1] + !same(a[i - 1], b[j - 1]);
 
 			if (up[j] + 1 < best)
 				best = up[j] + 1;
 			if (cur[j - 1] + 1 < best)
 				best = cur[j - 1] + 1;
-			if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] &&
+			if (i > 1 && j > 1 && same(a[i - 1], b[j - 2]) && same(a[i - 2], b[j - 1]) &&
 					up2[j - 2] + 1 < best)
 				best = up2[j - 2] + 1;
 			cur[j] = best;

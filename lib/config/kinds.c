@@ -198,7 +198,8 @@ static const char *next_word(void *arg, unsigned int i)
 {
 	const struct word *w = arg;
 
-	return w[i].name;
+	/* one that is refused is never near */
+	return w[i].name == NULL || w[i].refuse == NULL ? w[i].name : "";
 }
 
 /* "UC", "UD": those that are not refused. */
@@ -320,14 +321,22 @@ const struct kind kind_words = { words_parse, words_print, words_schema, "array 
 /* Texts are of printable ASCII without space when the key has a pattern; the
  * patterns are few, and each has its set of characters here. */
 static const struct {
-	const char *pattern, *first, *rest;
+	const char *pattern, *first, *rest, *words;
 } text_sets[] = {
-	{ CFG_PAT_NAME, CFG_SET_ALNUM "_", CFG_SET_ALNUM "_.-" },
-	{ CFG_PAT_RULE, CFG_SET_ALNUM "_", CFG_SET_ALNUM "_.-" },
-	{ CFG_PAT_IDENT, CFG_SET_ALPHA "_", CFG_SET_ALNUM "_" },
-	{ CFG_PAT_DRIVER, CFG_SET_ALPHA, CFG_SET_ALNUM "_-" },
-	{ CFG_PAT_DEVICE, CFG_SET_ALNUM "_", CFG_SET_ALNUM "_.:-" },
+	{ CFG_PAT_NAME, CFG_SET_ALNUM "_", CFG_SET_ALNUM "_.-", "letters, digits, _ . -, not . or - first" },
+	{ CFG_PAT_RULE, CFG_SET_ALNUM "_", CFG_SET_ALNUM "_.-", "letters, digits, _ . -, not . or - first" },
+	{ CFG_PAT_IDENT, CFG_SET_ALPHA "_", CFG_SET_ALNUM "_", "letters, digits, _, no digit first" },
+	{ CFG_PAT_DRIVER, CFG_SET_ALPHA, CFG_SET_ALNUM "_-", "letters, digits, _ -, a letter first" },
+	{ CFG_PAT_DEVICE, CFG_SET_ALNUM "_", CFG_SET_ALNUM "_.:-", "letters, digits, _ . : -" },
 };
+
+static const char *text_words(const char *pattern)
+{
+	for (size_t i = 0; i < sizeof(text_sets) / sizeof(text_sets[0]); i++)
+		if (strcmp(text_sets[i].pattern, pattern) == 0)
+			return text_sets[i].words;
+	return pattern;
+}
 
 bool cfg_text_fits(const char *pattern, size_t max, const char *s)
 {
@@ -348,8 +357,8 @@ static int text_parse(struct loader *l, const struct key *k, const json_t *v, vo
 	if (!json_is_string(v))
 		return cfg_fail(l, "is %s; give a string", cfg_type_str(v));
 	if (!cfg_text_fits(k->pattern, k->max, json_string_value(v)))
-		return cfg_fail(l, "\"%s\" does not fit; give 1 to %" PRIu64 " characters as %s has them",
-			cfg_clean(word, sizeof(word), json_string_value(v)), k->max, k->pattern);
+		return cfg_fail(l, "\"%s\" does not fit; give 1 to %" PRIu64 " characters: %s",
+			cfg_clean(word, sizeof(word), json_string_value(v)), k->max, text_words(k->pattern));
 	s = cfg_strdup(l, json_string_value(v));
 	if (s == NULL)
 		return cfg_fail_mem(l);

@@ -159,7 +159,9 @@ int cfg_table_print(const struct phca_config *c, const struct table *t, const vo
 		if (t->applies != NULL && !t->applies(k, obj))
 			continue;
 		rc = k->kind->print(c, k, obj, &v);
-		if (rc == 0 && v != NULL && json_object_set_new(*out, k->name, v) != 0)
+		if (rc != 0)
+			json_decref(v);
+		else if (v != NULL && json_object_set_new(*out, k->name, v) != 0)
 			rc = -ENOMEM;
 		if (rc != 0)
 			return rc;
@@ -199,7 +201,8 @@ static int check_name(struct loader *l, const struct table *t, const char *list,
 			return cfg_fail_key(l, "name", "\"%s\" is the name of %s [%u] already; give it another",
 				name, t->name, i);
 	if (l->base != NULL && t->section != SEC_NONE && cfg_section_find(l->base, t->section, name) >= 0)
-		return cfg_fail_key(l, "name", "there is a %s \"%s\" already; give it another name", t->name, name);
+		return cfg_fail_key(l, "name", "the running configuration has %s \"%s\" already; give it another name",
+			t->name, name);
 	return 0;
 }
 

@@ -37,13 +37,20 @@ static int fail_syntax(struct loader *l, const json_error_t *e)
 	return -EINVAL;
 }
 
+static bool is_blank(const char *text, size_t len)
+{
+	while (len > 0 && memchr(" \t\r\n", text[len - 1], 4) != NULL)
+		len--;
+	return len == 0;
+}
+
 static int parse(struct loader *l)
 {
 	json_error_t e;
 	json_t *root;
 	int rc;
 
-	if (strspn(l->text, " \t\r\n") >= l->len) {
+	if (is_blank(l->text, l->len)) {
 		snprintf(l->err, l->err_len, "%s:1: (top): is empty; give at least {}", l->file);
 		return -EINVAL;
 	}

@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Drivers and their settings, checked with tables as the program gives them.
+ */
+#include "config_test.h"
+
+static const struct phca_setting settings[] = {
+	{ "delay_max_us", PHCA_SETTING_UINT, 1, 1000, 100, NULL, "longest time, us" },
+	{ "cancel", PHCA_SETTING_BOOL, 0, 1, 1, NULL, "whether it can be cancelled" },
+	{ "file", PHCA_SETTING_STRING, 0, 0, 0, "", "a file" },
+	{ .name = NULL }
+};
+static const struct phca_setting needed[] = {
+	{ "program", PHCA_SETTING_STRING, 0, 0, 0, NULL, "what to run" },
+	{ .name = NULL }
+};
+static const struct phca_offload_ops delay_ops = { .name = "delay", .settings = settings },
+	null_ops = { .name = "null" }, bpf_ops = { .name = "bpf", .settings = needed };
+static const struct phca_app_ops sink_ops = { .name = "sink", .settings = settings };
+static const char *const offload_names[] = { "null", "delay", "bpf", NULL }, *const app_names[] = { "sink", NULL };
+
+static const struct phca_offload_ops *find_offload(const char *name)
+{
+	return strcmp(name, "delay") == 0 ? &delay_ops : strcmp(name, "null") == 0 ? &null_ops :
+		strcmp(name, "bpf") == 0 ? &bpf_ops : NULL;
+}
+
+static const struct phca_app_ops *find_app(const char *name)
+{
+	return strcmp(name, "sink") == 0 ? &sink_ops : NULL;
+}
+
+static const struct phca_config_lookup lookup = { find_offload, find_app, offload_names, app_names };
+static const struct phca_config_lookup unnamed = { find_offload, find_app, NULL, NULL };
+
+#define OFFLOAD(driver, set) "{\"offloads\":[{\"name\":\"o\",\"driver\":\"" driver "\",\n\"settings\":{" set "}}]}"
+#define REFUSED(text, want) CU_ASSERT(cfg_refused_on(text, want, NULL, &lookup))
+
+PHCA_TEST(drivers, settings_are_kept_as_given)
+{
+	struct phca_config *c = cfg_text_on(OFFLOAD("delay",
+		"\"delay_max_us\":1e3,\"cancel\":false,\"file\":\"a\\nb\""), NULL, &lookup);
+
+	CU_ASSERT_PTR_NOT_NULL_FATAL(c);
+	CU_ASSERT_EQUAL_FATAL(c->offloads[0].nb_args, 3);
+	CU_ASSERT_STRING_EQUAL(c->offloads[0].args[0].name, "delay_max_us");
+	CU_ASSERT_EQUAL(c->offloads[0].args[0].kind, PHCA_SETTING_UINT);
+	CU_ASSERT_EQUAL(c->offloads[0].args[0].u, 1000);
+	CU_ASSERT_EQUAL(c->offloads[0].args[1].kind, PHCA_SETTING_BOOL);
+	CU_ASSERT_EQUAL(c->offloads[0].args[1].u, 0);
+	CU_ASSERT_EQUAL(c->offloads[0].args[2].kind, PHCA_SETTING_STRING);
+	CU_ASSERT_STRING_EQUAL(c->offloads[0].args[2].s, "a\nb");
+	phca_config_free(c);
+}
+
+PHCA_TEST(drivers, unknown)
+{
+	REFUSED(OFFLOAD("dealy", ""),
+		"1: offloads[0].driver: there is no offload driver \"dealy\"; did you mean \"delay\"?");
+	REFUSED(OFFLOAD("reduce", ""), "1: offloads[0].driver: there is no offload driver \"reduce\"; "
+		"give one that this program has: null, delay, bpf");
+	REFUSED("{\"apps\":[{\"name\":\"a\",\n\"driver\":\"sing\"}]}",
+		"2: apps[0].driver: there is no application driver \"sing\"; did you mean \"sink\"?");
+	CU_ASSERT(cfg_refused_on("{\"apps\":[{\"name\":\"a\",\n\"driver\":\"sing\"}]}",
+		"2: apps[0].driver: there is no application driver \"sing\"; give one that this program has",
+		NULL, &unnamed));
+}
+
+PHCA_TEST(drivers, settings_that_do_not_fit)
+{
+	REFUSED(OFFLOAD("delay", "\"delay_min_us\":1"), "2: offloads[0].settings.delay_min_us: "
+		"driver \"delay\" has no setting \"delay_min_us\"; did you mean \"delay_max_us\"?");
+	REFUSED(OFFLOAD("null", "\"x\":1"),
+		"2: offloads[0].settings.x: driver \"null\" has no setting \"x\"; remove it");
+	REFUSED(OFFLOAD("delay", "\"delay_max_us\":\"1\""),
+		"2: offloads[0].settings.delay_max_us: is a string; give a number: longest time, us");
+	REFUSED(OFFLOAD("delay", "\"cancel\":1"),
+		"2: offloads[0].settings.cancel: is a number; give true or false: whether it can be cancelled");
+	REFUSED(OFFLOAD("delay", "\"file\":true"),
+		"2: offloads[0].settings.file: is true or false; give a string: a file");
+	REFUSED(OFFLOAD("delay", "\"delay_max_us\":1001"),
+		"2: offloads[0].settings.delay_max_us: 1001 is out of range; give 1..1000: longest time, us");
+	REFUSED(OFFLOAD("bpf", ""),
+		"2: offloads[0].settings: driver \"bpf\" needs setting \"program\" (what to run); add it");
+	REFUSED("{\"apps\":[{\"name\":\"a\",\"driver\":\"sink\",\"settings\":{\n\"delay_max_us\":0}}]}",
+		"2: apps[0].settings.delay_max_us: 0 is out of range; give 1..1000: longest time, us");
+}
