@@ -19,7 +19,7 @@
 
 #include <rte_errno.h>
 
-#include "filter_impl.h"
+#include "elf_impl.h"
 
 #define SECTION "phca/filter"
 #define OBJECT_NAME "f" /* what libbpf puts before the names of sections */
@@ -218,8 +218,9 @@ static struct bpf_program *choose_program(struct bpf_object *obj, const char *wa
 
 /* From an open object to a filter that runs. */
 static int build(struct phca_filter *f, struct bpf_object *obj, const struct phca_filter_spec *spec,
-		struct filter_err *e)
+		const struct filter_elf *elf, struct filter_err *e)
 {
+	struct filter_lines lines = { .elf = elf, .section = SECTION };
 	LIBBPF_OPTS(gen_loader_opts, gen);
 	const struct ebpf_insn *ins;
 	struct filter_call *calls;
@@ -258,9 +259,12 @@ static int build(struct phca_filter *f, struct bpf_object *obj, const struct phc
 	calls = calloc(f->nb_insns, sizeof(*calls));
 	if (calls == NULL)
 		return filter_err(e, -ENOMEM, "no memory for %u instructions", f->nb_insns);
+	lines.btf = f->btf;
+	e->lines = &lines;
 	rc = filter_check(f, ins, f->nb_insns, calls, e);
 	if (rc == 0)
 		rc = filter_compile(f, ins, f->nb_insns, calls, !spec->no_jit, e);
+	e->lines = NULL;
 	free(calls);
 	return rc;
 }
@@ -271,6 +275,7 @@ static int open_and_build(struct phca_filter *f, const struct phca_filter_spec *
 	LIBBPF_OPTS(bpf_object_open_opts, opts, .object_name = OBJECT_NAME);
 	const void *image = spec->image;
 	size_t len = spec->image_len;
+	struct filter_elf elf = { 0 };
 	struct bpf_object *obj;
 	void *file = NULL;
 	int rc;
@@ -281,16 +286,27 @@ static int open_and_build(struct phca_filter *f, const struct phca_filter_spec *
 		if (rc != 0)
 			goto out;
 		image = file;
+	} else if ((uintptr_t)image % 8 != 0) { /* symbols are read in place */
+		file = malloc(len + 1);
+		if (file == NULL) {
+			rc = filter_err(e, -ENOMEM, "object: no memory for %zu bytes", len);
+			goto out;
+		}
+		image = memcpy(file, image, len);
 	}
+	rc = filter_elf_open(image, len, &elf, e);
+	if (rc != 0)
+		goto out;
 	obj = bpf_object__open_mem(image, len, &opts);
 	if (obj == NULL) {
 		rc = errno == ENOMEM ? -ENOMEM : -EINVAL;
 		libbpf_err(e, rc, "object");
 		goto out;
 	}
-	rc = build(f, obj, spec, e);
+	rc = build(f, obj, spec, &elf, e);
 	bpf_object__close(obj);
 out:
+	filter_elf_close(&elf);
 	free(file);
 	return rc;
 }

@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "filter_impl.h"
+#include "elf_impl.h"
 
 /* In an object that is always linked, so that the log type is registered. */
 RTE_LOG_REGISTER_DEFAULT(phca_filter_logtype, NOTICE);
@@ -43,11 +43,14 @@ int filter_err(const struct filter_err *e, int rc, const char *fmt, ...)
 
 int filter_err_at(const struct filter_err *e, int rc, unsigned int insn, const char *fmt, ...)
 {
-	char where[PHCA_FILTER_NAME_MAX + 48];
+	const char *program = e->program != NULL ? e->program : "?";
+	char where[2 * PHCA_FILTER_NAME_MAX + 64], line[PHCA_FILTER_NAME_MAX] = "";
 	va_list ap;
 
-	snprintf(where, sizeof(where), "program %s, instruction %u: ",
-		e->program != NULL ? e->program : "?", insn);
+	if (e->lines != NULL)
+		filter_elf_line(e->lines->elf, e->lines->btf, e->lines->section, program, insn, line,
+			sizeof(line));
+	snprintf(where, sizeof(where), "program %s, instruction %u%s: ", program, insn, line);
 	va_start(ap, fmt);
 	put(e, where, fmt, ap);
 	va_end(ap);
