@@ -35,22 +35,21 @@ static bool says(const char *what)
 }
 
 /*
- * Whether llvm-objdump says that instruction @p insn of @p program came from
- * @p line of the source. -1: there is no llvm-objdump.
+ * Whether llvm-objdump's listing, made by the build, says that instruction @p insn
+ * of @p program came from @p line of the source. -1: it does not say.
  */
 static int objdump_agrees(const char *object, const char *program, unsigned int insn, unsigned int line)
 {
-	char cmd[4200], text[512], want[80];
+	char path[4096], text[512], want[80];
 	unsigned int at, first = 0, cur_line = 0;
 	bool inside = false, begun = false;
 	const char *colon;
 	int result = -1;
 	FILE *p;
 
-	snprintf(cmd, sizeof(cmd), "llvm-objdump -d -l --no-show-raw-insn -j phca/filter %s 2>/dev/null",
-		ft_path("PHCA_BAD_FILTERS", object));
+	snprintf(path, sizeof(path), "%s/%s.dis", getenv("PHCA_BAD_FILTERS"), object);
 	snprintf(want, sizeof(want), "<%s>:", program);
-	p = popen(cmd, "r");
+	p = fopen(path, "r");
 	while (p != NULL && fgets(text, sizeof(text), p) != NULL) {
 		if (strstr(text, "<LBB") != NULL && strstr(text, ">:") != NULL) {
 			continue; /* a label inside of the program */
@@ -69,7 +68,7 @@ static int objdump_agrees(const char *object, const char *program, unsigned int 
 		}
 	}
 	if (p != NULL)
-		pclose(p);
+		fclose(p);
 	return result;
 }
 
@@ -118,7 +117,7 @@ static unsigned int check_source(const char *object)
 			fprintf(stderr, "llvm-objdump %s: %s\n", rc == 0 ? "disagrees" : "is silent", ft_err);
 	}
 	fclose(f);
-	CU_ASSERT(checked == nb || system("llvm-objdump --version >/dev/null 2>&1") != 0);
+	CU_ASSERT(checked == nb);
 	return nb;
 }
 

@@ -36,7 +36,7 @@ int no_null_check(const struct phca_filter_ctx *ctx)
 	uint64_t key = ctx->qpn;
 	struct pair *p = bpf_map_lookup_elem(&pairs, &key);
 
-	return p->a == 1; /* REFUSED: the result of a look-up in map pairs is used without a check for NULL */
+	return p->a == 1; /* REFUSED: the result of a look-up in map pairs is used without */
 }
 
 PHCA_FILTER
@@ -92,7 +92,7 @@ int past_value(const struct phca_filter_ctx *ctx)
 
 	if (!p)
 		return 0;
-	return p[1].a == 1; /* REFUSED: 8 bytes at offset 16 of a value of map pairs, which is 0..15 */
+	return p[1].a == 1; /* REFUSED: 8 bytes at offset 16 of a value of map pairs, which */
 }
 
 PHCA_FILTER
@@ -156,7 +156,7 @@ int straddles_ctx_end(const struct phca_filter_ctx *ctx)
 PHCA_FILTER
 int unaligned_ctx(const struct phca_filter_ctx *ctx)
 {
-	return *(const uint32_t *)(ctx->payload + 1); /* REFUSED: 4 bytes at offset 129 of the context are not aligned */
+	return *(const uint32_t *)(ctx->payload + 1); /* REFUSED: 4 bytes at offset 129 of the context are not */
 }
 
 PHCA_FILTER
@@ -200,7 +200,7 @@ int half_initialised_key(const struct phca_filter_ctx *ctx)
 	volatile uint32_t key[2];
 
 	key[0] = ctx->qpn;
-	return bpf_map_lookup_elem(&pairs, (void *)key) != 0; /* REFUSED: key (r2): byte 4 of 8 was never written */
+	return bpf_map_lookup_elem(&pairs, (void *)key) != 0; /* REFUSED: key (r2): byte 4 of 8 was never */
 }
 
 PHCA_FILTER
@@ -211,7 +211,7 @@ int padding_in_value(const struct phca_filter_ctx *ctx)
 
 	v.a = 1;
 	v.b = 2;
-	bpf_map_update_elem(&pairs, &key, (void *)&v, BPF_ANY); /* REFUSED: value (r3): byte 4 of 16 was never written */
+	bpf_map_update_elem(&pairs, &key, (void *)&v, BPF_ANY); /* REFUSED: value (r3): byte 4 of 16 */
 	return 0;
 }
 
@@ -230,7 +230,7 @@ int key_past_stack(const struct phca_filter_ctx *ctx)
 {
 	uint64_t r;
 
-	asm volatile( /* REFUSED: key (r2): 8 bytes at offset -4 of the stack, which is -512..-1 */
+	asm volatile( /* REFUSED: key (r2): 8 bytes at offset -4 of the stack */
 		"r1 = 1\n"
 		"*(u32 *)(r10 - 4) = r1\n"
 		"r1 = %1 ll\n"
@@ -258,7 +258,7 @@ int stack_above(const struct phca_filter_ctx *ctx)
 PHCA_FILTER
 int stack_unaligned(const struct phca_filter_ctx *ctx)
 {
-	asm volatile("*(u64 *)(r10 - 12) = %0" : : "r"(1ul)); /* REFUSED: 8 bytes at offset -12 of the stack are not aligned */
+	asm volatile("*(u64 *)(r10 - 12) = %0" : : "r"(1ul)); /* REFUSED: offset -12 of the stack are not aligned */
 	return 0;
 }
 
@@ -352,7 +352,7 @@ static __attribute__((noinline)) int other(const struct phca_filter_ctx *ctx)
 PHCA_FILTER
 int calls_function(const struct phca_filter_ctx *ctx)
 {
-	return other(ctx) + 1; /* REFUSED: call of another eBPF function; rte_bpf has none, mark it static __always_inline */
+	return other(ctx) + 1; /* REFUSED: call of another eBPF function; rte_bpf has none */
 }
 
 PHCA_FILTER
@@ -413,7 +413,7 @@ int maybe_arithmetic(const struct phca_filter_ctx *ctx)
 	uint64_t key = ctx->qpn;
 	struct pair *p = bpf_map_lookup_elem(&pairs, &key);
 
-	asm volatile("%0 += 8" : "+r"(p)); /* REFUSED: arithmetic on a look-up in map pairs before it was compared with NULL */
+	asm volatile("%0 += 8" : "+r"(p)); /* REFUSED: arithmetic on a look-up in map pairs before */
 	if (!p)
 		return 0;
 	return p->a == 1;
@@ -495,5 +495,5 @@ int compare_bounds_only(const struct phca_filter_ctx *ctx)
 	if (i > 63)
 		return 0;
 	asm volatile("" : "+r"(i)); /* the bound is known to our pass, not to rte_bpf */
-	return ctx->payload[i]; /* REFUSED: rte_bpf refused it: memory boundary violation; bound an offset with a mask */
+	return ctx->payload[i]; /* REFUSED: rte_bpf refused it: memory boundary violation; bound */
 }
