@@ -111,4 +111,5 @@ if step "build fuzz" 600 scripts/build.sh --fuzz; then
 	done
 fi
 
+echo "all of it took $SECONDS s"
 finish

@@ -36,13 +36,13 @@ show() { # log: its end, enough to see what went wrong
 
 # A step that is one test case: it passes when the command exits with 0.
 step() { # name limit_s command...
-	local name=$1 limit=$2 log=$logs/${1//[ \/]/-}.log rc
+	local name=$1 limit=$2 log=$logs/${1//[ \/]/-}.log rc begun=$SECONDS
 	shift 2
 	timeout -k 10 "$limit" "$@" >"$log" 2>&1
 	rc=$?
 	if [ $rc = 0 ]; then
 		passed=$((passed + 1))
-		echo "ok      $name"
+		echo "ok      $name ($((SECONDS - begun)) s)"
 		return 0
 	fi
 	[ $rc != 124 ] || echo "stopped after ${limit} s" >>"$log"
@@ -54,7 +54,7 @@ step() { # name limit_s command...
 
 # A test program: its cases are counted from the line that it prints last.
 program() { # name limit_s command...
-	local name=$1 limit=$2 log=$logs/${1//[ \/]/-}.log rc counts p f s what
+	local name=$1 limit=$2 log=$logs/${1//[ \/]/-}.log rc counts p f s what begun=$SECONDS
 	shift 2
 	timeout -k 10 "$limit" "$@" >"$log" 2>&1
 	rc=$?
@@ -84,7 +84,7 @@ program() { # name limit_s command...
 		show "$log"
 		return 1
 	fi
-	echo "ok      $name ($p passed, $s skipped)"
+	echo "ok      $name ($p passed, $s skipped, $((SECONDS - begun)) s)"
 	# A skip says why.
 	[ "$s" = 0 ] || grep -aiE '^ *skip' "$log" | sed 's/^/    | /'
 	return 0

@@ -93,7 +93,7 @@ def counters(tree):
     for name in tree.find("", ".h", ".c"):
         text = tree.text(name)
         for m in re.finditer(r"#define \w*(?:COUNTERS|GAUGES)\(X\)((?:[^\n]*\\\n)*[^\n]*)", text):
-            for row in re.finditer(r"\bX\((\w+),", m.group(1)):
+            for row in re.finditer(r"\bX\((\w+)[,)]", m.group(1)):
                 if row.group(1) not in documented:
                     line = text.count("\n", 0, m.start(1) + row.start()) + 1
                     yield name, line, f"document counter `{row.group(1)}` in doc/counters.md"
