@@ -107,7 +107,8 @@ PHCA_TEST(params, defaults)
 PHCA_TEST(params, integers_take_their_range)
 {
 	takes((struct phca_filter_param)FT_UINT("u8", 255), "255");
-	refuses((struct phca_filter_param)FT_UINT("u8", 256), EINVAL, "256 is out of range, unsigned char takes 0..255");
+	refuses((struct phca_filter_param)FT_UINT("u8", 256), EINVAL,
+		"256 is out of range, unsigned char takes 0..255");
 	refuses((struct phca_filter_param)FT_INT("u8", -1), EINVAL, "-1 is out of range, unsigned char takes 0..255");
 	takes((struct phca_filter_param)FT_INT("s8", -128), "-128");
 	takes((struct phca_filter_param)FT_INT("s8", 127), "127");

@@ -18,6 +18,7 @@ struct stage {
 	struct phca_filter_slot slot;
 	struct rte_rcu_qsbr *qsbr;
 	int stop;
+	unsigned int started;
 	uint64_t wrong; /* results that no whole filter gives */
 	uint64_t runs;
 };
@@ -27,6 +28,19 @@ struct runner {
 	unsigned int id;
 	pthread_t thread;
 };
+
+/* A runner is ready. */
+static void start(struct stage *s)
+{
+	__atomic_fetch_add(&s->started, 1, __ATOMIC_RELEASE);
+}
+
+/* Wait until all of them are, or the test would be over before they begin. */
+static void await_start(const struct stage *s)
+{
+	while (__atomic_load_n(&s->started, __ATOMIC_ACQUIRE) < RUNNERS)
+		sched_yield();
+}
 
 static bool stopped(const struct stage *s)
 {
@@ -46,6 +60,7 @@ static void *run_slot(void *arg)
 	phca_filter_env_set(&env);
 	rte_rcu_qsbr_thread_register(s->qsbr, r->id);
 	rte_rcu_qsbr_thread_online(s->qsbr, r->id);
+	start(s);
 	while (!stopped(s)) {
 		struct phca_filter *f = phca_filter_slot_get(&s->slot);
 
@@ -98,6 +113,7 @@ PHCA_TEST(threads, replaced_while_it_runs)
 		r[i] = (struct runner){ .stage = &s, .id = i };
 		pthread_create(&r[i].thread, NULL, run_slot, &r[i]);
 	}
+	await_start(&s);
 	for (i = 2; i < swaps; i++) {
 		struct phca_filter *f = size_filter(i);
 
@@ -131,6 +147,7 @@ static void *run_keys(void *arg)
 	uint32_t out;
 
 	phca_filter_env_set(&env);
+	start(r->stage);
 	while (!stopped(r->stage)) {
 		ctx.payload[7] = (uint8_t)phca_test_rand(&seed);
 		ctx.payload[6] = 1; /* key 256 + n */
@@ -162,6 +179,7 @@ PHCA_TEST(threads, map_changes_while_it_runs)
 		r[i] = (struct runner){ .stage = &s, .id = i };
 		pthread_create(&r[i].thread, NULL, run_keys, &r[i]);
 	}
+	await_start(&s);
 	for (i = 0; i < rounds; i++) {
 		k = (unsigned int)(phca_test_rand(&seed) % 256);
 		snprintf(key, sizeof(key), "%u", 256 + k);
