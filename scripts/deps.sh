@@ -16,7 +16,7 @@ build_packages=(
 	dpdk-dev libdpdk-dev                           # DPDK 22.11, its drivers and tools
 	libbpf-dev libjansson-dev libisal-dev          # filters, configuration, iCRC
 	clang llvm                                     # compile the filters
-	libcunit1-dev                                  # the tests are part of the build
+	libcunit1-dev libibverbs-dev                   # the tests are part of the build
 	python3 python3-scapy                          # makes packets
 	iproute2 procps                                # ip, sysctl
 )
