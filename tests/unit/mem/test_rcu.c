@@ -47,7 +47,7 @@ static void *read_loop(void *arg)
 			if (err != PHCA_MEM_KEY)
 				__atomic_fetch_add(&s->refused, 1, __ATOMIC_RELAXED);
 		} else {
-			r->hits++;
+			__atomic_store_n(&r->hits, r->hits + 1, __ATOMIC_RELAXED);
 			if (p[0] == 0 || p[0] != p[63] || p != s->mem[i])
 				__atomic_fetch_add(&s->hits, 1, __ATOMIC_RELAXED);
 		}
@@ -76,6 +76,9 @@ PHCA_TEST(rcu, readers_never_see_a_region_that_was_taken_back)
 		r[i] = (struct reader){ .s = &s, .id = i };
 		CU_ASSERT_EQUAL_FATAL(pthread_create(&r[i].thread, NULL, read_loop, &r[i]), 0);
 	}
+	for (unsigned int i = 0; i < 2; i++) /* on a busy machine they start late */
+		while (__atomic_load_n(&r[i].hits, __ATOMIC_RELAXED) == 0)
+			sched_yield();
 	for (uint32_t n = 0; n < rounds; n++) {
 		uint32_t i = n % KEYS, key;
 
