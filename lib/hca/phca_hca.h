@@ -347,6 +347,11 @@ struct phca_app_ops {
 	void (*fini)(struct phca_app *a);    /**< no turn runs any more; before its QPs are destroyed */
 	/** One turn. @return how much was done */
 	unsigned int (*turn)(struct phca_app *a, uint64_t now_ns);
+	/**
+	 * Completions of one QP that came out of order; any thread. NULL: the
+	 * driver does not look. @return 0; -ENOENT the QP is not the instance's
+	 */
+	int (*qp_out_of_order)(const struct phca_app *a, uint32_t qpn, uint64_t *n);
 	/** Counters: name, unit and what are constant; any thread. */
 	int (*show)(const struct phca_app *a, int (*emit)(void *arg, const char *name, uint64_t value), void *arg);
 };

@@ -1,0 +1,230 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The appliance: every object of the process, and who holds it.
+ *
+ * One struct appliance is made in main() and passed around. Its lists change
+ * only on the control thread with the control mutex held; telemetry's thread
+ * takes the same mutex to read. Objects stand in the order of the merged
+ * configuration: index i there is element i here.
+ */
+#ifndef APPLIANCE_H
+#define APPLIANCE_H
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <rte_log.h>
+#include <rte_mempool.h>
+#include <rte_rcu_qsbr.h>
+
+#include "phca_config.h"
+#include "phca_hca.h"
+
+#include "options.h"
+
+extern int app_logtype; /* one log type for the program */
+#define APP_LOG(level, ...) rte_log(RTE_LOG_##level, app_logtype, "proxyhca: " __VA_ARGS__)
+
+#define ERR_MAX PHCA_CONFIG_ERR_MAX /* room that every error text fits */
+#define EVENTS_KEPT 64              /* newest events that "show events" lists */
+#define APP_COUNTERS_MAX 512        /* counters of one resident application that "clear" knows */
+#define LCORES_MAX 3                /* one for each role at most */
+
+/* What an lcore does, as bits. */
+enum role { ROLE_HCA = 1, ROLE_PROXY = 2, ROLE_APP = 4 };
+
+/* An lcore with a role. */
+struct lcore_obj {
+	unsigned int lcore;         /* EAL's id */
+	unsigned int roles;         /* enum role */
+	bool launched;              /* EAL runs its loop, or main does */
+	struct phca_loop *loop;
+	struct phca_loop_stats base;/* counters at the last clear */
+	uint64_t base_tsc;          /* and the time, TSC cycles */
+};
+
+struct port_obj {
+	const char *name;
+	struct phca_net *net;
+	struct phca_port_stats base;
+};
+
+struct filter_obj {
+	const char *name;
+	struct phca_filter_slot slot;   /* rules point here, so it never moves */
+	struct phca_filter_stats base;
+	struct phca_config_filter *own; /* what "set filter" made of it; NULL: as configured */
+};
+
+struct offload_obj {
+	const char *name;
+	struct phca_offload *offload;
+	struct phca_offload_stats base;
+};
+
+/* A client of the HCA: one for each resident application. */
+struct client_obj {
+	struct phca_client *client;
+	uint32_t pd;
+};
+
+struct qp_obj {
+	unsigned int conf;          /* index into cfg.qps */
+	struct phca_qp *qp;
+	struct phca_cq *cq;         /* its send and receive CQ, its own */
+	uint32_t depth;             /* of its receive queue */
+	bool proxy;                 /* rules are attached */
+	struct phca_qp_info base;
+	struct phca_cq_info cq_base;
+	uint64_t order_base;        /* completions out of order at the last clear */
+};
+
+/* A counter of an application at the last clear. */
+struct app_base { char name[48]; uint64_t value; };
+
+struct app_obj {
+	const char *name;
+	struct phca_app *app;
+	struct client_obj client;
+	bool turning;               /* its turn function is in the loop */
+	struct app_base *base;
+	unsigned int nb_base;
+};
+
+/* What the last periodic summary saw, to make rates of. */
+struct rate_base {
+	uint64_t now_ns, rx[PHCA_PORT_MAX], tx[PHCA_PORT_MAX], direct, offloaded, completed, released;
+};
+
+/* An event with its time. */
+struct event_obj { uint64_t time_s; struct phca_event ev; };
+
+/* Everything. */
+struct appliance {
+	struct options opt;
+	struct phca_config_lookup lookup;
+	pthread_mutex_t control;    /* held by whoever reads or changes what follows */
+
+	struct phca_config *cfg;    /* what was loaded, additions joined */
+
+	struct rte_mempool *pool;
+	struct rte_rcu_qsbr *qsbr;
+	struct phca_mem *mem;
+	struct lcore_obj lcores[LCORES_MAX];
+	unsigned int nb_lcores;
+	struct lcore_obj *hca_lcore, *proxy_lcore, *app_lcore;
+	struct phca_proxy *proxy;
+	struct phca_proxy_stats proxy_base;
+	struct phca_hca *hca;
+
+	struct port_obj **ports;
+	struct filter_obj **filters;
+	struct offload_obj **offloads;
+	struct qp_obj **qps;
+	struct app_obj **apps;
+	unsigned int nb_ports, nb_filters, nb_offloads, nb_qps, nb_apps;
+	unsigned int nb_proxy_qps;  /* entries of cfg.proxy_qps that are attached */
+
+	bool started;               /* receives */
+	bool quit;                  /* "quit" was said, a signal came, or the time is over */
+	uint64_t end_ns;            /* end of --duration; 0: none */
+	uint64_t period_ns;         /* when statistics are due next; 0: never */
+	int signal_fd;              /* SIGINT and SIGTERM arrive here */
+	struct event_obj events[EVENTS_KEPT];
+	uint64_t nb_events;         /* since start */
+	struct rate_base rates;
+	int status;                 /* exit status of the control thread */
+};
+
+/* --- build.c: what exists from start to end: pool, tables, lcores, HCA, ports --- */
+/* Errors have err written. @return 0 or negative errno; appliance_destroy frees what there is. */
+int appliance_create(struct appliance *a, char *err, size_t err_len);
+/* No loop runs any more. @return mbufs that are missing from the pool */
+unsigned int appliance_destroy(struct appliance *a);
+/* Load the configuration that the options name. @return NULL with err written */
+struct phca_config *appliance_config(struct appliance *a, char *err, size_t err_len);
+
+/* --- lcores.c: roles and loops --- */
+int lcores_create(struct appliance *a, char *err, size_t err_len);
+void lcores_destroy(struct appliance *a);
+int lcores_launch(struct appliance *a, char *err, size_t err_len);
+void lcores_run_main(struct appliance *a);  /* main thread: its loop until stop, if it has one */
+void lcores_abort(struct appliance *a);     /* main thread: end the workers, main's loop never ran */
+void lcores_wait_running(struct appliance *a); /* control thread: before the first phca_loop_call */
+void lcores_stop(struct appliance *a);      /* ask all loops to end */
+void lcores_join(struct appliance *a);      /* main thread: wait for the workers */
+const char *lcores_roles_str(const struct lcore_obj *l);
+
+/* --- objects.c: what a configuration adds while the loops run --- */
+/* How many of each there were. */
+struct objects_mark { unsigned int filters, offloads, qps, proxy_qps, apps; };
+struct objects_mark objects_mark(const struct appliance *a);
+/*
+ * Build all that the configuration has and the appliance has not; on error
+ * nothing of it is left. Control thread, mutex held.
+ */
+int objects_add(struct appliance *a, char *err, size_t err_len);
+/* Destroy what was added after @p m, newest first. @return 0; -EBUSY: something is held */
+int objects_remove(struct appliance *a, const struct objects_mark *m, char *err, size_t err_len);
+/* Free the lists. */
+void objects_free(struct appliance *a);
+struct filter_obj *objects_filter(struct appliance *a, const char *name);
+struct offload_obj *objects_offload(struct appliance *a, const char *name);
+struct app_obj *objects_app(struct appliance *a, const char *name);
+struct qp_obj *objects_qp(struct appliance *a, uint32_t qpn);
+
+/* --- filters.c: loading filters, replacing them live --- */
+/* Load a filter with its parameters and map entries. @return NULL with err written */
+struct phca_filter *filter_load(const struct phca_config_filter *c, char *err, size_t err_len);
+int filters_add(struct appliance *a, char *err, size_t err_len);
+void filters_remove(struct appliance *a, unsigned int keep);
+/* Put another program in place of a filter while traffic runs. On success @p own is taken over. */
+int filter_replace(struct appliance *a, struct filter_obj *f, struct phca_config_filter *own,
+		char *err, size_t err_len);
+void filter_conf_free(struct phca_config_filter *own);
+
+/* --- apps.c: resident applications and their clients --- */
+int apps_open(struct appliance *a, char *err, size_t err_len);   /* clients of new applications */
+int apps_create(struct appliance *a, unsigned int first, char *err, size_t err_len);
+void apps_stop(struct appliance *a, unsigned int keep);          /* instances */
+void apps_close(struct appliance *a, unsigned int keep);         /* clients */
+
+/* --- qps.c: queue pairs and proxy rules --- */
+int qps_add(struct appliance *a, char *err, size_t err_len);
+int qps_remove(struct appliance *a, unsigned int keep, char *err, size_t err_len);
+/*
+ * Attach the rules of new entries of proxy_qps to the QPs from @p first on.
+ * @return 0; negative errno, with *nb_attached QPs attached
+ */
+int qps_attach(struct appliance *a, unsigned int first, unsigned int end, unsigned int *nb_attached,
+		char *err, size_t err_len);
+
+/* --- check.c --- */
+/* Check a configuration without its devices. @return exit status */
+int check_config(struct appliance *a);
+
+/* --- control.c: the control thread --- */
+void *control_main(void *appliance);
+/* Start or stop receiving. Mutex held. */
+void control_start(struct appliance *a, bool on);
+/* Receive nothing more, and let end what is under way, for 2 s at most. Mutex held. */
+void control_drain(struct appliance *a);
+/* Wait on signals (and on stdin when @p in) for at most @p timeout_ms.
+ * @return 1: stdin has something, 0: time is over, -1: leave */
+int control_wait(struct appliance *a, bool in, int timeout_ms);
+
+/* Housekeeping that is due: events, periodic statistics, the end of --duration. */
+void control_tick(struct appliance *a);
+
+/* --- prompt.c --- */
+/* Read commands from stdin until "quit", its end or a signal. @return 0, -ENOMEM */
+int prompt_run(struct appliance *a);
+/* Run the commands of a file. @return 0; negative errno: it was not read */
+int prompt_file(struct appliance *a, const char *path);
+
+/* --- telemetry.c --- */
+int telemetry_init(struct appliance *a);
+void telemetry_fini(struct appliance *a);
+
+#endif

@@ -1,0 +1,161 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Resident applications: each is a client of the HCA with its own protection
+ * domain, owns the queue pairs that name it, and has its turn on the lcore with
+ * the app role. It leaves the loop before it is destroyed.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <rte_errno.h>
+
+#include "appliance.h"
+
+static int client_open(struct appliance *a, struct client_obj *c, const char *name, uint32_t max_qp,
+		char *err, size_t err_len)
+{
+	c->client = phca_client_open(a->hca, name, max_qp);
+	if (c->client)
+		c->pd = phca_pd_alloc(a->mem);
+	if (c->client && c->pd) {
+		phca_client_loop_set(c->client, a->app_lcore->loop);
+		return 0;
+	}
+	snprintf(err, err_len, "client %s: not opened for %u queue pairs: %s", name, max_qp,
+		rte_strerror(rte_errno));
+	return rte_errno ? -rte_errno : -ENOMEM;
+}
+
+static void client_close(struct appliance *a, struct client_obj *c)
+{
+	if (c->client)
+		phca_client_close(c->client);
+	if (c->pd && phca_pd_free(a->mem, c->pd) < 0)
+		APP_LOG(ERR, "protection domain %u: still referenced\n", c->pd);
+	*c = (struct client_obj){ 0 };
+}
+
+int apps_open(struct appliance *a, char *err, size_t err_len)
+{
+	while (a->nb_apps < a->cfg->nb_apps) {
+		unsigned int index = a->nb_apps;
+		struct app_obj *o = calloc(1, sizeof(*o));
+		uint32_t nb_qps = 0;
+		int rc;
+
+		if (!o)
+			return -ENOMEM;
+		o->name = a->cfg->apps[index].name;
+		a->apps[a->nb_apps++] = o;
+		for (unsigned int i = 0; i < a->cfg->nb_qps; i++)
+			if (a->cfg->qps[i].app == (int)index)
+				nb_qps += a->cfg->qps[i].count;
+		rc = client_open(a, &o->client, o->name, nb_qps > 0 ? nb_qps : 1, err, err_len);
+		if (rc < 0)
+			return rc;
+	}
+	return 0;
+}
+
+/* Turn functions are added and removed on the loop's own lcore. */
+struct turn_call { struct appliance *a; struct app_obj *app; };
+
+static int turn_add(void *arg)
+{
+	struct turn_call *t = arg;
+
+	return phca_loop_add(t->a->app_lcore->loop, t->app->name, phca_app_turn, t->app->app);
+}
+
+static int turn_remove(void *arg)
+{
+	struct turn_call *t = arg;
+
+	return phca_loop_remove(t->a->app_lcore->loop, phca_app_turn, t->app->app);
+}
+
+/* The instance, with its queue pairs in arrays of n. */
+static int app_instance(struct appliance *a, struct app_obj *o, const struct phca_config_app *c,
+		struct phca_app_conf *conf, char *err, size_t err_len)
+{
+	struct turn_call t = { a, o };
+	char why[ERR_MAX] = "";
+	int rc;
+
+	o->app = phca_app_create(conf, why, sizeof(why));
+	if (!o->app) {
+		snprintf(err, err_len, "app %s: driver %s: %.800s", o->name, c->driver,
+			why[0] ? why : rte_strerror(rte_errno));
+		return rte_errno ? -rte_errno : -EINVAL;
+	}
+	rc = phca_loop_call(a->app_lcore->loop, turn_add, &t);
+	if (rc < 0)
+		snprintf(err, err_len, "app %s: lcore %u has no room for another turn function (%d at most)",
+			o->name, a->app_lcore->lcore, PHCA_LOOP_TURNS_MAX);
+	o->turning = rc == 0;
+	return rc;
+}
+
+static int app_create(struct appliance *a, unsigned int index, char *err, size_t err_len)
+{
+	const struct phca_config_app *c = &a->cfg->apps[index];
+	struct app_obj *o = a->apps[index];
+	struct phca_qp **qps = calloc(a->nb_qps + 1, sizeof(*qps));
+	struct phca_cq **cqs = calloc(a->nb_qps + 1, sizeof(*cqs));
+	uint32_t *depths = calloc(a->nb_qps + 1, sizeof(*depths));
+	struct phca_app_conf conf = {
+		.name = o->name, .ops = a->lookup.app(c->driver), .args = c->args, .nb_args = c->nb_args,
+		.client = o->client.client, .pd = o->client.pd, .mem = a->mem, .qps = qps, .cqs = cqs,
+		.depths = depths,
+	};
+	int rc = -ENOMEM;
+
+	for (unsigned int i = 0; qps && cqs && depths && i < a->nb_qps; i++) {
+		if (a->cfg->qps[a->qps[i]->conf].app != (int)index)
+			continue;
+		qps[conf.nb_qps] = a->qps[i]->qp;
+		cqs[conf.nb_qps] = a->qps[i]->cq;
+		depths[conf.nb_qps++] = a->qps[i]->depth;
+	}
+	if (qps && cqs && depths)
+		rc = app_instance(a, o, c, &conf, err, err_len);
+	free(qps);
+	free(cqs);
+	free(depths);
+	return rc;
+}
+
+int apps_create(struct appliance *a, unsigned int first, char *err, size_t err_len)
+{
+	int rc = 0;
+
+	for (unsigned int i = first; i < a->nb_apps && rc == 0; i++)
+		rc = app_create(a, i, err, err_len);
+	return rc;
+}
+
+void apps_stop(struct appliance *a, unsigned int keep)
+{
+	for (unsigned int i = a->nb_apps; i-- > keep;) {
+		struct turn_call t = { a, a->apps[i] };
+
+		if (t.app->turning)
+			phca_loop_call(a->app_lcore->loop, turn_remove, &t);
+		t.app->turning = false;
+		if (t.app->app)
+			phca_app_destroy(t.app->app);
+		t.app->app = NULL;
+	}
+}
+
+void apps_close(struct appliance *a, unsigned int keep)
+{
+	while (a->nb_apps > keep) {
+		struct app_obj *o = a->apps[--a->nb_apps];
+
+		client_close(a, &o->client);
+		free(o->base);
+		free(o);
+	}
+}

@@ -1,0 +1,216 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Values of counters since the last clear: what the libraries count, minus the
+ * base that clear kept. Ports are read between two turns of the HCA lcore, so
+ * that received packets equal the sum of verdicts at any time.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include <rte_cycles.h>
+#include <rte_string_fns.h>
+
+#include "figures.h"
+
+static void subtract(const struct counter_group *g, void *st, const void *base)
+{
+	for (unsigned int i = 0; i < g->nb_rows; i++) {
+		const struct counter *c = &g->rows[i];
+
+		if (!c->gauge)
+			*(uint64_t *)((char *)st + c->offset) -= counter_get(c, base);
+	}
+}
+
+static void subtract_verdicts(uint64_t *v, const uint64_t *base)
+{
+	for (unsigned int i = 0; i < PHCA_V_COUNT; i++)
+		v[i] -= base[i];
+}
+
+bool figures_verdict_used(enum phca_verdict v)
+{
+	switch (v) {
+	case PHCA_V_OK: case PHCA_V_DIRECT: case PHCA_V_OFFLOADED: case PHCA_V_ARP:
+	case PHCA_V_NDP: case PHCA_V_ICMP_ECHO: case PHCA_V_NOT_ROCE:
+		return true;
+	default:
+		return false;
+	}
+}
+
+/* What port_read is told and tells. */
+struct port_read { struct appliance *a; unsigned int port; struct phca_port_stats *st; };
+
+static int port_read(void *arg)
+{
+	struct port_read *r = arg;
+
+	return phca_port_stats_get(r->a->hca, r->port, r->st);
+}
+
+/* Counters of a port since start. */
+static void port_raw(struct appliance *a, unsigned int i, struct phca_port_stats *st)
+{
+	struct port_read r = { a, i, st };
+
+	memset(st, 0, sizeof(*st));
+	phca_loop_call(a->hca_lcore->loop, port_read, &r);
+}
+
+void figures_port(struct appliance *a, unsigned int i, struct phca_port_stats *st)
+{
+	port_raw(a, i, st);
+	subtract(&counters_port, st, &a->ports[i]->base);
+	subtract_verdicts(st->verdict, a->ports[i]->base.verdict);
+}
+
+void figures_totals(struct appliance *a, struct port_totals *t)
+{
+	*t = (struct port_totals){ .balanced = true };
+	for (unsigned int i = 0; i < a->nb_ports; i++) {
+		const struct phca_port_stats *base = &a->ports[i]->base;
+		struct phca_port_stats st;
+		uint64_t sum = 0;
+
+		port_raw(a, i, &st);
+		for (unsigned int v = 0; v < PHCA_V_COUNT; v++)
+			sum += st.verdict[v];
+		t->balanced &= st.rx_packets == sum + st.rx_held;
+		t->rx += st.rx_packets - base->rx_packets;
+		t->held += st.rx_held;
+		for (unsigned int v = 0; v < PHCA_V_COUNT; v++) {
+			t->verdict[v] += st.verdict[v] - base->verdict[v];
+			t->verdicts += st.verdict[v] - base->verdict[v];
+		}
+	}
+}
+
+/* What the QP's application saw out of order, since start. @return whether it looks */
+static bool order_raw(struct appliance *a, const struct qp_obj *q, uint64_t *n)
+{
+	const struct phca_app *app = a->apps[a->cfg->qps[q->conf].app]->app;
+	const struct phca_app_ops *ops = app ? phca_app_ops(app) : NULL;
+
+	*n = 0;
+	return ops && ops->qp_out_of_order && ops->qp_out_of_order(app, phca_qp_num(q->qp), n) == 0;
+}
+
+void figures_qp(struct appliance *a, const struct qp_obj *q, struct qp_figures *f)
+{
+	memset(f, 0, sizeof(*f));
+	phca_qp_info_get(q->qp, &f->info);
+	phca_cq_info_get(q->cq, &f->cq);
+	subtract(&counters_qp, &f->info.stats, &q->base.stats);
+	subtract_verdicts(f->info.stats.verdict, q->base.stats.verdict);
+	subtract(&counters_pqp, &f->info.pqp, &q->base.pqp);
+	subtract(&counters_cq, &f->cq, &q->cq_base);
+	for (unsigned int v = 0; v < PHCA_V_COUNT; v++)
+		if (!figures_verdict_used(v))
+			f->dropped += f->info.stats.verdict[v];
+	f->has_order = order_raw(a, q, &f->out_of_order);
+	f->out_of_order -= q->order_base;
+}
+
+void figures_proxy(struct appliance *a, struct phca_proxy_stats *st)
+{
+	phca_proxy_stats_get(a->proxy, st);
+	subtract(&counters_proxy, st, &a->proxy_base);
+}
+
+void figures_offload(const struct offload_obj *o, struct phca_offload_stats *st)
+{
+	phca_offload_stats_get(o->offload, st);
+	subtract(&counters_offload, st, &o->base);
+}
+
+void figures_filter(const struct filter_obj *f, struct phca_filter_stats *st)
+{
+	phca_filter_stats_get(phca_filter_slot_get(&f->slot), st);
+	subtract(&counters_filter, st, &f->base);
+}
+
+void figures_lcore(const struct lcore_obj *l, struct phca_loop_stats *st)
+{
+	phca_loop_stats_get(l->loop, st);
+	subtract(&counters_lcore, st, &l->base);
+}
+
+/* Puts an application's base between its counters and a reader. */
+struct app_reader {
+	const struct app_obj *app;
+	int (*emit)(void *arg, const char *name, uint64_t value);
+	void *arg;
+};
+
+static int app_emit(void *arg, const char *name, uint64_t value)
+{
+	struct app_reader *r = arg;
+
+	for (unsigned int i = 0; i < r->app->nb_base; i++)
+		if (strcmp(r->app->base[i].name, name) == 0)
+			return r->emit(r->arg, name, value - r->app->base[i].value);
+	return r->emit(r->arg, name, value);
+}
+
+int figures_app(const struct app_obj *app, int (*emit)(void *arg, const char *name, uint64_t value),
+		void *arg)
+{
+	const struct phca_app_ops *ops = phca_app_ops(app->app);
+	struct app_reader r = { app, emit, arg };
+
+	return ops->show ? ops->show(app->app, app_emit, &r) : 0;
+}
+
+static int app_keep(void *arg, const char *name, uint64_t value)
+{
+	struct app_obj *app = arg;
+
+	if (app->nb_base == APP_COUNTERS_MAX)
+		return 0;
+	rte_strscpy(app->base[app->nb_base].name, name, sizeof(app->base->name));
+	app->base[app->nb_base++].value = value;
+	return 0;
+}
+
+static void clear_app(struct app_obj *app)
+{
+	const struct phca_app_ops *ops = phca_app_ops(app->app);
+
+	if (!app->base)
+		app->base = calloc(APP_COUNTERS_MAX, sizeof(*app->base));
+	app->nb_base = 0;
+	if (app->base && ops->show)
+		ops->show(app->app, app_keep, app);
+}
+
+void figures_clear_port(struct appliance *a, unsigned int i)
+{
+	port_raw(a, i, &a->ports[i]->base);
+}
+
+void figures_clear_qp(struct appliance *a, struct qp_obj *q)
+{
+	order_raw(a, q, &q->order_base);
+	phca_qp_info_get(q->qp, &q->base);
+	phca_cq_info_get(q->cq, &q->cq_base);
+}
+
+void figures_clear_all(struct appliance *a)
+{
+	for (unsigned int i = 0; i < a->nb_ports; i++)
+		figures_clear_port(a, i);
+	for (unsigned int i = 0; i < a->nb_qps; i++)
+		figures_clear_qp(a, a->qps[i]);
+	for (unsigned int i = 0; i < a->nb_offloads; i++)
+		phca_offload_stats_get(a->offloads[i]->offload, &a->offloads[i]->base);
+	for (unsigned int i = 0; i < a->nb_filters; i++)
+		phca_filter_stats_get(phca_filter_slot_get(&a->filters[i]->slot), &a->filters[i]->base);
+	for (unsigned int i = 0; i < a->nb_lcores; i++) {
+		phca_loop_stats_get(a->lcores[i].loop, &a->lcores[i].base);
+		a->lcores[i].base_tsc = rte_rdtsc();
+	}
+	for (unsigned int i = 0; i < a->nb_apps; i++)
+		clear_app(a->apps[i]);
+	phca_proxy_stats_get(a->proxy, &a->proxy_base);
+}

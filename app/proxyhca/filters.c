@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Filters: loading with parameters and map entries, and replacing one while
+ * traffic runs. A rule sees the old filter or the new one, never half of one;
+ * the old one is freed after every lcore was quiescent.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <rte_errno.h>
+
+#include "appliance.h"
+
+struct phca_filter *filter_load(const struct phca_config_filter *c, char *err, size_t err_len)
+{
+	const struct phca_filter_spec spec = {
+		.name = c->name, .object = c->object, .program = c->program, .params = c->params,
+		.nb_params = c->nb_params,
+	};
+	struct phca_filter *f = phca_filter_load(&spec, err, err_len);
+	int rc = 0;
+
+	for (unsigned int i = 0; f && i < c->nb_entries && rc == 0; i++) {
+		const struct phca_config_map_entry *e = &c->entries[i];
+		char why[PHCA_FILTER_ERR_MAX] = "";
+
+		rc = phca_filter_map_set(f, e->map, e->key, e->value, why, sizeof(why));
+		if (rc < 0)
+			snprintf(err, err_len, "filter %s: map %s, key %s, value %s: %s", c->name, e->map,
+				e->key, e->value, why[0] ? why : rte_strerror(-rc));
+	}
+	if (rc < 0) {
+		phca_filter_free(f);
+		rte_errno = -rc;
+		return NULL;
+	}
+	return f;
+}
+
+int filters_add(struct appliance *a, char *err, size_t err_len)
+{
+	while (a->nb_filters < a->cfg->nb_filters) {
+		const struct phca_config_filter *c = &a->cfg->filters[a->nb_filters];
+		struct phca_filter *f = filter_load(c, err, err_len);
+		struct filter_obj *o;
+
+		if (!f)
+			return rte_errno ? -rte_errno : -EINVAL;
+		o = calloc(1, sizeof(*o));
+		if (!o) {
+			phca_filter_free(f);
+			return -ENOMEM;
+		}
+		o->name = c->name;
+		o->slot.cur = f;
+		a->filters[a->nb_filters++] = o;
+	}
+	return 0;
+}
+
+void filters_remove(struct appliance *a, unsigned int keep)
+{
+	if (a->nb_filters > keep)
+		rte_rcu_qsbr_synchronize(a->qsbr, RTE_QSBR_THRID_INVALID);
+	while (a->nb_filters > keep) {
+		struct filter_obj *o = a->filters[--a->nb_filters];
+
+		phca_filter_free(o->slot.cur);
+		filter_conf_free(o->own);
+		free(o);
+	}
+}
+
+int filter_replace(struct appliance *a, struct filter_obj *f, struct phca_config_filter *own,
+		char *err, size_t err_len)
+{
+	struct phca_filter *fresh = filter_load(own, err, err_len), *old;
+
+	if (!fresh)
+		return rte_errno ? -rte_errno : -EINVAL;
+	old = phca_filter_slot_swap(&f->slot, fresh);
+	rte_rcu_qsbr_synchronize(a->qsbr, RTE_QSBR_THRID_INVALID);
+	phca_filter_free(old);
+	memset(&f->base, 0, sizeof(f->base));
+	for (unsigned int i = 0; i < a->nb_filters; i++)
+		if (a->filters[i] == f)
+			a->cfg->filters[i] = *own;
+	filter_conf_free(f->own);
+	f->own = own;
+	return 0;
+}
+
+void filter_conf_free(struct phca_config_filter *own)
+{
+	if (!own)
+		return;
+	for (unsigned int i = 0; i < own->nb_params; i++) {
+		free((void *)(uintptr_t)own->params[i].name);
+		free((void *)(uintptr_t)own->params[i].s);
+	}
+	free(own->params);
+	free((void *)(uintptr_t)own->object);
+	free((void *)(uintptr_t)own->program);
+	free(own);
+}

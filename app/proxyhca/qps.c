@@ -1,0 +1,188 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Queue pairs: each with a CQ of its own that holds all it can have
+ * outstanding, brought to RTS before its application starts; and the rules that
+ * make some of them proxy QPs.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <rte_common.h>
+#include <rte_errno.h>
+
+#include "appliance.h"
+
+/* RESET to INIT to RTR to RTS, each with the attributes that belong to it. */
+static int qp_to_rts(struct qp_obj *q, const struct phca_config_qp *c, char *err, size_t err_len)
+{
+	static const struct { enum phca_qp_state state; unsigned int mask; } steps[] = {
+		{ PHCA_QPS_INIT, PHCA_QP_PKEY | PHCA_QP_QKEY | PHCA_QP_ACCESS },
+		{ PHCA_QPS_RTR, PHCA_QP_DEST_QPN | PHCA_QP_PATH_MTU | PHCA_QP_RQ_PSN | PHCA_QP_AV },
+		{ PHCA_QPS_RTS, PHCA_QP_SQ_PSN },
+	};
+	struct phca_qp_attr attr = c->attr;
+
+	for (unsigned int i = 0; i < RTE_DIM(steps); i++) {
+		int rc;
+
+		attr.state = steps[i].state;
+		rc = phca_qp_modify(q->qp, &attr, PHCA_QP_STATE | (steps[i].mask & c->attr_mask));
+		if (rc < 0) {
+			snprintf(err, err_len, "qp %s (0x%x): not moved to %s: %s", c->name,
+				phca_qp_num(q->qp), phca_qp_state_str(attr.state), rte_strerror(-rc));
+			return rc;
+		}
+	}
+	return 0;
+}
+
+static int qp_create(struct appliance *a, struct qp_obj *q, const struct phca_config_qp *c,
+		uint32_t nth, char *err, size_t err_len)
+{
+	const struct client_obj *client = &a->apps[c->app]->client;
+	struct phca_qp_init init = c->init;
+	uint32_t cqe = rte_align32pow2(RTE_MAX(init.max_send_wr, 1u)) +
+		rte_align32pow2(RTE_MAX(init.max_recv_wr, 1u));
+	int rc = phca_cq_create(client->client, RTE_MAX(cqe, 16u), &q->cq);
+
+	if (rc < 0) {
+		snprintf(err, err_len, "qp %s: its CQ of %u completions was not created: %s", c->name, cqe,
+			rte_strerror(-rc));
+		return rc;
+	}
+	init.pd = client->pd;
+	init.port = c->port < 0 ? 0 : (unsigned int)c->port;
+	init.send_cq = init.recv_cq = q->cq;
+	if (init.qpn != 0)
+		init.qpn += nth;
+	q->depth = init.max_recv_wr;
+	rc = phca_qp_create(client->client, &init, &q->qp);
+	if (rc < 0) {
+		snprintf(err, err_len, "qp %s (0x%x): not created: %s", c->name, init.qpn,
+			rc == -EEXIST ? "the number is taken" : rte_strerror(-rc));
+		return rc;
+	}
+	return qp_to_rts(q, c, err, err_len);
+}
+
+static int qp_remove(struct qp_obj *q)
+{
+	int rc = q->qp ? phca_qp_destroy(q->qp) : 0;
+
+	if (rc < 0)
+		return rc;
+	if (q->cq)
+		phca_cq_destroy(q->cq);
+	free(q);
+	return 0;
+}
+
+static int qp_add(struct appliance *a, unsigned int conf, uint32_t nth, char *err, size_t err_len)
+{
+	struct qp_obj *q = calloc(1, sizeof(*q));
+	int rc;
+
+	if (!q)
+		return -ENOMEM;
+	q->conf = conf;
+	rc = qp_create(a, q, &a->cfg->qps[conf], nth, err, err_len);
+	if (rc < 0)
+		qp_remove(q);
+	else
+		a->qps[a->nb_qps++] = q;
+	return rc;
+}
+
+int qps_add(struct appliance *a, char *err, size_t err_len)
+{
+	unsigned int conf = a->nb_qps > 0 ? a->qps[a->nb_qps - 1]->conf + 1 : 0;
+	int rc = 0;
+
+	for (; conf < a->cfg->nb_qps && rc == 0; conf++) {
+		const struct phca_config_qp *c = &a->cfg->qps[conf];
+
+		if (a->apps[c->app]->app) {
+			snprintf(err, err_len, "qp %s: app %s runs already and takes no more queue pairs; "
+				"add an app with another name", c->name, a->apps[c->app]->name);
+			return -EBUSY;
+		}
+		for (uint32_t n = 0; n < c->count && rc == 0; n++)
+			rc = qp_add(a, conf, n, err, err_len);
+	}
+	return rc;
+}
+
+int qps_remove(struct appliance *a, unsigned int keep, char *err, size_t err_len)
+{
+	while (a->nb_qps > keep) {
+		struct qp_obj *q = a->qps[a->nb_qps - 1];
+		uint32_t qpn = phca_qp_num(q->qp);
+		int rc = qp_remove(q);
+
+		if (rc < 0) {
+			snprintf(err, err_len, "qp 0x%x: not destroyed: %s; an offload driver holds one of its "
+				"requests", qpn, rte_strerror(-rc));
+			return rc;
+		}
+		a->nb_qps--;
+	}
+	return 0;
+}
+
+/* The rules of one entry of proxy_qps, with the objects they name. */
+static unsigned int rules_make(struct appliance *a, const struct phca_config_proxy_qp *c,
+		struct phca_rule *rules)
+{
+	unsigned int n = RTE_MIN(c->nb_rules, (unsigned int)PHCA_PROXY_RULE_MAX);
+
+	for (unsigned int i = 0; i < n; i++)
+		rules[i] = (struct phca_rule){
+			.name = c->rules[i].name, .filter = &a->filters[c->rules[i].filter]->slot,
+			.offload = a->offloads[c->rules[i].offload]->offload,
+			.send = c->rules[i].send, .inbound = c->rules[i].inbound,
+		};
+	return n;
+}
+
+static bool entry_names(const struct phca_config_proxy_qp *c, unsigned int conf)
+{
+	for (unsigned int i = 0; i < c->nb_qps; i++)
+		if (c->qps[i] == (int)conf)
+			return true;
+	return false;
+}
+
+static int qp_attach(struct appliance *a, struct qp_obj *q, const struct phca_config_proxy_qp *c,
+		char *err, size_t err_len)
+{
+	struct phca_rule rules[PHCA_PROXY_RULE_MAX];
+	unsigned int n = rules_make(a, c, rules);
+	int rc = phca_qp_proxy_attach(q->qp, rules, n, c->window);
+
+	if (rc < 0)
+		snprintf(err, err_len, "qp 0x%x (%s): its %u rules were not attached: %s",
+			phca_qp_num(q->qp), a->cfg->qps[q->conf].name, n,
+			rc == -EBUSY ? "it is a proxy QP already" : rte_strerror(-rc));
+	else
+		q->proxy = true;
+	return rc;
+}
+
+int qps_attach(struct appliance *a, unsigned int first, unsigned int end, unsigned int *nb_attached,
+		char *err, size_t err_len)
+{
+	int rc = 0;
+
+	*nb_attached = 0;
+	for (unsigned int i = a->nb_proxy_qps; i < a->cfg->nb_proxy_qps; i++) {
+		for (unsigned int j = first; j < end && rc == 0; j++) {
+			if (!entry_names(&a->cfg->proxy_qps[i], a->qps[j]->conf))
+				continue;
+			rc = qp_attach(a, a->qps[j], &a->cfg->proxy_qps[i], err, err_len);
+			*nb_attached += rc == 0;
+		}
+	}
+	return rc;
+}

@@ -1,0 +1,506 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Telemetry: the same figures as the prompt's, as JSON under /phca/.
+ * Callbacks run on telemetry's thread, which has no argument of ours: a static
+ * pointer, changed and followed only with its mutex held, is the appliance or
+ * NULL before and after its life.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <rte_common.h>
+#include <rte_telemetry.h>
+
+#include "figures.h"
+
+#define ENTRIES_MAX 128   /* entries of a map, which fit an answer; more are counted as "left_out" */
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static struct appliance *current;
+
+/* An answer to a request with a parameter. @return 0, negative errno */
+struct request { struct appliance *a; const char *params; struct rte_tel_data *d; };
+
+static void add_counters(struct rte_tel_data *d, const struct counter_group *g, const void *st)
+{
+	for (unsigned int i = 0; i < g->nb_rows; i++)
+		rte_tel_data_add_dict_u64(d, g->rows[i].name, counter_get(&g->rows[i], st));
+}
+
+/* A dictionary inside another one, or in an array when @p name is NULL. */
+static void add_container(struct rte_tel_data *d, const char *name, struct rte_tel_data *in)
+{
+	int rc = name ? rte_tel_data_add_dict_container(d, name, in, 0) :
+		rte_tel_data_add_array_container(d, in, 0);
+
+	if (rc < 0)
+		rte_tel_data_free(in);
+}
+
+static struct rte_tel_data *dict(void)
+{
+	struct rte_tel_data *d = rte_tel_data_alloc();
+
+	if (d)
+		rte_tel_data_start_dict(d);
+	return d;
+}
+
+static void add_group(struct rte_tel_data *d, const char *name, const struct counter_group *g,
+		const void *st)
+{
+	struct rte_tel_data *in = dict();
+
+	if (!in)
+		return;
+	add_counters(in, g, st);
+	add_container(d, name, in);
+}
+
+static void add_verdicts(struct rte_tel_data *d, const uint64_t *verdict)
+{
+	struct rte_tel_data *in = dict();
+
+	if (!in)
+		return;
+	for (unsigned int v = PHCA_V_OK + 1; v < PHCA_V_COUNT; v++)
+		rte_tel_data_add_dict_u64(in, phca_verdict_str(v), verdict[v]);
+	add_container(d, "verdict", in);
+}
+
+static bool number(const char *text, uint32_t *out)
+{
+	unsigned long v;
+	char *end;
+
+	if (!text || !*text)
+		return false;
+	errno = 0;
+	v = strtoul(text, &end, 0);
+	*out = (uint32_t)v;
+	return !errno && !*end && text[0] != '-' && v <= UINT32_MAX;
+}
+
+static int info(struct request *r)
+{
+	rte_tel_data_add_dict_string(r->d, "version", PHCA_VERSION);
+	rte_tel_data_add_dict_string(r->d, "config", r->a->cfg->path ? r->a->cfg->path : "built-in");
+	rte_tel_data_add_dict_string(r->d, "receiving", r->a->started ? "yes" : "no");
+	rte_tel_data_add_dict_u64(r->d, "ports", r->a->nb_ports);
+	rte_tel_data_add_dict_u64(r->d, "qps", r->a->nb_qps);
+	rte_tel_data_add_dict_u64(r->d, "filters", r->a->nb_filters);
+	rte_tel_data_add_dict_u64(r->d, "offloads", r->a->nb_offloads);
+	rte_tel_data_add_dict_u64(r->d, "apps", r->a->nb_apps);
+	rte_tel_data_add_dict_u64(r->d, "events", r->a->nb_events);
+	return 0;
+}
+
+static int port(struct request *r)
+{
+	struct phca_port_stats st;
+	uint32_t i;
+
+	if (!number(r->params, &i) || i >= r->a->nb_ports)
+		return -EINVAL;
+	figures_port(r->a, i, &st);
+	rte_tel_data_add_dict_string(r->d, "name", r->a->ports[i]->name);
+	add_counters(r->d, &counters_port, &st);
+	add_verdicts(r->d, st.verdict);
+	return 0;
+}
+
+static int verdicts(struct request *r)
+{
+	struct port_totals t;
+
+	figures_totals(r->a, &t);
+	rte_tel_data_add_dict_u64(r->d, "rx_packets", t.rx);
+	rte_tel_data_add_dict_u64(r->d, "rx_held", t.held);
+	rte_tel_data_add_dict_u64(r->d, "sum", t.verdicts);
+	rte_tel_data_add_dict_string(r->d, "balanced", t.balanced ? "yes" : "no");
+	add_verdicts(r->d, t.verdict);
+	return 0;
+}
+
+static void qp_rules(struct rte_tel_data *d, const struct qp_obj *q)
+{
+	struct phca_rule_info rule;
+
+	for (unsigned int i = 0; phca_qp_rule_info(q->qp, i, &rule) == 0; i++) {
+		struct rte_tel_data *in = dict();
+		char name[16];
+
+		if (!in)
+			return;
+		snprintf(name, sizeof(name), "rule_%u", i);
+		rte_tel_data_add_dict_string(in, "name", rule.name);
+		rte_tel_data_add_dict_string(in, "filter", rule.filter);
+		rte_tel_data_add_dict_string(in, "offload", rule.offload);
+		rte_tel_data_add_dict_u64(in, "matched", rule.matched);
+		add_container(d, name, in);
+	}
+}
+
+static int qp(struct request *r)
+{
+	const struct qp_obj *q;
+	struct qp_figures f;
+	uint32_t n;
+
+	q = number(r->params, &n) ? objects_qp(r->a, n) : NULL;
+	if (!q)
+		return -EINVAL;
+	figures_qp(r->a, q, &f);
+	rte_tel_data_add_dict_u64(r->d, "qpn", f.info.qpn);
+	rte_tel_data_add_dict_string(r->d, "name", r->a->cfg->qps[q->conf].name);
+	rte_tel_data_add_dict_string(r->d, "type", phca_qp_type_str(f.info.type));
+	rte_tel_data_add_dict_string(r->d, "state", phca_qp_state_str(f.info.state));
+	rte_tel_data_add_dict_u64(r->d, "port", f.info.port);
+	rte_tel_data_add_dict_u64(r->d, "cq", f.info.recv_cqn);
+	rte_tel_data_add_dict_string(r->d, "proxy", f.info.proxy ? "yes" : "no");
+	add_counters(r->d, &counters_qp, &f.info.stats);
+	rte_tel_data_add_dict_u64(r->d, "completed", f.cq.written);
+	rte_tel_data_add_dict_u64(r->d, "dropped", f.dropped);
+	if (f.has_order)
+		rte_tel_data_add_dict_u64(r->d, "out_of_order", f.out_of_order);
+	if (f.info.proxy) {
+		add_group(r->d, "pqp", &counters_pqp, &f.info.pqp);
+		qp_rules(r->d, q);
+	}
+	add_verdicts(r->d, f.info.stats.verdict);
+	return 0;
+}
+
+static int cq(struct request *r)
+{
+	uint32_t n;
+
+	if (!number(r->params, &n))
+		return -EINVAL;
+	for (unsigned int i = 0; i < r->a->nb_qps; i++) {
+		struct qp_figures f;
+
+		if (phca_cq_num(r->a->qps[i]->cq) != n)
+			continue;
+		figures_qp(r->a, r->a->qps[i], &f);
+		rte_tel_data_add_dict_u64(r->d, "cq", f.cq.cqn);
+		rte_tel_data_add_dict_u64(r->d, "qpn", f.info.qpn);
+		rte_tel_data_add_dict_u64(r->d, "capacity", f.cq.cqe);
+		rte_tel_data_add_dict_string(r->d, "owner", f.cq.proxy_owned ? "proxy" : "hca");
+		rte_tel_data_add_dict_string(r->d, "state", f.cq.overrun ? "overrun" : "ok");
+		add_counters(r->d, &counters_cq, &f.cq);
+		return 0;
+	}
+	return -EINVAL;
+}
+
+static int proxy(struct request *r)
+{
+	struct phca_proxy_stats st;
+
+	figures_proxy(r->a, &st);
+	add_counters(r->d, &counters_proxy, &st);
+	return 0;
+}
+
+static struct rte_tel_data *strings(void)
+{
+	struct rte_tel_data *d = rte_tel_data_alloc();
+
+	if (d)
+		rte_tel_data_start_array(d, RTE_TEL_STRING_VAL);
+	return d;
+}
+
+/* Globals by name, parameters apart from the others. */
+struct globals { struct rte_tel_data *params, *others; };
+
+static int global_entry(void *arg, const char *name, const char *value, bool is_param)
+{
+	struct globals *g = arg;
+	struct rte_tel_data *d = is_param ? g->params : g->others;
+
+	if (d)
+		rte_tel_data_add_dict_string(d, name, value);
+	return 0;
+}
+
+static int filter(struct request *r)
+{
+	const struct filter_obj *o = r->params ? objects_filter(r->a, r->params) : NULL;
+	struct rte_tel_data *maps;
+	struct globals g;
+	const struct phca_filter *f;
+	struct phca_filter_stats st;
+	struct phca_map_info m;
+
+	if (!o)
+		return -EINVAL;
+	f = phca_filter_slot_get(&o->slot);
+	rte_tel_data_add_dict_string(r->d, "name", o->name);
+	rte_tel_data_add_dict_string(r->d, "object", phca_filter_object(f));
+	rte_tel_data_add_dict_string(r->d, "program", phca_filter_program(f));
+	rte_tel_data_add_dict_u64(r->d, "instructions", phca_filter_nb_insns(f));
+	rte_tel_data_add_dict_string(r->d, "jit", phca_filter_is_jit(f) ? "yes" : "no");
+	figures_filter(o, &st);
+	add_counters(r->d, &counters_filter, &st);
+	g = (struct globals){ dict(), dict() };
+	phca_filter_global_each(f, global_entry, &g);
+	if (g.params)
+		add_container(r->d, "parameters", g.params);
+	if (g.others)
+		add_container(r->d, "globals", g.others);
+	maps = strings();
+	for (unsigned int i = 0; maps && phca_filter_map_info(f, i, &m) == 0; i++)
+		rte_tel_data_add_array_string(maps, m.name);
+	if (maps)
+		add_container(r->d, "maps", maps);
+	return 0;
+}
+
+/* Entries of a map: two arrays of the same length. */
+struct entries { struct rte_tel_data *keys, *values; unsigned int n; uint64_t left_out; };
+
+static int map_entry(void *arg, const char *key, const char *value)
+{
+	struct entries *e = arg;
+
+	if (e->n >= ENTRIES_MAX) {
+		e->left_out++;
+		return 0;
+	}
+	e->n++;
+	rte_tel_data_add_array_string(e->keys, key);
+	rte_tel_data_add_array_string(e->values, value);
+	return 0;
+}
+
+static int map_answer(struct request *r, const struct filter_obj *o, const char *name)
+{
+	struct entries e = { strings(), strings(), 0, 0 };
+	int rc = -ENOMEM;
+
+	if (e.keys && e.values)
+		rc = phca_filter_map_each(phca_filter_slot_get(&o->slot), name, map_entry, &e);
+	rte_tel_data_add_dict_string(r->d, "filter", o->name);
+	rte_tel_data_add_dict_string(r->d, "map", name);
+	rte_tel_data_add_dict_u64(r->d, "left_out", e.left_out);
+	if (e.keys)
+		add_container(r->d, "keys", e.keys);
+	if (e.values)
+		add_container(r->d, "values", e.values);
+	return rc;
+}
+
+/* "FILTER,MAP" */
+static int map(struct request *r)
+{
+	char *name = r->params ? strdup(r->params) : NULL, *comma = name ? strchr(name, ',') : NULL;
+	const struct filter_obj *o;
+	int rc = -EINVAL;
+
+	if (comma) {
+		*comma = '\0';
+		o = objects_filter(r->a, name);
+		if (o && phca_filter_map_find(phca_filter_slot_get(&o->slot), comma + 1) >= 0)
+			rc = map_answer(r, o, comma + 1);
+	}
+	free(name);
+	return rc;
+}
+
+static int own_entry(void *arg, const char *name, uint64_t value)
+{
+	char key[RTE_TEL_MAX_STRING_LEN];
+	unsigned int i;
+
+	/* telemetry takes letters, digits, '_' and '/' */
+	for (i = 0; name[i] && i < sizeof(key) - 1; i++)
+		key[i] = strchr(".-: ", name[i]) ? '_' : name[i];
+	key[i] = '\0';
+	rte_tel_data_add_dict_u64(arg, key, value);
+	return 0;
+}
+
+static int offload(struct request *r)
+{
+	const struct offload_obj *o = r->params ? objects_offload(r->a, r->params) : NULL;
+	const struct phca_offload_ops *ops;
+	struct phca_offload_stats st;
+	struct rte_tel_data *own;
+
+	if (!o)
+		return -EINVAL;
+	ops = phca_offload_ops(o->offload);
+	figures_offload(o, &st);
+	rte_tel_data_add_dict_string(r->d, "name", o->name);
+	rte_tel_data_add_dict_string(r->d, "driver", ops->name);
+	add_counters(r->d, &counters_offload, &st);
+	own = ops->show ? dict() : NULL;
+	if (own) {
+		ops->show(o->offload, own_entry, own);
+		add_container(r->d, "own", own);
+	}
+	return 0;
+}
+
+static int app(struct request *r)
+{
+	const struct app_obj *o = r->params ? objects_app(r->a, r->params) : NULL;
+	struct rte_tel_data *own;
+
+	if (!o)
+		return -EINVAL;
+	rte_tel_data_add_dict_string(r->d, "name", o->name);
+	rte_tel_data_add_dict_string(r->d, "driver", phca_app_ops(o->app)->name);
+	rte_tel_data_add_dict_u64(r->d, "qps", phca_app_conf(o->app)->nb_qps);
+	own = dict();
+	if (own) {
+		figures_app(o, own_entry, own);
+		add_container(r->d, "own", own);
+	}
+	return 0;
+}
+
+static int lcores(struct request *r)
+{
+	for (unsigned int i = 0; i < r->a->nb_lcores; i++) {
+		struct rte_tel_data *in = dict();
+		struct phca_loop_stats st;
+		char name[32];
+
+		if (!in)
+			return -ENOMEM;
+		snprintf(name, sizeof(name), "lcore_%u", r->a->lcores[i].lcore);
+		figures_lcore(&r->a->lcores[i], &st);
+		rte_tel_data_add_dict_string(in, "roles", lcores_roles_str(&r->a->lcores[i]));
+		add_counters(in, &counters_lcore, &st);
+		add_container(r->d, name, in);
+	}
+	return 0;
+}
+
+static int names(struct request *r, const char *(*name)(struct appliance *a, unsigned int i))
+{
+	rte_tel_data_start_array(r->d, RTE_TEL_STRING_VAL);
+	for (unsigned int i = 0; i < RTE_TEL_MAX_ARRAY_ENTRIES && name(r->a, i); i++)
+		rte_tel_data_add_array_string(r->d, name(r->a, i));
+	return 0;
+}
+
+static const char *filter_name(struct appliance *a, unsigned int i)
+{
+	return i < a->nb_filters ? a->filters[i]->name : NULL;
+}
+
+static const char *offload_name(struct appliance *a, unsigned int i)
+{
+	return i < a->nb_offloads ? a->offloads[i]->name : NULL;
+}
+
+static const char *app_name(struct appliance *a, unsigned int i)
+{
+	return i < a->nb_apps ? a->apps[i]->name : NULL;
+}
+
+static int filters(struct request *r)
+{
+	return names(r, filter_name);
+}
+
+static int offloads(struct request *r)
+{
+	return names(r, offload_name);
+}
+
+static int apps(struct request *r)
+{
+	return names(r, app_name);
+}
+
+static int qps(struct request *r)
+{
+	rte_tel_data_start_array(r->d, RTE_TEL_U64_VAL);
+	for (unsigned int i = 0; i < RTE_MIN(r->a->nb_qps, (unsigned int)RTE_TEL_MAX_ARRAY_ENTRIES); i++)
+		rte_tel_data_add_array_u64(r->d, phca_qp_num(r->a->qps[i]->qp));
+	return 0;
+}
+
+/* What telemetry offers. fn fills a dictionary unless it starts an array. */
+struct endpoint {
+	const char *cmd;
+	int (*fn)(struct request *r);      /* with a parameter, or always when plain is NULL */
+	int (*list)(struct request *r);    /* without a parameter; NULL: fn */
+	const char *help;
+};
+static const struct endpoint endpoints[] = {
+	{ "/phca/info", info, NULL, "Version, configuration, numbers of objects" },
+	{ "/phca/port", port, NULL, "Counters and verdicts of a port. Parameter: index, from 0" },
+	{ "/phca/verdicts", verdicts, NULL, "Verdicts of all ports, and whether they add up" },
+	{ "/phca/qp", qp, qps, "QP numbers; with a parameter, QPN: counters of one QP" },
+	{ "/phca/cq", cq, NULL, "Counters of a completion queue. Parameter: CQ number" },
+	{ "/phca/proxy", proxy, NULL, "Counters of the proxy CPU" },
+	{ "/phca/filters", filters, NULL, "Names of filters" },
+	{ "/phca/filter", filter, filters, "Counters and globals of a filter. Parameter: name" },
+	{ "/phca/map", map, NULL, "Entries of a map. Parameters: filter, map" },
+	{ "/phca/offloads", offloads, NULL, "Names of offloads" },
+	{ "/phca/offload", offload, offloads, "Counters of an offload. Parameter: name" },
+	{ "/phca/apps", apps, NULL, "Names of resident applications" },
+	{ "/phca/app", app, apps, "Counters of an application. Parameter: name" },
+	{ "/phca/lcores", lcores, NULL, "Roles and counters of lcores" },
+};
+
+static bool is_list(int (*fn)(struct request *r))
+{
+	return fn == filters || fn == offloads || fn == apps || fn == qps;
+}
+
+static int answer(const char *cmd, const char *params, struct rte_tel_data *d)
+{
+	struct request r = { .params = params && *params ? params : NULL, .d = d };
+	int rc = -ENODEV;
+
+	pthread_mutex_lock(&lock);
+	r.a = current;
+	for (unsigned int i = 0; r.a && i < RTE_DIM(endpoints); i++) {
+		const struct endpoint *e = &endpoints[i];
+		int (*fn)(struct request *r) = r.params || !e->list ? e->fn : e->list;
+
+		if (strcmp(e->cmd, cmd) != 0)
+			continue;
+		if (!is_list(fn))
+			rte_tel_data_start_dict(d);
+		pthread_mutex_lock(&r.a->control);
+		rc = fn(&r);
+		pthread_mutex_unlock(&r.a->control);
+	}
+	pthread_mutex_unlock(&lock);
+	return rc;
+}
+
+int telemetry_init(struct appliance *a)
+{
+	pthread_mutex_lock(&lock);
+	current = a;
+	pthread_mutex_unlock(&lock);
+	for (unsigned int i = 0; i < RTE_DIM(endpoints); i++) {
+		int rc = rte_telemetry_register_cmd(endpoints[i].cmd, answer, endpoints[i].help);
+
+		if (rc < 0) {
+			fprintf(stderr, "dpdk-proxyhca: telemetry: %s not registered: %s\n",
+				endpoints[i].cmd, strerror(-rc));
+			return rc;
+		}
+	}
+	return 0;
+}
+
+void telemetry_fini(struct appliance *a)
+{
+	pthread_mutex_lock(&lock);
+	if (current == a)
+		current = NULL;
+	pthread_mutex_unlock(&lock);
+}

@@ -1,0 +1,192 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The proxy CPU and what belongs to it as text: filters, maps, offloads; applications, lcores, events. */
+#include <inttypes.h>
+#include <string.h>
+#include <time.h>
+
+#include <rte_cycles.h>
+#include <rte_ring.h>
+
+#include "figures.h"
+#include "text.h"
+
+void text_proxy_stats(struct appliance *a, FILE *out)
+{
+	struct phca_proxy_stats st;
+
+	figures_proxy(a, &st);
+	text_title(out, "Proxy statistics");
+	text_counters(out, &counters_proxy, &st, true);
+	text_end(out);
+}
+
+void text_proxy(struct appliance *a, FILE *out)
+{
+	struct rte_ring *in = phca_proxy_ring(a->proxy), *back = phca_proxy_replies(a->proxy);
+
+	text_title(out, "Proxy");
+	fprintf(out, "  lcore %u; ring to the proxy: %u of %u used; replies: %u of %u used\n",
+		a->proxy_lcore->lcore, rte_ring_count(in), rte_ring_get_capacity(in),
+		rte_ring_count(back), rte_ring_get_capacity(back));
+	for (unsigned int i = 0; i < a->nb_qps; i++) {
+		struct phca_qp_info info;
+
+		phca_qp_info_get(a->qps[i]->qp, &info);
+		if (!info.proxy)
+			continue;
+		fprintf(out, "  QP 0x%-6x %-12.12s rules %u:", info.qpn, a->cfg->qps[a->qps[i]->conf].name,
+			info.nb_rules);
+		for (unsigned int r = 0; r < info.nb_rules; r++) {
+			struct phca_rule_info rule;
+
+			if (phca_qp_rule_info(a->qps[i]->qp, r, &rule) == 0)
+				fprintf(out, "%s %s -> %s", r ? "," : "", rule.filter, rule.offload);
+		}
+		fputc('\n', out);
+	}
+	text_proxy_stats(a, out);
+}
+
+static int global_line(void *arg, const char *name, const char *value, bool is_param)
+{
+	fprintf(arg, "  %s %s = %s\n", is_param ? "parameter" : "global   ", name, value);
+	return 0;
+}
+
+static const char *map_type(enum phca_map_type t)
+{
+	return t == PHCA_MAP_ARRAY ? "array" : t == PHCA_MAP_HASH ? "hash" : "LPM trie";
+}
+
+void text_filter(struct appliance *a, const struct filter_obj *o, FILE *out)
+{
+	const struct phca_filter *f = phca_filter_slot_get(&o->slot);
+	struct phca_filter_stats st;
+	struct phca_map_info m;
+
+	(void)a;
+	text_title(out, "Filter %s", o->name);
+	fprintf(out, "  object %s, program %s, %u instructions, %s\n", phca_filter_object(f),
+		phca_filter_program(f), phca_filter_nb_insns(f),
+		phca_filter_is_jit(f) ? "JIT-compiled" : "interpreted");
+	phca_filter_global_each(f, global_line, out);
+	for (unsigned int i = 0; phca_filter_map_info(f, i, &m) == 0; i++)
+		fprintf(out, "  map %s: %s, key %u bytes, value %u bytes, %u of %u entries\n", m.name,
+			map_type(m.type), m.key_size, m.value_size, m.nb_entries, m.max_entries);
+	figures_filter(o, &st);
+	text_counters(out, &counters_filter, &st, true);
+	text_end(out);
+}
+
+void text_filters(struct appliance *a, FILE *out)
+{
+	text_title(out, "Filters, %u", a->nb_filters);
+	fprintf(out, "  %-16s %-16s %-6s %5s %4s %12s %12s %12s %8s\n", "name", "program", "code", "insns",
+		"maps", "runs", "pass", "offload", "bad");
+	for (unsigned int i = 0; i < a->nb_filters; i++) {
+		const struct phca_filter *f = phca_filter_slot_get(&a->filters[i]->slot);
+		struct phca_filter_stats st;
+
+		figures_filter(a->filters[i], &st);
+		fprintf(out, "  %-16s %-16s %-6s %5u %4u %12" PRIu64 " %12" PRIu64 " %12" PRIu64
+			" %8" PRIu64 "\n", a->filters[i]->name, phca_filter_program(f),
+			phca_filter_is_jit(f) ? "jit" : "interp", phca_filter_nb_insns(f),
+			phca_filter_nb_maps(f), st.runs, st.pass, st.offload, st.bad_return);
+	}
+	text_end(out);
+}
+
+static int map_line(void *arg, const char *key, const char *value)
+{
+	fprintf(arg, "  %s = %s\n", key, value);
+	return 0;
+}
+
+int text_map(const struct filter_obj *o, const char *map, FILE *out)
+{
+	const struct phca_filter *f = phca_filter_slot_get(&o->slot);
+	struct phca_map_info m;
+	int idx = phca_filter_map_find(f, map);
+
+	if (idx < 0)
+		return idx;
+	phca_filter_map_info(f, (unsigned int)idx, &m);
+	text_title(out, "Map %s of filter %s", map, o->name);
+	fprintf(out, "  %s, %u of %u entries\n", map_type(m.type), m.nb_entries, m.max_entries);
+	phca_filter_map_each(f, map, map_line, out);
+	text_end(out);
+	return 0;
+}
+
+static int own_line(void *arg, const char *name, uint64_t value)
+{
+	fprintf(arg, "  %-32s %20" PRIu64 "\n", name, value);
+	return 0;
+}
+
+void text_offload(const struct offload_obj *o, FILE *out)
+{
+	const struct phca_offload_ops *ops = phca_offload_ops(o->offload);
+	struct phca_offload_stats st;
+	uint64_t n;
+
+	figures_offload(o, &st);
+	text_title(out, "Offload %s (driver %s)", o->name, ops->name);
+	text_counters(out, &counters_offload, &st, true);
+	n = st.succeeded + st.failed;
+	fprintf(out, "  %-18s %20" PRIu64 " ns\n", "latency_mean", n ? st.latency_ns_sum / n : 0);
+	if (ops->show)
+		ops->show(o->offload, own_line, out);
+	text_end(out);
+}
+
+void text_app(struct appliance *a, const struct app_obj *app, FILE *out)
+{
+	text_title(out, "Application %s (driver %s)", app->name, phca_app_ops(app->app)->name);
+	fprintf(out, "  queue pairs %u, lcore %u\n", phca_app_conf(app->app)->nb_qps,
+		a->app_lcore->lcore);
+	figures_app(app, own_line, out);
+	text_end(out);
+}
+
+void text_lcores(struct appliance *a, FILE *out)
+{
+	text_title(out, "Lcores");
+	fprintf(out, "  %-5s %-13s %14s %14s %7s %9s %10s %9s %9s\n", "lcore", "roles", "turns",
+		"busy-turns", "busy %", "cyc/turn", "sleeps", "wakes", "commands");
+	for (unsigned int i = 0; i < a->nb_lcores; i++) {
+		const struct lcore_obj *l = &a->lcores[i];
+		double elapsed = (double)(rte_rdtsc() - l->base_tsc);
+		struct phca_loop_stats st;
+
+		figures_lcore(l, &st);
+		fprintf(out, "  %-5u %-13s %14" PRIu64 " %14" PRIu64 " %7.2f %9.0f %10" PRIu64 " %9" PRIu64
+			" %9" PRIu64 "\n", l->lcore, lcores_roles_str(l), st.turns, st.busy_turns,
+			100.0 * (double)st.busy_cycles / elapsed,
+			st.busy_turns ? (double)st.busy_cycles / (double)st.busy_turns : 0.0,
+			st.sleeps, st.wakes, st.commands);
+	}
+	fprintf(out, "  busy %%: of the time; cyc/turn: cycles of a busy turn\n");
+	text_end(out);
+}
+
+void text_events(struct appliance *a, FILE *out)
+{
+	uint64_t first = a->nb_events > EVENTS_KEPT ? a->nb_events - EVENTS_KEPT : 0;
+
+	text_title(out, "Events: %" PRIu64 " since start, newest last", a->nb_events);
+	if (phca_hca_events_lost(a->hca) > 0)
+		fprintf(out, "  %" PRIu64 " more found no room\n", phca_hca_events_lost(a->hca));
+	for (uint64_t i = first; i < a->nb_events; i++) {
+		const struct event_obj *e = &a->events[i % EVENTS_KEPT];
+		time_t t = (time_t)e->time_s;
+		struct tm tm;
+		char when[32] = "?";
+
+		if (gmtime_r(&t, &tm))
+			strftime(when, sizeof(when), "%Y-%m-%d %H:%M:%S UTC", &tm);
+		fprintf(out, "  %s  %s, number 0x%x: %s\n", when, phca_event_str(e->ev.type), e->ev.num,
+			phca_wc_status_str(e->ev.status));
+	}
+	text_end(out);
+}
