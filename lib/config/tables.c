@@ -66,9 +66,9 @@ static const struct table port_table = { "port", port_keys, sizeof(struct phca_c
 #define LCORE(f, what, d) { .name = #f, .kind = &kind_uint, AT(lcores, f), .max = RTE_MAX_LCORE - 1, \
 	.def = UINT64_MAX, .flags = KEY_ABSENT, .def_doc = d, .help = "lcore of " what }
 static const struct key lcore_keys[] = {
-	LCORE(hca, "the HCA: packets, filters, direct requests", "first worker lcore"),
-	LCORE(proxy, "the proxy CPU: offloads, completion order", "main lcore"),
-	LCORE(app, "the resident applications", "that of `proxy`"),
+	LCORE(hca, "the HCA: packets, filters, direct requests", "first worker lcore, else the main lcore"),
+	LCORE(proxy, "the proxy CPU: offloads, completion order", "second worker lcore, else the main lcore"),
+	LCORE(app, "the resident applications", "main lcore"),
 	END
 };
 static const struct table lcore_table = { "lcores", lcore_keys, sizeof(struct phca_config_lcores),

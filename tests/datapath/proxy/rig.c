@@ -23,7 +23,7 @@ void rig_init(struct rig *r, uint32_t ring_size)
 	snprintf(name, sizeof(name), "rig%u", count++);
 	r->pool = rte_pktmbuf_pool_create(name, POOL_SIZE, 0, 0, 512 + RTE_PKTMBUF_HEADROOM, 0);
 	CU_ASSERT_PTR_NOT_NULL_FATAL(r->pool);
-	r->loop = phca_loop_create("proxy", NULL, 0, PHCA_IDLE_POLL);
+	r->loop = phca_loop_create("proxy", NULL, 0, PHCA_IDLE_SLEEP);
 	CU_ASSERT_PTR_NOT_NULL_FATAL(r->loop);
 	conf.loop = r->loop;
 	r->p = phca_proxy_create(&conf);

@@ -16,7 +16,8 @@
 #define UC ",\"type\":\"UC\""
 #define PROXY "{" PORT "," APP ",\"filters\":[{\"name\":\"by_size\",\"object\":\"x.o\"}]," \
 	"\"offloads\":[{\"name\":\"o\",\"driver\":\"null\"}]," \
-	"\"qps\":[{\"name\":\"a\",\"type\":\"UD\",\"app\":\"sink\"},{\"name\":\"b\",\"type\":\"UD\",\"app\":\"sink\"}]," \
+	"\"qps\":[{\"name\":\"a\",\"type\":\"UD\",\"app\":\"sink\"}," \
+	"{\"name\":\"b\",\"type\":\"UD\",\"app\":\"sink\"}]," \
 	"\"proxy_qps\":["
 
 PHCA_TEST(errors, unknown_key_with_line_and_nearest)
@@ -218,7 +219,8 @@ PHCA_TEST(errors, duplicates)
 	REFUSED(QPS("{\"name\":\"a\",\"app\":\"sink\",\"type\":\"UD\",\"qpn\":16,\"count\":4},\n"
 		"{\"name\":\"b\",\"app\":\"sink\",\"type\":\"UD\",\"qpn\":\"0x13\"}"),
 		"2: qps[1].qpn: 0x13..0x13 overlaps with QP \"a\", 0x10..0x13; give other numbers");
-	REFUSED(QPS("{\"name\":\"a\",\"app\":\"sink\",\"type\":\"UD\"},{\"name\":\"a\",\"app\":\"sink\",\"type\":\"UD\"}"),
+	REFUSED(QPS("{\"name\":\"a\",\"app\":\"sink\",\"type\":\"UD\"},"
+		"{\"name\":\"a\",\"app\":\"sink\",\"type\":\"UD\"}"),
 		"1: qps[1].name: \"a\" is the name of qp [0] already; give it another");
 	REFUSED(PROXY "{\"qps\":[\"a\",\"a\"]}]}", "1: proxy_qps[0].qps[1]: QP \"a\" is there twice; remove one");
 	REFUSED(PROXY "{\"qps\":[\"a\"]},\n{\"qps\":\"*\"}]}",
@@ -246,7 +248,8 @@ PHCA_TEST(errors, sizes_that_do_not_fit_together)
 		"3: qps: make 9 QPs, more than memory.max_qp 8; raise that");
 	REFUSED("{" PORT ",\n\"memory\":{\"mbuf_size\":4351}}",
 		"2: memory: mbuf_size 4351 is less than mtu 4096 of port \"p0\" and 256 for headers; raise it");
-	REFUSED("{\"ports\":[{\"name\":\"p\",\"device\":\"d\",\"mtu\":512,\"addresses\":[\"10.0.0.1/8\"]}]," APP ",\n\"qps\":["
+	REFUSED("{\"ports\":[{\"name\":\"p\",\"device\":\"d\",\"mtu\":512,\"addresses\":[\"10.0.0.1/8\"]}],"
+		APP ",\n\"qps\":["
 		"{\"name\":\"a\",\"type\":\"UC\",\"app\":\"sink\",\n\"path_mtu\":1024}]}",
 		"3: qps[0].path_mtu: 1024 is more than mtu 512 of port \"p\"; lower it");
 }

@@ -93,7 +93,8 @@ PHCA_TEST(hostile, nesting)
 PHCA_TEST(hostile, long_names_fit_into_the_error)
 {
 	char *key = repeat("{\"", "k", 1 << 20, "\":1}");
-	char *ref = repeat("{" PORT "," APP ",\"qps\":[{\"name\":\"a\",\"type\":\"UD\",\"app\":\"", "s", 1 << 20, "\"}]}");
+	char *ref = repeat("{" PORT "," APP ",\"qps\":[{\"name\":\"a\",\"type\":\"UD\",\"app\":\"", "s",
+		1 << 20, "\"}]}");
 	char *maps = repeat("{\"filters\":[{\"name\":\"f\",\"object\":\"x.o\",\"maps\":{\"m\":{\"", "y", 1 << 16,
 		"\":1}}}]}");
 	char *object = repeat("{\"filters\":[{\"name\":\"f\",\"object\":\"", "o", 1 << 16, "\"}]}");
