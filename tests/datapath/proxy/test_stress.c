@@ -165,8 +165,11 @@ static unsigned int chaos_poll(struct phca_offload *o, uint64_t now_ns)
 
 	(void)now_ns;
 	while (did < n && c->nb_held > 0) {
-		chaos_finish_one(c, (unsigned int)(phca_test_rand(&c->seed) % c->nb_held));
+		uint64_t x = phca_test_rand(&c->seed);
+
 		did++;
+		if (c->held[x % c->nb_held]->drv[1] == 0 || x >> 32 < UINT32_MAX / 256)
+			chaos_finish_one(c, (unsigned int)(x % c->nb_held)); /* cancelled: long after */
 	}
 	return did;
 }
@@ -284,7 +287,7 @@ static void in_error(struct mqp *q)
 	if (q->life != LIVE)
 		return;
 	q->life = IN_ERROR;
-	q->flushes = (unsigned int)(phca_test_rand(&seed) % 20);
+	q->flushes = (unsigned int)(phca_test_rand(&seed) % 200);
 	errors++;
 }
 
