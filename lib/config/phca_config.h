@@ -68,7 +68,7 @@ struct phca_config_map_entry { const char *map, *key, *value; };
 struct phca_config_filter {
 	const char *name;     /**< "name": unique */
 	const char *description; /**< "description": a note for people; NULL: none */
-	const char *object;   /**< "object": path; relative to the configuration file, then to the filter directories */
+	const char *object;   /**< "object": absolute path of the file that was found; see doc/configuration.md */
 	const char *program;  /**< "program": or NULL */
 	struct phca_filter_param *params; unsigned int nb_params; /**< "params": {name: number|bool|string} */
 	struct phca_config_map_entry *entries; unsigned int nb_entries; /**< "maps": {map: {key: value}} */
@@ -86,11 +86,11 @@ struct phca_config_qp {
 	const char *name;     /**< "name": unique; with count > 1 all go by it */
 	const char *description; /**< "description": a note for people; NULL: none */
 	unsigned int count;   /**< "count": 1..4096 */
-	struct phca_qp_init init; /**< "type", "qpn" (first), "max_send_wr", ...; pd and cqs are not set */
+	struct phca_qp_init init; /**< "type", "qpn" (of the first; 0: any), "max_send_wr", ...; pd and cqs are not set */
 	struct phca_qp_attr attr; /**< "pkey", "qkey", "access", "dest_qpn", "path_mtu", "rq_psn", "peer" */
 	unsigned int attr_mask;   /**< which of attr were given or defaulted */
 	int port;             /**< index into ports; "port": name; default the first */
-	int app;              /**< index into apps; "app": name */
+	int app;              /**< index into apps; "app": name, required */
 };
 /** A rule of a proxy QP: "rules". */
 struct phca_config_rule {
