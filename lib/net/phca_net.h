@@ -70,7 +70,7 @@ struct phca_net *phca_net_create(const struct phca_net_conf *conf, char *err, si
 int phca_net_start(struct phca_net *net);
 /** Stop the ethdev. */
 void phca_net_stop(struct phca_net *net);
-/** Stop, close the queues and free. NULL is allowed. */
+/** Stop and free. The ethdev stays, for who attached it to close or use again. NULL is allowed. */
 void phca_net_destroy(struct phca_net *net);
 
 uint16_t phca_net_port_id(const struct phca_net *net);   /**< @return the ethdev's id */
@@ -117,7 +117,7 @@ enum phca_neigh_state {
  */
 enum phca_neigh_state phca_net_resolve(struct phca_net *net, unsigned int sgid_index,
 		const uint8_t dgid[16], uint8_t mac[6], uint64_t now_ns);
-/** HCA lcore: learn, as from a static entry. @return 0, -ENOSPC */
+/** HCA lcore: add or change a static entry. @return 0; -EINVAL no other station's address; -ENOSPC */
 int phca_net_neigh_add(struct phca_net *net, const uint8_t gid[16], const uint8_t mac[6]);
 
 /**
