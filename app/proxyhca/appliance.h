@@ -47,6 +47,7 @@ struct lcore_obj {
 struct port_obj {
 	const char *name;
 	struct phca_net *net;
+	bool started;
 	struct phca_port_stats base;
 };
 

@@ -148,6 +148,7 @@ static int create_port(struct appliance *a, const struct phca_config_port *c, ch
 		snprintf(err, err_len, "port %s: not started: %s", c->name, rte_strerror(-rc));
 		return rc;
 	}
+	p->started = true;
 	rc = phca_hca_port_add(a->hca, p->net);
 	if (rc < 0)
 		snprintf(err, err_len, "port %s: the HCA has %d ports at most", c->name, PHCA_PORT_MAX);
@@ -179,18 +180,46 @@ int appliance_create(struct appliance *a, char *err, size_t err_len)
 	return create_ports(a, err, err_len);
 }
 
+/*
+ * Some drivers (net_ring) forget packets that nobody received: take them. No
+ * lcore polls the port any more. Sources without end are left after a while.
+ */
+static void port_empty(uint16_t port_id)
+{
+	struct rte_mbuf *m[64];
+	uint16_t n;
+
+	for (unsigned int i = 0; i < 128; i++) {
+		n = rte_eth_rx_burst(port_id, 0, m, RTE_DIM(m));
+		if (n == 0)
+			return;
+		rte_pktmbuf_free_bulk(m, n);
+	}
+}
+
+/* The ethdev is closed too: drivers free the buffers that they still hold only then. */
+static void destroy_port(struct port_obj *p)
+{
+	if (p->net) {
+		uint16_t id = phca_net_port_id(p->net);
+
+		if (p->started)
+			port_empty(id);
+		phca_net_destroy(p->net);
+		if (rte_eth_dev_is_valid_port(id))
+			rte_eth_dev_close(id);
+	}
+	free(p);
+}
+
 unsigned int appliance_destroy(struct appliance *a)
 {
 	unsigned int missing = 0;
 
 	phca_hca_destroy(a->hca);
 	phca_proxy_destroy(a->proxy);
-	while (a->nb_ports > 0) {
-		struct port_obj *p = a->ports[--a->nb_ports];
-
-		phca_net_destroy(p->net);
-		free(p);
-	}
+	while (a->nb_ports > 0)
+		destroy_port(a->ports[--a->nb_ports]);
 	free(a->ports);
 	lcores_destroy(a);
 	phca_mem_destroy(a->mem);
