@@ -36,8 +36,9 @@ done
 . scripts/lib/count.sh
 
 # The tests that a build directory knows, from its meson files: those of suite
-# "stress", or the rest (but benchmarks), so that none is forgotten.
-meson_tests() { # builddir label stress|rest
+# "stress", or the rest (but benchmarks), so that none is forgotten. "programs"
+# are those of the rest that are no scripts: what a sanitizer can look into.
+meson_tests() { # builddir label stress|rest|programs
 	local dir=$1 label=$2 which=$3 name limit cmd found=0
 	while IFS=$'\t' read -r name limit cmd; do
 		found=1
@@ -50,6 +51,8 @@ meson_tests() { # builddir label stress|rest
 		for t in json.loads(out):
 		    suites = {s.split(":")[-1] for s in t["suite"]}
 		    which = "bench" if "bench" in suites else "stress" if "stress" in suites else "rest"
+		    if sys.argv[2] == "programs" and "python" not in t["cmd"][0]:
+		        which = which.replace("rest", "programs")
 		    if which != sys.argv[2]:
 		        continue
 		    env = ["env"] + [f"{k}={v}" for k, v in t["env"].items()]
@@ -89,9 +92,10 @@ export ASAN_OPTIONS=detect_leaks=1:abort_on_error=0:detect_stack_use_after_retur
 export UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1
 export TSAN_OPTIONS=halt_on_error=1:second_deadlock_stack=1
 if step "build asan" 600 scripts/build.sh --asan; then
-	meson_tests build-asan "asan " rest
+	meson_tests build-asan "asan " programs
 fi
 if step "build tsan" 600 scripts/build.sh --tsan; then
+	meson_tests build-tsan "tsan " programs
 	meson_tests build-tsan "tsan " stress
 fi
 
