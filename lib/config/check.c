@@ -22,14 +22,15 @@ static bool in_prefix(const struct phca_net_addr *a, const uint8_t gid[16])
 	return rest == 0 || ((a->gid[whole] ^ gid[whole]) & (0xff00 >> rest) & 0xff) == 0;
 }
 
-static int check_gateway(struct loader *l, const struct phca_config_port *p, const char *key, const uint8_t gid[16])
+static int check_gateway(struct loader *l, const struct phca_config_port *p, const char *key,
+		const uint8_t gid[16], bool ip6)
 {
 	if (gid[0] == 0xfe && (gid[1] & 0xc0) == 0x80)
 		return 0; /* link-local */
 	for (unsigned int i = 0; i < p->nb_addrs; i++) {
 		if (memcmp(p->addrs[i].gid, gid, 16) == 0)
 			return cfg_fail_key(l, key, "is the port's own address; give that of the gateway");
-		if (in_prefix(&p->addrs[i], gid))
+		if (p->addrs[i].ip6 == ip6 && in_prefix(&p->addrs[i], gid))
 			return 0;
 	}
 	return cfg_fail_key(l, key, "is in no prefix of the port; add an address of its network, or mend it");
@@ -82,9 +83,9 @@ int cfg_port_finish(struct loader *l, void *obj, const json_t *v)
 	if (rc == 0)
 		rc = same_device(l, p, l->base);
 	if (rc == 0 && p->has_gw4)
-		rc = check_gateway(l, p, "gateway4", p->gw4);
+		rc = check_gateway(l, p, "gateway4", p->gw4, false);
 	if (rc == 0 && p->has_gw6)
-		rc = check_gateway(l, p, "gateway6", p->gw6);
+		rc = check_gateway(l, p, "gateway6", p->gw6, true);
 	return rc != 0 ? rc : check_neighs(l, p);
 }
 

@@ -86,7 +86,7 @@ struct phca_config_qp {
 	const char *name;     /**< "name": unique; with count > 1 all go by it */
 	const char *description; /**< "description": a note for people; NULL: none */
 	unsigned int count;   /**< "count": 1..4096 */
-	struct phca_qp_init init; /**< "type", "qpn" (of the first; 0: any), "max_send_wr", ...; pd and cqs are not set */
+	struct phca_qp_init init; /**< "type", "qpn" (of the first; 0: any), ...; pd and cqs are not set */
 	struct phca_qp_attr attr; /**< "pkey", "qkey", "access", "dest_qpn", "path_mtu", "rq_psn", "peer" */
 	unsigned int attr_mask;   /**< which of attr were given or defaulted */
 	int port;             /**< index into ports; "port": name; default the first */

@@ -231,9 +231,12 @@ class Schema(unittest.TestCase):
         self.assertEqual(keys - have, set())
 
     def test_agree_on_one_change(self):
-        both, neither, beyond = self.agree(list(mutations(self.schema)))
-        self.assertGreater(both, 300)
-        self.assertGreater(neither, 3000)
+        configs = list(mutations(self.schema))
+        if os.environ.get("PHCA_TEST_LONG", "0") in ("", "0"):
+            configs = random.Random(2).sample(configs, 5000)
+        both, neither, beyond = self.agree(configs)
+        self.assertGreater(both, 200)
+        self.assertGreater(neither, 2000)
         self.assertGreater(beyond, 50)
 
     def test_agree_on_addresses(self):
@@ -246,6 +249,17 @@ class Schema(unittest.TestCase):
                                        for p in prefixes for a in ("10.1.2.3", "fd00::1")])
         self.assertEqual(both, 33 + 129)
         self.assertGreater(neither, 100)
+
+    def test_configurations_of_the_project_load(self):
+        folder = os.path.dirname(SCHEMA)
+        names = [os.path.join(folder, n) for n in sorted(os.listdir(folder))
+                 if n.endswith(".json") and not n.endswith(".schema.json")]
+        self.assertGreaterEqual(len(names), 2)
+        r = subprocess.run([TOOL, "check"] + names, stdout=subprocess.PIPE)
+        self.assertEqual(r.stdout.decode().splitlines(), ["ok"] * len(names))
+        for n in names:
+            with open(n) as f:
+                self.validator.validate(json.load(f))
 
     def test_documentation_has_the_rows(self):
         rows = subprocess.run([TOOL, "rows"], stdout=subprocess.PIPE, check=True).stdout.decode()

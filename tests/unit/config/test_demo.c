@@ -65,8 +65,8 @@ PHCA_TEST(demo, filters_take_their_parameters_and_contents)
 /* Numbers, texts and arrays of a map's contents are what filters read. */
 PHCA_TEST(demo, forms_of_map_contents)
 {
-	struct phca_config *c = cfg_text("{\"filters\":[{\"name\":\"f\",\"object\":\"by_source.bpf.o\",\"maps\":{\"sources\":"
-		"{\"10.0.0.0/8\":1,\"10.1.0.0/16\":\"0x100\",\"2001:db8::/32\":\"256\"}}}]}");
+	struct phca_config *c = cfg_text("{\"filters\":[{\"name\":\"f\",\"object\":\"by_source.bpf.o\","
+		"\"maps\":{\"sources\":{\"10.0.0.0/8\":1,\"10.1.0.0/16\":\"0x100\",\"2001:db8::/32\":\"256\"}}}]}");
 	struct phca_config *bad = cfg_text("{\"filters\":[{\"name\":\"f\",\"object\":\"by_source.bpf.o\","
 		"\"maps\":{\"sources\":{\"10.0.0.0/8\":[1]}}}]}");
 

@@ -181,6 +181,39 @@ PHCA_TEST(errors, addresses)
 		"2: ports[0].neighbours[0].address: is an address of the port itself; remove it");
 }
 
+/* Whether the gateway is one of a port with this address. */
+static bool is_gateway(const char *addr, const char *key, const char *gw)
+{
+	char text[256];
+	struct phca_config *c;
+	bool ok;
+
+	snprintf(text, sizeof(text), "{\"ports\":[{\"name\":\"p\",\"id\":0,\"addresses\":[\"%s\"],\"%s\":\"%s\"}]}",
+		addr, key, gw);
+	c = cfg_text_on(text, NULL, NULL);
+	ok = c != NULL;
+	phca_config_free(c);
+	return ok;
+}
+
+PHCA_TEST(errors, gateways_at_the_edges_of_prefixes)
+{
+	CU_ASSERT_TRUE(is_gateway("10.0.16.1/20", "gateway4", "10.0.31.255"));
+	CU_ASSERT_TRUE(is_gateway("10.0.16.1/20", "gateway4", "10.0.16.2"));
+	CU_ASSERT_FALSE(is_gateway("10.0.16.1/20", "gateway4", "10.0.32.1"));
+	CU_ASSERT_FALSE(is_gateway("10.0.16.1/20", "gateway4", "10.0.15.255"));
+	CU_ASSERT_FALSE(is_gateway("10.0.16.1/20", "gateway4", "10.0.16.1"));
+	CU_ASSERT_TRUE(is_gateway("10.0.0.1/0", "gateway4", "203.0.113.1"));
+	CU_ASSERT_FALSE(is_gateway("10.0.0.1/32", "gateway4", "10.0.0.2"));
+	CU_ASSERT_TRUE(is_gateway("10.0.0.1/31", "gateway4", "10.0.0.0"));
+	CU_ASSERT_TRUE(is_gateway("2001:db8:8000::1/33", "gateway6", "2001:db8:ffff::1"));
+	CU_ASSERT_FALSE(is_gateway("2001:db8:8000::1/33", "gateway6", "2001:db8:7fff::1"));
+	CU_ASSERT_TRUE(is_gateway("2001:db8::1/64", "gateway6", "fe80::1"));
+	CU_ASSERT_TRUE(is_gateway("2001:db8::1/64", "gateway6", "febf::1"));
+	CU_ASSERT_FALSE(is_gateway("2001:db8::1/64", "gateway6", "fec0::1"));
+	CU_ASSERT_FALSE(is_gateway("2001:db8::1/0", "gateway4", "10.0.0.1"));
+}
+
 PHCA_TEST(errors, references)
 {
 	REFUSED("{" PORT "," APP ",\n"
