@@ -331,7 +331,7 @@ struct phca_offload_ops {
 
 /** Configuration of an instance. */
 struct phca_offload_conf {
-	const char *name;                    /**< instance name, unique on the proxy */
+	const char *name;                    /**< instance name, unique on the proxy, at most 63 bytes */
 	const struct phca_offload_ops *ops;
 	const struct phca_setting_arg *args;
 	unsigned int nb_args;

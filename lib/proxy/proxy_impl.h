@@ -112,7 +112,7 @@ struct phca_offload {
 	struct offload_counters c;
 	struct phca_proxy *proxy;
 	uint32_t users;                       /* proxy QPs with a rule for it; control threads */
-	char name[32];
+	char name[64];
 	uint8_t priv[] __rte_cache_aligned;
 };
 

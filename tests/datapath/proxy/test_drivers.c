@@ -13,6 +13,7 @@
 #define OK PHCA_WC_SUCCESS
 #define SEND PHCA_DIR_SEND
 #define RECV PHCA_DIR_RECV
+#define LONG_NAME "a name of 64 bytes, one byte more than any name of them may have"
 #define NUM(n, v) { n, PHCA_SETTING_UINT, v, NULL }
 #define BOOL(n, v) { n, PHCA_SETTING_BOOL, v, NULL }
 
@@ -66,7 +67,7 @@ PHCA_TEST(instances, errors_say_what_is_wrong)
 	CU_ASSERT_PTR_NULL(phca_offload_driver_find("nil"));
 	CU_ASSERT_EQUAL(create("nil", "a", NULL, 0, err, sizeof(err)), -EINVAL);
 	CU_ASSERT_PTR_NOT_NULL(strstr(err, "offload a: needs a driver"));
-	CU_ASSERT_EQUAL(create("null", "a name that is longer than any name", NULL, 0, err, sizeof(err)), -EINVAL);
+	CU_ASSERT_EQUAL(create("null", LONG_NAME, NULL, 0, err, sizeof(err)), -EINVAL);
 	CU_ASSERT_EQUAL(create("delay", "a", inverted, 2, err, sizeof(err)), -ERANGE);
 	CU_ASSERT_STRING_EQUAL(err, "setting delay_max_us: 8 is less than delay_min_us, 9");
 	CU_ASSERT_EQUAL(create("delay", "a", far, 1, err, sizeof(err)), -ERANGE);

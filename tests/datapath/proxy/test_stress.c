@@ -546,6 +546,13 @@ static void world_fini(void)
 	} else {
 		CU_ASSERT_EQUAL(st.released + st.plain, sent);
 	}
+	for (unsigned int i = 0; i < 2; i++) {
+		struct phca_offload_stats o;
+
+		phca_offload_stats_get(offloads[i], &o);
+		CU_ASSERT_EQUAL(o.in_flight, 0);
+		CU_ASSERT_EQUAL(o.succeeded + o.failed + o.refused + o.timed_out + o.cancelled, o.submitted);
+	}
 	for (unsigned int i = 0; i < QPS; i++)
 		phca_pqp_destroy(qps[i].q);
 	rig_fini(&r);
