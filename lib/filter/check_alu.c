@@ -189,6 +189,11 @@ int check_alu(const struct check *c, struct state *s)
 			src.type == REG_NONE ? ins->src_reg : ins->dst_reg);
 	if ((op == BPF_DIV || op == BPF_MOD) && BPF_SRC(ins->code) == BPF_K && ins->imm == 0)
 		return filter_err_at(c->e, -EINVAL, s->pc, "division by zero");
+	/* rte_bpf's JIT would write bytes that are no instruction for such a shift. */
+	if ((op == BPF_LSH || op == BPF_RSH || op == EBPF_ARSH) && BPF_SRC(ins->code) == BPF_K &&
+			(uint32_t)ins->imm >= bits)
+		return filter_err_at(c->e, -EINVAL, s->pc, "shift by %u, allowed 0..%u", (uint32_t)ins->imm,
+			bits - 1);
 	if (op == EBPF_MOV && bits == 64) {
 		*d = src;
 		return 0;

@@ -119,6 +119,9 @@ static int check_symbols(const struct object *o)
 	for (i = 0; i < o->nb_syms; i++, s++) {
 		if (elf_strptr(o->elf, sh.sh_link, s->st_name) == NULL)
 			return broken(o, "a symbol's name");
+		if (s->st_shndx == SHN_UNDEF && i > 0)
+			return filter_err(o->e, -EINVAL, "object: extern symbol %s; a filter has nothing to be "
+				"linked with", elf_strptr(o->elf, sh.sh_link, s->st_name));
 		if (s->st_shndx == SHN_UNDEF || s->st_shndx >= SHN_LORESERVE)
 			continue;
 		if (s->st_shndx >= o->nb || gelf_getshdr(elf_getscn(o->elf, s->st_shndx), &target) == NULL)
@@ -161,6 +164,10 @@ static void keep(const struct object *o, struct filter_elf *out)
 		gelf_getshdr(scn, &sh);
 		name = elf_strptr(o->elf, o->names, sh.sh_name);
 		d = elf_rawdata(scn, NULL);
+		if (strcmp(name, ".BTF") == 0 && sh.sh_type == SHT_PROGBITS) {
+			out->btf = d->d_buf;
+			out->btf_len = d->d_size;
+		}
 		if (strcmp(name, ".BTF.ext") == 0 && sh.sh_type == SHT_PROGBITS) {
 			out->ext = d->d_buf;
 			out->ext_len = d->d_size;
@@ -202,6 +209,10 @@ int filter_elf_open(const void *image, size_t len, struct filter_elf *out, const
 	}
 	if (rc == 0)
 		keep(&o, out);
+	if (rc == 0 && out->btf == NULL)
+		rc = filter_err(e, -EINVAL, "object: no BTF; compile with -g");
+	if (rc == 0)
+		rc = filter_btf_check(out->btf, out->btf_len, e);
 	return rc;
 }
 

@@ -70,8 +70,10 @@ int filter_int_range(const struct btf *btf, uint32_t type, int64_t *min, uint64_
 		if (btf_int_offset(t) != 0 || btf_int_bits(t) != bits)
 			return -ENOTSUP;
 		is_signed = (btf_int_encoding(t) & BTF_INT_SIGNED) != 0;
-		if (btf_int_encoding(t) & BTF_INT_BOOL)
+		if ((btf_int_encoding(t) & BTF_INT_BOOL) != 0) {
+			is_signed = false;
 			bits = 1;
+		}
 		snprintf(name, name_len, "%s", n != NULL ? n : "?");
 	} else {
 		is_signed = btf_kflag(t);

@@ -69,7 +69,8 @@ struct phca_filter_spec {
  *
  * @param spec     what to load
  * @param err      written when NULL is returned: "filter NAME: program P,
- *                 instruction N: reason", NUL terminated
+ *                 instruction N (FILE:LINE): reason", NUL terminated;
+ *                 without program and instruction where there is none
  * @param err_len  its size; PHCA_FILTER_ERR_MAX is enough
  * @return the filter, owned by the caller; NULL with rte_errno:
  *         ENOENT no such file, program, parameter;  EINVAL wrong type, range,
@@ -85,12 +86,17 @@ struct phca_filter_env {
 	uint64_t now_ns;  /**< set once a turn by the lcore's loop */
 	uint64_t prandom; /**< state of bpf_get_prandom_u32, seeded at start, not 0 */
 };
-/** Make @p env this thread's; it must outlive the thread's calls of phca_filter_run. */
+/**
+ * Make @p env this thread's; it must outlive the thread's calls of
+ * phca_filter_run. NULL: the thread runs no filters any more. Lcores, and up to 64
+ * other threads at a time, can run filters; in a thread beyond that, and in one
+ * that never called this, every filter passes and nothing is counted.
+ */
 void phca_filter_env_set(struct phca_filter_env *env);
 
 /** Counters of one filter, written by the lcores that run it. */
 struct phca_filter_stats {
-	uint64_t runs;       /**< calls */
+	uint64_t runs;       /**< calls that returned: the sum of the others */
 	uint64_t pass;       /**< said PHCA_PASS */
 	uint64_t offload;    /**< said PHCA_OFFLOAD or PHCA_OFFLOAD_RULE */
 	uint64_t bad_return; /**< said something else; taken as pass */
@@ -155,7 +161,9 @@ int phca_filter_map_set(struct phca_filter *f, const char *map, const char *key,
 /** Remove an entry (array: set it to zero). Errors as phca_filter_map_set, and -ENOENT: no such key. */
 int phca_filter_map_del(struct phca_filter *f, const char *map, const char *key, char *err, size_t err_len);
 /**
- * Call @p cb for every entry, key and value as text.
+ * Call @p cb for every entry, key and value as text. @p cb must not call map
+ * functions or phca_filter_stats_* of the same filter. Entries that filters insert
+ * meanwhile may be missed.
  * @return 0, -ENOENT no such map, or what @p cb returned if not 0 (stops)
  */
 int phca_filter_map_each(const struct phca_filter *f, const char *map,

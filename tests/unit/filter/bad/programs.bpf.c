@@ -479,6 +479,15 @@ int divides_by_zero(const struct phca_filter_ctx *ctx)
 }
 
 PHCA_FILTER
+int shifts_too_far(const struct phca_filter_ctx *ctx)
+{
+	uint64_t r = ctx->wr_id;
+
+	asm volatile("%0 <<= 200" : "+r"(r)); /* REFUSED: shift by 200, allowed 0..63 */
+	return (int)r;
+}
+
+PHCA_FILTER
 int packet_load(const struct phca_filter_ctx *ctx)
 {
 	asm volatile("r6 = r1\n" /* REFUSED: packet load */
