@@ -1,0 +1,180 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Classification: build the filter context of a work request, try the rules of
+ * the proxy QP in order.
+ *
+ * Invariant: a rule's filter is read once from its slot for each request, so a
+ * request sees one filter whole, the old one or the new one.
+ */
+#include <string.h>
+
+#include <rte_common.h>
+
+#include "hca_impl.h"
+
+static uint32_t run_rules(struct phca_qp *qp, const struct phca_filter_ctx *ctx, bool inbound)
+{
+	for (uint32_t i = 0; i < qp->nb_rules; i++) {
+		struct rule *r = &qp->rules[i];
+		struct phca_filter *f;
+		uint32_t ret;
+
+		if (inbound ? !r->inbound : !r->send)
+			continue;
+		f = phca_filter_slot_get(r->filter);
+		if (f == NULL)
+			continue;
+		ret = phca_filter_run(f, ctx);
+		if (ret == PHCA_PASS)
+			continue;
+		if (ret == PHCA_OFFLOAD)
+			return i;
+		if ((ret & 0xff) < qp->nb_rules)
+			return ret & 0xff;
+		PHCA_STAT_ADD(qp->st.bad_rule, 1);
+	}
+	return RULE_NONE;
+}
+
+static void gid4(uint8_t gid[16], const uint8_t ip4[4])
+{
+	memset(gid, 0, 10);
+	gid[10] = gid[11] = 0xff;
+	memcpy(gid + 12, ip4, 4);
+}
+
+static void ctx_addresses(struct phca_filter_ctx *c, const uint8_t *ip, bool ip6)
+{
+	if (ip6) {
+		memcpy(c->sgid, ip + 8, 16);
+		memcpy(c->dgid, ip + 24, 16);
+	} else {
+		gid4(c->sgid, ip + 12);
+		gid4(c->dgid, ip + 16);
+	}
+}
+
+static uint16_t inbound_flags(const struct phca_pkt *pkt, const struct phca_opcode_info *info)
+{
+	uint16_t f = 0;
+
+	if (info->flags & PHCA_OPF_IMM)
+		f |= PHCA_CTX_F_IMM;
+	if (info->flags & PHCA_OPF_INV)
+		f |= PHCA_CTX_F_INV;
+	if (pkt->flags & PHCA_PKT_SOLICITED)
+		f |= PHCA_CTX_F_SOLICITED;
+	if (pkt->flags & PHCA_PKT_IP6)
+		f |= PHCA_CTX_F_IP6;
+	if (pkt->flags & PHCA_PKT_MULTICAST)
+		f |= PHCA_CTX_F_MULTICAST;
+	if (info->op == PHCA_OP_SEND && !(info->flags & PHCA_OPF_LAST))
+		f |= PHCA_CTX_F_LEN_PART;
+	return f;
+}
+
+uint32_t classify_inbound(struct phca_hca *h, struct phca_qp *qp, const void *frame,
+		const struct phca_pkt *pkt, uint32_t msg_len)
+{
+	const struct phca_opcode_info *info = &phca_opcode_table[pkt->opcode];
+	const struct phca_deth *deth = phca_pkt_hdr(frame, pkt, PHCA_HDR_DETH);
+	const struct phca_reth *reth = phca_pkt_hdr(frame, pkt, PHCA_HDR_RETH);
+	const struct phca_immdt *imm = phca_pkt_hdr(frame, pkt, PHCA_HDR_IMMDT);
+	uint32_t n = RTE_MIN((uint32_t)pkt->payload_len, (uint32_t)PHCA_CTX_PAYLOAD);
+	struct phca_filter_ctx c;
+
+	memset(&c, 0, sizeof(c));
+	c.direction = PHCA_CTX_INBOUND;
+	c.transport = info->transport;
+	c.opcode = info->op;
+	c.bth_opcode = pkt->opcode;
+	c.flags = inbound_flags(pkt, info);
+	c.port = h->ports[qp->port]->id;
+	c.qpn = qp->qpn;
+	c.peer_qpn = deth != NULL ? phca_get24(deth->sqpn) : qp->dest_qpn;
+	c.msg_len = msg_len;
+	if (imm != NULL)
+		memcpy(&c.imm, imm->imm, sizeof(c.imm));
+	if (reth != NULL) {
+		c.remote_addr = phca_get64(reth->va);
+		c.rkey = phca_get32(reth->rkey);
+	}
+	if (deth != NULL)
+		c.qkey = phca_get32(deth->qkey);
+	c.pkey = pkt->pkey;
+	c.dscp = pkt->tclass >> 2;
+	ctx_addresses(&c, (const uint8_t *)frame + pkt->l3_off, pkt->flags & PHCA_PKT_IP6);
+	c.payload_len = n;
+	memcpy(c.payload, (const uint8_t *)frame + pkt->payload_off, n);
+	return run_rules(qp, &c, true);
+}
+
+static uint8_t send_op(uint8_t wr_opcode)
+{
+	switch (wr_opcode) {
+	case PHCA_WR_RDMA_WRITE:
+	case PHCA_WR_RDMA_WRITE_WITH_IMM:
+		return PHCA_CTX_OP_WRITE;
+	case PHCA_WR_RDMA_READ:
+		return PHCA_CTX_OP_READ;
+	case PHCA_WR_ATOMIC_CMP_AND_SWP:
+		return PHCA_CTX_OP_CMP_SWAP;
+	case PHCA_WR_ATOMIC_FETCH_AND_ADD:
+		return PHCA_CTX_OP_FETCH_ADD;
+	default:
+		return PHCA_CTX_OP_SEND;
+	}
+}
+
+static uint16_t send_flags(const struct phca_qp *qp, const struct phca_send_wqe *w)
+{
+	uint16_t f = 0;
+
+	if (w->opcode == PHCA_WR_SEND_WITH_IMM || w->opcode == PHCA_WR_RDMA_WRITE_WITH_IMM)
+		f |= PHCA_CTX_F_IMM;
+	if (w->flags & PHCA_SEND_SOLICITED)
+		f |= PHCA_CTX_F_SOLICITED;
+	if ((w->flags & PHCA_SEND_SIGNALED) || qp->sq_sig_all)
+		f |= PHCA_CTX_F_SIGNALED;
+	if (w->flags & PHCA_SEND_FENCE)
+		f |= PHCA_CTX_F_FENCE;
+	if (w->flags & PHCA_SEND_INLINE)
+		f |= PHCA_CTX_F_INLINE;
+	return f;
+}
+
+uint32_t classify_send(struct phca_hca *h, struct phca_qp *qp, const struct phca_offload_wr *wr)
+{
+	const struct phca_send_wqe *w = &wr->wqe;
+	uint32_t n = RTE_MIN(wr->len, (uint32_t)PHCA_CTX_PAYLOAD);
+	const struct phca_av *av = &w->u.ud.av;
+	struct phca_filter_ctx c;
+	const uint8_t *sgid;
+
+	memset(&c, 0, sizeof(c));
+	c.direction = PHCA_CTX_SEND;
+	c.transport = qp->transport;
+	c.opcode = send_op(w->opcode);
+	c.flags = send_flags(qp, w);
+	c.port = h->ports[qp->port]->id;
+	c.qpn = qp->qpn;
+	c.peer_qpn = w->u.ud.remote_qpn;
+	c.qkey = w->u.ud.remote_qkey;
+	c.msg_len = wr->len;
+	c.imm = w->imm;
+	c.pkey = qp->pkey;
+	c.dscp = av->traffic_class >> 2;
+	c.num_sge = (uint8_t)w->num_sge;
+	c.wr_id = w->wr_id;
+	sgid = phca_net_gid(h->ports[qp->port]->net, av->sgid_index);
+	memcpy(c.sgid, sgid, 16);
+	memcpy(c.dgid, av->dgid, 16);
+	if (memcmp(sgid, "\0\0\0\0\0\0\0\0\0\0\xff\xff", 12) != 0)
+		c.flags |= PHCA_CTX_F_IP6;
+	if (wr->inline_data != NULL)
+		memcpy(c.payload, wr->inline_data, n);
+	else if (phca_sg_gather(h->mem, qp->pd, wr->sge, w->num_sge, 0, c.payload, n) != PHCA_MEM_OK)
+		n = 0;
+	c.payload_len = n;
+	return run_rules(qp, &c, false);
+}

@@ -1,0 +1,163 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The one way a completion leaves the HCA lcore: into the CQ when the HCA owns
+ * it, else as a message to the proxy, staged here and put on the ring once a
+ * turn. Also the replies that come back.
+ *
+ * Invariant: a message is staged only when the ring has room for it (pm_room
+ * counts down from the ring's free elements at the start of the turn) and, for
+ * a proxy QP, when its window has a free place. So proxy_flush never fails, and
+ * nothing that was executed loses its completion.
+ */
+#include <string.h>
+
+#include "hca_impl.h"
+
+void proxy_begin(struct phca_hca *h)
+{
+	if (h->px_ring != NULL)
+		h->pm_room = RTE_MIN(rte_ring_free_count(h->px_ring), (unsigned int)PM_STAGE);
+}
+
+bool proxy_room(struct phca_hca *h, const struct phca_qp *qp, enum phca_dir dir, enum phca_verdict *why)
+{
+	const struct pseq *s = &qp->pseq[dir];
+
+	if (unlikely(h->pm_room == 0)) {
+		*why = PHCA_V_PROXY_RING_FULL;
+		return false;
+	}
+	if (unlikely(qp->proxy && s->next - s->freed >= s->size)) {
+		*why = PHCA_V_PROXY_WINDOW_FULL;
+		return false;
+	}
+	return true;
+}
+
+bool complete_room(struct phca_hca *h, const struct phca_qp *qp, enum phca_dir dir, enum phca_verdict *why)
+{
+	if (!qp->cq[dir]->proxy_owned)
+		return true;
+	return proxy_room(h, qp, dir, why);
+}
+
+/* Room is known. The caller fills the message in before the turn ends. */
+struct phca_pmsg *proxy_msg(struct phca_hca *h)
+{
+	RTE_ASSERT(h->pm_room > 0 && h->nb_pm < PM_STAGE);
+	h->pm_room--;
+	return &h->pm[h->nb_pm++];
+}
+
+void proxy_flush(struct phca_hca *h)
+{
+	unsigned int n = h->nb_pm;
+
+	if (n == 0)
+		return;
+	if (unlikely(rte_ring_sp_enqueue_bulk_elem(h->px_ring, h->pm, sizeof(h->pm[0]), n, NULL) != n))
+		rte_panic("hca %s: %u messages for the proxy, ring has room for %u\n",
+			h->name, n, rte_ring_free_count(h->px_ring));
+	h->nb_pm = 0;
+	phca_loop_wake(h->px_loop);
+}
+
+void wc_init(struct phca_wc *wc, const struct phca_qp *qp, uint64_t wr_id, uint32_t status, uint32_t opcode)
+{
+	*wc = (struct phca_wc){
+		.wr_id = wr_id, .status = status, .opcode = opcode, .qp_num = qp->qpn,
+	};
+}
+
+static void cq_write(struct phca_hca *h, struct phca_cq *cq, const struct phca_wc *wc, bool solicited)
+{
+	bool before = cq->w.overrun;
+
+	if (unlikely(phca_cqw_put(&cq->w, wc, solicited, h->now_ns) != 0)) {
+		if (!before)
+			cq_error(h, &cq->w);
+		return;
+	}
+	if (!cq->w.dirty) {
+		cq->w.dirty = true;
+		cq->w.next_dirty = h->dirty;
+		h->dirty = &cq->w;
+	}
+}
+
+void complete(struct phca_hca *h, struct phca_qp *qp, enum phca_dir dir, const struct phca_wc *wc,
+		unsigned int pm_flags)
+{
+	struct phca_cq *cq = qp->cq[dir];
+	struct phca_pmsg *pm;
+
+	if (!cq->proxy_owned) {
+		if (!(pm_flags & PHCA_PMSG_F_NO_CQE))
+			cq_write(h, cq, wc, pm_flags & PHCA_PMSG_F_SOLICITED);
+		return;
+	}
+	if (!qp->proxy && (pm_flags & PHCA_PMSG_F_NO_CQE))
+		return;
+	pm = proxy_msg(h);
+	pm->dir = (uint8_t)dir;
+	pm->rule = 0;
+	pm->flags = (uint8_t)pm_flags;
+	if (qp->proxy) {
+		pm->kind = PHCA_PMSG_COMPLETE;
+		pm->seq = qp->pseq[dir].next++;
+		pm->pqp = qp->pqp;
+	} else {
+		pm->kind = PHCA_PMSG_PLAIN;
+		pm->seq = 0;
+		pm->cqw = &cq->w;
+	}
+	pm->wc = *wc;
+}
+
+void cq_flush(struct phca_hca *h)
+{
+	while (h->dirty != NULL) {
+		struct phca_cqw *w = h->dirty;
+
+		h->dirty = w->next_dirty;
+		phca_cqw_flush(w);
+	}
+}
+
+static void reply(struct phca_hca *h, const struct phca_preply *r)
+{
+	struct phca_qp *qp = r->cookie;
+
+	switch (r->kind) {
+	case PHCA_PREPLY_CREDIT:
+		qp->pseq[r->dir].freed = r->seq;
+		break;
+	case PHCA_PREPLY_ERROR:
+		qp_error(h, qp, PHCA_EVENT_OFFLOAD_FAILED, r->status);
+		break;
+	case PHCA_PREPLY_CQ_ERROR:
+		cq_error(h, r->cookie);
+		break;
+	case PHCA_PREPLY_DETACHED:
+		__atomic_store_n(&qp->detached, 1, __ATOMIC_RELEASE);
+		break;
+	case PHCA_PREPLY_FENCED:
+		__atomic_store_n((uint32_t *)r->cookie, 1, __ATOMIC_RELEASE);
+		break;
+	default:
+		rte_panic("hca %s: proxy replied with kind %u\n", h->name, r->kind);
+	}
+}
+
+unsigned int proxy_replies(struct phca_hca *h)
+{
+	struct phca_preply r[REPLY_BURST];
+	unsigned int n;
+
+	if (h->px_replies == NULL)
+		return 0;
+	n = rte_ring_sc_dequeue_burst_elem(h->px_replies, r, sizeof(r[0]), RTE_DIM(r), NULL);
+	for (unsigned int i = 0; i < n; i++)
+		reply(h, &r[i]);
+	return n;
+}

@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The application's side for applications inside the process: posting work
+ * requests into the rings of lib/queue, and answering a datagram.
+ *
+ * Invariant: only the user_ views of a queue pair are touched here, and of the
+ * rest only what never changes.
+ */
+#include <string.h>
+
+#include <rte_byteorder.h>
+#include <rte_ip.h>
+
+#include "hca_impl.h"
+
+int phca_post_recv(struct phca_qp *qp, const struct phca_recv_wr *wr, unsigned int n)
+{
+	struct phca_ring *r = &qp->user_rq;
+	unsigned int room = phca_ring_free(r, n);
+
+	if (n > room)
+		n = room;
+	for (unsigned int i = 0; i < n; i++)
+		if (wr[i].num_sge > qp->max_recv_sge)
+			return -EINVAL;
+	for (unsigned int i = 0; i < n; i++) {
+		struct phca_recv_wqe *w = phca_ring_next(r);
+
+		w->wr_id = wr[i].wr_id;
+		w->num_sge = wr[i].num_sge;
+		w->rsvd = 0;
+		memcpy(phca_recv_sge(w), wr[i].sge, wr[i].num_sge * sizeof(struct phca_sge));
+	}
+	phca_ring_publish(r);
+	return (int)n;
+}
+
+static bool send_wr_ok(const struct phca_qp *qp, const struct phca_send_wr *wr)
+{
+	if (wr->flags & PHCA_SEND_INLINE)
+		return wr->inline_len <= qp->max_inline;
+	return wr->num_sge <= qp->max_send_sge;
+}
+
+static void send_wqe_fill(struct phca_send_wqe *w, const struct phca_send_wr *wr)
+{
+	memset(w, 0, sizeof(*w));
+	w->wr_id = wr->wr_id;
+	w->opcode = (uint8_t)wr->opcode;
+	w->flags = (uint16_t)wr->flags;
+	w->imm = wr->imm;
+	w->u.ud.av = wr->av;
+	w->u.ud.remote_qpn = wr->remote_qpn;
+	w->u.ud.remote_qkey = wr->remote_qkey;
+	if (wr->flags & PHCA_SEND_INLINE) {
+		w->inline_len = wr->inline_len;
+		memcpy(w + 1, wr->inline_data, wr->inline_len);
+	} else {
+		w->num_sge = wr->num_sge;
+		memcpy(phca_send_sge(w), wr->sge, wr->num_sge * sizeof(struct phca_sge));
+	}
+}
+
+int phca_post_send(struct phca_qp *qp, const struct phca_send_wr *wr, unsigned int n)
+{
+	struct phca_ring *r = &qp->user_sq;
+	unsigned int room = phca_ring_free(r, n);
+
+	if (qp->transport != PHCA_TRANSPORT_UD)
+		return -EOPNOTSUPP;
+	if (n > room)
+		n = room;
+	for (unsigned int i = 0; i < n; i++)
+		if (!send_wr_ok(qp, &wr[i]))
+			return -EINVAL;
+	if (n == 0)
+		return 0;
+	for (unsigned int i = 0; i < n; i++)
+		send_wqe_fill(phca_ring_next(r), &wr[i]);
+	phca_ring_publish(r);
+	phca_db_ring(&qp->client->user_db, r, qp->qpn);
+	phca_loop_wake(qp->hca->loop);
+	return (int)n;
+}
+
+int phca_av_from_wc(const struct phca_qp *qp, const struct phca_wc *wc, const void *grh, struct phca_av *av)
+{
+	const uint8_t *g = grh;
+	uint8_t local[16] = { [10] = 0xff, [11] = 0xff };
+	int idx;
+
+	if (!(wc->wc_flags & PHCA_WC_F_GRH))
+		return -EINVAL;
+	memset(av, 0, sizeof(*av));
+	if (g[0] >> 4 == 6) {
+		memcpy(av->dgid, g + 8, 16);
+		memcpy(local, g + 24, 16);
+		av->traffic_class = (uint8_t)(g[0] << 4 | g[1] >> 4);
+	} else if (g[20] == 0x45) {
+		memcpy(av->dgid, local, 12);
+		memcpy(av->dgid + 12, g + 32, 4);
+		memcpy(local + 12, g + 36, 4);
+		av->traffic_class = g[21];
+	} else {
+		return -EINVAL;
+	}
+	idx = phca_net_gid_find(qp->hca->ports[qp->port]->net, local);
+	if (idx < 0)
+		return -EINVAL;
+	av->sgid_index = (uint8_t)idx;
+	av->traffic_class &= 0xfc; /* not the ECN marks of the way here */
+	av->sl = wc->sl;
+	return 0;
+}

@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The data path, one turn. Each stage has a budget, takes what is there and
+ * leaves what it made for the next one:
+ *
+ *   replies    places the proxy freed, QPs it found in error or let go
+ *   receive    burst -> parse -> steer -> respond -> settle (rx.c, responder.c)
+ *   doorbells  queue pairs whose application posted (requester.c)
+ *   requester  posted work requests -> packets or the proxy
+ *   flush      work requests of queue pairs in error (state.c)
+ *   net        the port's own packets: ARP, NDP
+ *   transmit   staged packets to the driver
+ *   proxy      staged messages to the proxy's ring
+ *   cq         staged completions become visible
+ *
+ * Invariant: between two turns nothing is staged for the proxy or for a CQ;
+ * only packets may wait, when the driver's transmit ring is full.
+ */
+#include "hca_impl.h"
+
+static unsigned int net_run(struct phca_hca *h, uint64_t now_ns)
+{
+	unsigned int done = 0;
+
+	for (unsigned int i = 0; i < h->nb_ports; i++) {
+		struct port *p = h->ports[i];
+		struct rte_mbuf *m[8];
+		unsigned int room = TX_STAGE - p->nb_tx;
+		unsigned int n = phca_net_poll(p->net, now_ns, m, RTE_MIN(room, RTE_DIM(m)));
+
+		for (unsigned int j = 0; j < n; j++)
+			tx_put(p, m[j]);
+		done += n;
+	}
+	return done;
+}
+
+unsigned int phca_hca_turn(void *arg, uint64_t now_ns)
+{
+	struct phca_hca *h = arg;
+	unsigned int done = 0;
+
+	h->now_ns = now_ns;
+	h->fenv.now_ns = now_ns;
+	phca_filter_env_set(&h->fenv);
+	proxy_begin(h);
+
+	done += proxy_replies(h);
+	if (__atomic_load_n(&h->enabled, __ATOMIC_RELAXED))
+		for (unsigned int i = 0; i < h->nb_ports; i++)
+			done += rx_port(h, h->ports[i], i, now_ns);
+	done += doorbells(h);
+	done += requester_run(h, now_ns);
+	done += flush_run(h);
+	done += net_run(h, now_ns);
+	for (unsigned int i = 0; i < h->nb_ports; i++)
+		done += tx_flush(h->ports[i]);
+	proxy_flush(h);
+	cq_flush(h);
+	return done;
+}
