@@ -145,7 +145,8 @@ struct phca_config_lookup {
  * @param path   file
  * @param base   NULL; or a running configuration that this one adds to ("load"
  *               at the prompt): names may refer to it and must not repeat it
- * @param err    written on error: "FILE:LINE: JSON.PATH: what is wrong, what to do"
+ * @param err    written on error: "FILE:LINE: JSON.PATH: what is wrong, what to do";
+ *               text that is no JSON: "FILE:LINE: column C: ..."; PHCA_CONFIG_ERR_MAX is enough
  * @return the configuration; NULL with rte_errno ENOENT, EINVAL, ENOMEM.
  *         With a base, indices >= 0 count the base's elements first.
  */
