@@ -27,6 +27,16 @@
 
 #include "net_impl.h"
 
+/* A GID lies anywhere in a frame: rte_jhash() would read it as words. */
+static uint32_t gid_hash(const void *gid, uint32_t len, uint32_t seed)
+{
+	uint32_t words[4];
+
+	(void)len;
+	memcpy(words, gid, sizeof(words));
+	return rte_jhash_32b(words, 4, seed);
+}
+
 int neigh_init(struct phca_net *net, int socket_id)
 {
 	char name[RTE_HASH_NAMESIZE];
@@ -34,7 +44,7 @@ int neigh_init(struct phca_net *net, int socket_id)
 	 * nobody outside can make them collide. */
 	struct rte_hash_parameters p = {
 		.name = name, .entries = 2 * PHCA_NEIGH_MAX, .key_len = 16,
-		.hash_func = rte_jhash, .hash_func_init_val = (uint32_t)rte_rand(),
+		.hash_func = gid_hash, .hash_func_init_val = (uint32_t)rte_rand(),
 		.socket_id = socket_id,
 	};
 

@@ -139,7 +139,8 @@ static inline void gid_of_ip4(uint8_t gid[16], const void *ip4)
 /* A MAC address that one station can have. */
 static inline bool mac_ok(const uint8_t mac[6])
 {
-	return rte_is_valid_assigned_ether_addr((const struct rte_ether_addr *)mac);
+	/* rte_is_valid_assigned_ether_addr() wants an even address */
+	return (mac[0] & 1) == 0 && (mac[0] | mac[1] | mac[2] | mac[3] | mac[4] | mac[5]) != 0;
 }
 
 /* gid.c */
