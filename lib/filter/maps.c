@@ -28,6 +28,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <rte_hash_crc.h>
 #include <rte_jhash.h>
 #include <rte_random.h>
 
@@ -214,7 +215,14 @@ static uint8_t *slot_value(const struct filter_map *m, uint32_t s)
 
 static uint32_t *bucket(const struct filter_map *m, const void *key)
 {
-	return &m->heads[rte_jhash(key, m->key_size, m->seed) & m->mask];
+	/*
+	 * The keys of a hash may come from packets: seeded, so that nobody can choose
+	 * keys that share a bucket. Prefixes are the operator's: CRC32 is cheaper.
+	 */
+	uint32_t h = m->type == PHCA_MAP_LPM ? rte_hash_crc(key, m->key_size, 0) :
+		rte_jhash(key, m->key_size, m->seed);
+
+	return &m->heads[h & m->mask];
 }
 
 /* Walk the chain that begins with slot @p s. @return the slot of @p key, or 0. */
