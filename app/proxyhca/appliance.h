@@ -17,6 +17,7 @@
 #include <rte_log.h>
 #include <rte_mempool.h>
 #include <rte_rcu_qsbr.h>
+#include <rte_ring.h>
 
 #include "phca_config.h"
 #include "phca_hca.h"
@@ -39,6 +40,7 @@ struct lcore_obj {
 	unsigned int lcore;         /* EAL's id */
 	unsigned int roles;         /* enum role */
 	bool launched;              /* EAL runs its loop, or main does */
+	bool ended;                 /* its loop has returned; workers */
 	struct phca_loop *loop;
 	struct phca_loop_stats base;/* counters at the last clear */
 	uint64_t base_tsc;          /* and the time, TSC cycles */
@@ -145,6 +147,14 @@ int appliance_create(struct appliance *a, char *err, size_t err_len);
 unsigned int appliance_destroy(struct appliance *a);
 /* Load the configuration that the options name. @return NULL with err written */
 struct phca_config *appliance_config(struct appliance *a, char *err, size_t err_len);
+
+/* Elements in a ring that others use now; rte_ring_count is no atomic read. */
+static inline unsigned int ring_used(const struct rte_ring *r)
+{
+	uint32_t cons = __atomic_load_n(&r->cons.tail, __ATOMIC_RELAXED);
+
+	return (__atomic_load_n(&r->prod.tail, __ATOMIC_RELAXED) - cons) & r->mask;
+}
 
 /* --- lcores.c: roles and loops --- */
 int lcores_create(struct appliance *a, char *err, size_t err_len);

@@ -103,7 +103,7 @@ void control_drain(struct appliance *a)
 	do {
 		usleep(1000);
 		phca_proxy_stats_get(a->proxy, &st);
-	} while ((st.in_flight > 0 || rte_ring_count(phca_proxy_ring(a->proxy)) > 0) &&
+	} while ((st.in_flight > 0 || ring_used(phca_proxy_ring(a->proxy)) > 0) &&
 			phca_loop_now_ns() < end);
 	usleep(10000); /* the application takes its last completions */
 }

@@ -94,7 +94,19 @@ void lcores_destroy(struct appliance *a)
 
 static int lcore_main(void *arg)
 {
-	return phca_loop_run(arg);
+	struct lcore_obj *l = arg;
+	int rc = phca_loop_run(l->loop);
+
+	__atomic_store_n(&l->ended, true, __ATOMIC_RELEASE);
+	return rc;
+}
+
+/* What the lcore did happens before what the caller does next. */
+static void join(struct lcore_obj *l)
+{
+	rte_eal_wait_lcore(l->lcore);
+	while (!__atomic_load_n(&l->ended, __ATOMIC_ACQUIRE))
+		usleep(100);
 }
 
 /* Main's loop does not run yet: end those that were launched before the failure. */
@@ -108,7 +120,7 @@ void lcores_abort(struct appliance *a)
 		while (!phca_loop_is_running(l->loop))
 			usleep(100);
 		phca_loop_stop(l->loop);
-		rte_eal_wait_lcore(l->lcore);
+		join(l);
 	}
 }
 
@@ -119,7 +131,7 @@ int lcores_launch(struct appliance *a, char *err, size_t err_len)
 		int rc = 0;
 
 		if (l->lcore != rte_get_main_lcore())
-			rc = rte_eal_remote_launch(lcore_main, l->loop, l->lcore);
+			rc = rte_eal_remote_launch(lcore_main, l, l->lcore);
 		if (rc < 0) {
 			snprintf(err, err_len, "lcore %u: not launched: %s", l->lcore, rte_strerror(-rc));
 			lcores_abort(a);
@@ -155,5 +167,5 @@ void lcores_join(struct appliance *a)
 {
 	for (unsigned int i = 0; i < a->nb_lcores; i++)
 		if (a->lcores[i].launched && a->lcores[i].lcore != rte_get_main_lcore())
-			rte_eal_wait_lcore(a->lcores[i].lcore);
+			join(&a->lcores[i]);
 }

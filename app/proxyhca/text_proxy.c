@@ -26,8 +26,8 @@ void text_proxy(struct appliance *a, FILE *out)
 
 	text_title(out, "Proxy");
 	fprintf(out, "  lcore %u; ring to the proxy: %u of %u used; replies: %u of %u used\n",
-		a->proxy_lcore->lcore, rte_ring_count(in), rte_ring_get_capacity(in),
-		rte_ring_count(back), rte_ring_get_capacity(back));
+		a->proxy_lcore->lcore, ring_used(in), rte_ring_get_capacity(in),
+		ring_used(back), rte_ring_get_capacity(back));
 	for (unsigned int i = 0; i < a->nb_qps; i++) {
 		struct phca_qp_info info;
 
