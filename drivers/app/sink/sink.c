@@ -143,7 +143,7 @@ static void consume(struct sink *s, const struct phca_wc *wc)
 	}
 	if (s->seq_offset != NO_SEQ)
 		check_seq(s, q, wc);
-	s->bytes += wc->byte_len;
+	PHCA_STAT_ADD(s->bytes, wc->byte_len);
 	if (q->pending >= REPOST)
 		fill(s, q);
 }
@@ -165,7 +165,6 @@ static unsigned int sink_turn(struct phca_app *a, uint64_t now_ns)
 	}
 	if (done > 0) {
 		PHCA_STAT_ADD(s->completions, done);
-		__atomic_store_n(&s->bytes, s->bytes, __ATOMIC_RELAXED);
 	} else {
 		for (unsigned int i = 0; i < s->nb_qps; i++)
 			if (s->qps[i].pending > 0)
