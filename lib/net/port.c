@@ -144,8 +144,8 @@ static void mtu_init(const struct phca_net_conf *c)
 		NET_LOG(INFO, "port %u: driver has no MTU to set; packets of %u bytes must fit\n",
 			c->port_id, need);
 	else
-		NET_LOG(WARNING, "port %u: cannot set MTU %u (is %u): %s; longer packets are lost, "
-			"use a smaller path MTU\n", c->port_id, need, mtu, rte_strerror(-ret));
+		NET_LOG(WARNING, "port %u: cannot set MTU %u (is %u): %s; longer packets may be lost: "
+			"raise the interface's own MTU or use a smaller path MTU\n", c->port_id, need, mtu, rte_strerror(-ret));
 }
 
 static int queues_init(const struct phca_net_conf *c, const struct rte_eth_dev_info *info,
@@ -175,7 +175,8 @@ static int queues_init(const struct phca_net_conf *c, const struct rte_eth_dev_i
 	ret = rte_eth_rx_queue_setup(c->port_id, 0, rx, (unsigned int)socket, &rxq, c->pool);
 	if (ret < 0)
 		return fault(err, n, ret, "port %u (%s): receive queue of %u descriptors, buffers of %u "
-			"bytes: %s", p, info->driver_name, rx, room, rte_strerror(-ret));
+			"bytes: %s; if the driver's frames are longer, use longer buffers", p,
+			info->driver_name, rx, room, rte_strerror(-ret));
 	ret = rte_eth_tx_queue_setup(c->port_id, 0, tx, (unsigned int)socket, &txq);
 	if (ret < 0)
 		return fault(err, n, ret, "port %u (%s): transmit queue of %u descriptors: %s", p,
