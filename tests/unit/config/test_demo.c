@@ -1,22 +1,15 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * The built-in configuration against what it names: its filters load with the
- * parameters and map contents that it gives, its offloads' settings fit.
+ * parameters and map contents that it gives, its offloads and applications
+ * exist and their settings fit.
  */
 #include <stdio.h>
 
 #include "config_test.h"
 #include "phca_drivers.h"
 
-static const struct phca_offload_ops *find_offload(const char *name)
-{
-	if (strcmp(name, "null") == 0)
-		return &phca_offload_null;
-	return strcmp(name, "delay") == 0 ? &phca_offload_delay : NULL;
-}
-
-static const char *const offload_names[] = { "null", "delay", NULL };
-static const struct phca_config_lookup lookup = { .offload = find_offload, .offload_names = offload_names };
+static const struct phca_config_lookup lookup = { .offload = phca_offload_driver_find, .app = phca_app_driver_find };
 
 static struct phca_config *load_default(void)
 {
