@@ -144,8 +144,9 @@ static void mtu_init(const struct phca_net_conf *c)
 		NET_LOG(INFO, "port %u: driver has no MTU to set; packets of %u bytes must fit\n",
 			c->port_id, need);
 	else
-		NET_LOG(WARNING, "port %u: cannot set MTU %u (is %u): %s; longer packets may be lost: "
-			"raise the interface's own MTU or use a smaller path MTU\n", c->port_id, need, mtu, rte_strerror(-ret));
+		NET_LOG(WARNING, "port %u: cannot set MTU %u (is %u): %s; longer packets may be "
+			"lost: raise the interface's own MTU or use a smaller path MTU\n", c->port_id, need,
+			mtu, rte_strerror(-ret));
 }
 
 static int queues_init(const struct phca_net_conf *c, const struct rte_eth_dev_info *info,
