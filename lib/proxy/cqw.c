@@ -59,9 +59,11 @@ void phca_cqw_noop(struct phca_cqw *w, uint64_t now_ns)
 
 void phca_cqw_flush(struct phca_cqw *w)
 {
+	struct phca_loop *consumer = __atomic_load_n(&w->consumer, __ATOMIC_RELAXED);
+
 	phca_ring_publish(&w->ring);
 	w->noop_run = 0;
 	w->dirty = false;
-	if (w->consumer != NULL)
-		phca_loop_wake(w->consumer);
+	if (consumer != NULL)
+		phca_loop_wake(consumer);
 }

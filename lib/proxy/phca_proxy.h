@@ -82,7 +82,7 @@ struct phca_cqw {
 	bool overrun;            /**< a completion did not fit: the CQ is in error, nothing is written any more */
 	struct phca_cqw *next_dirty; /**< the owner's list of dirty CQs */
 	struct phca_cqw *next_error; /**< the proxy's list of CQs whose overrun it has to tell */
-	struct phca_loop *consumer;  /**< woken by phca_cqw_flush; NULL: none */
+	struct phca_loop *consumer;  /**< woken by phca_cqw_flush; NULL: none. Any thread stores it atomically */
 	uint64_t written;        /**< counter: completions */
 	uint64_t noops;          /**< counter: requests that ended in a no-op; neighbours share a slot */
 	uint64_t noops_elided;   /**< counter: no-ops left out since the CQ had no spare room */

@@ -146,10 +146,13 @@ static int chaos_cancel(struct phca_offload *o, struct phca_offload_req *req)
 	uint64_t x = phca_test_rand(&c->seed) % 3;
 
 	req_cell(req)->fate = CANCELLED;
-	if (x == 0) {
-		req->drv[1] = 1;
-		return -EBUSY;
+	req->drv[1] = 1;
+	if (phca_test_rand(&c->seed) % 4 == 0 && c->nb_held > 1) {
+		/* another one ends first, perhaps with an error */
+		chaos_finish_one(c, req->drv[0] == 0 ? 1 : 0);
 	}
+	if (x == 0)
+		return -EBUSY;
 	c->held[req->drv[0]] = c->held[--c->nb_held];
 	c->held[req->drv[0]]->drv[0] = req->drv[0];
 	if (x == 1)

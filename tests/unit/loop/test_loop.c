@@ -118,10 +118,11 @@ PHCA_TEST(loop, full_list_and_bad_name_are_refused)
 	CU_ASSERT_EQUAL(rte_errno, EINVAL);
 }
 
-PHCA_TEST(loop, clock_agrees_with_the_monotonic_clock)
+/* @return how far the two clocks are apart after 50 ms, in a thousand */
+static int64_t clocks_differ(void)
 {
 	struct timespec t0, t1;
-	uint64_t n0 = phca_loop_now_ns(), n1;
+	uint64_t n0, n1;
 	int64_t ns;
 
 	clock_gettime(CLOCK_MONOTONIC, &t0);
@@ -130,8 +131,20 @@ PHCA_TEST(loop, clock_agrees_with_the_monotonic_clock)
 	clock_gettime(CLOCK_MONOTONIC, &t1);
 	n1 = phca_loop_now_ns();
 	ns = (t1.tv_sec - t0.tv_sec) * 1000000000LL + t1.tv_nsec - t0.tv_nsec;
-	CU_ASSERT_TRUE(n1 > n0);
-	CU_ASSERT_TRUE(llabs((int64_t)(n1 - n0) - ns) < ns / 10);
+	return n1 > n0 ? llabs((int64_t)(n1 - n0) - ns) * 1000 / ns : INT64_MAX;
+}
+
+PHCA_TEST(loop, clock_agrees_with_the_monotonic_clock)
+{
+	int64_t best = INT64_MAX;
+
+	/* more than once: the thread may be off its CPU between two readings */
+	for (int i = 0; i < 10 && best > 10; i++) {
+		int64_t d = clocks_differ();
+
+		best = d < best ? d : best;
+	}
+	CU_ASSERT_TRUE(best <= 10);
 }
 
 struct job {
@@ -211,9 +224,11 @@ PHCA_TEST(loop, sleeps_when_idle_and_wakes)
 	ms_sleep(5);
 	phca_loop_stats_get(p.loop, &st);
 	uint64_t sleeps = st.sleeps, busy = st.busy_turns;
-	ms_sleep(20);
-	phca_loop_stats_get(p.loop, &st);
-	CU_ASSERT_TRUE(st.busy_turns > busy);
+	for (int i = 0; i < 2000 && st.busy_turns < busy + 1000; i++) {
+		ms_sleep(1);
+		phca_loop_stats_get(p.loop, &st);
+	}
+	CU_ASSERT_TRUE(st.busy_turns >= busy + 1000);
 	CU_ASSERT_TRUE(st.sleeps <= sleeps + 1);
 	CU_ASSERT_TRUE(st.busy_cycles > 0);
 	stop(&p);
