@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import tempfile
+import time
 
 from lib import net, program, runner  # runner also makes tests/common importable
 
@@ -20,9 +21,44 @@ ADDRESS = {4: "10.9.0.1", 6: "fd00:9::1"}      # the appliance's
 TESTER = {4: "10.9.0.2", 6: "fd00:9::2"}       # the tester's
 
 
+# The configuration's queue pairs, by name.
+QPN = {"ud-plain": 0x11, "ud-echo": 0x12, "ud-size": 0x13, "ud-source": 0x14,
+       "uc-plain": 0x21, "uc-size": 0x22}
+QKEY = 0x11111111
+SIZE = 128      # by_size offloads messages of so many bytes, and longer ones
+
+
 def filter_object(name):
     """An example filter that the build compiled."""
-    return runner.built(f"config/filters/{name}.o")
+    return runner.built(f"config/filters/{name}.bpf.o")
+
+
+def config():
+    """Plain and proxy queue pairs, with filters that match some of the messages."""
+    def rule(name, offload):
+        return [{"filter": name, "offload": offload, "direction": "inbound"}]
+
+    def qp(name, app, **more):
+        kind = name[:2].upper()
+        uc = {"dest_qpn": 0x100 + QPN[name], "peer": TESTER[4]} if kind == "UC" else {}
+        return {"name": name, "type": kind, "qpn": QPN[name], "app": app, **uc, **more}
+
+    return {
+        "ports": [{"name": "p0", "device": "net_af_packet0", "mtu": 1024,
+                   "addresses": [f"{ADDRESS[4]}/24", f"{ADDRESS[6]}/64"]}],
+        "filters": [
+            {"name": "size", "object": filter_object("by_size"), "params": {"min_len": SIZE}},
+            {"name": "source", "object": filter_object("by_source")}],
+        "offloads": [
+            {"name": "null", "driver": "null"},
+            {"name": "delay", "driver": "delay",
+             "settings": {"delay_min_us": 10, "delay_max_us": 2000, "seed": 7}}],
+        "apps": [{"name": "sink", "driver": "sink"}, {"name": "echo", "driver": "echo"}],
+        "qps": [qp("ud-plain", "sink"), qp("ud-echo", "echo"), qp("ud-size", "sink"),
+                qp("ud-source", "sink"), qp("uc-plain", "sink"), qp("uc-size", "sink")],
+        "proxy_qps": [{"qps": ["ud-size", "uc-size"], "rules": rule("size", "delay")},
+                      {"qps": ["ud-source"], "rules": rule("source", "null")}],
+    }
 
 
 class Appliance(program.DpdkProgram):
@@ -50,6 +86,31 @@ class Appliance(program.DpdkProgram):
     def do(self, line, timeout_s=20):
         """Give a command; what it printed."""
         return self.command(line, PROMPT, timeout_s)
+
+    def figures(self, command, *params):
+        """An answer of telemetry."""
+        with self.telemetry() as t:
+            return t(command, *params)
+
+    def verdicts(self):
+        """Packets received so far, by verdict."""
+        return self.figures("/phca/verdicts")["verdict"]
+
+    def qp(self, name):
+        """Counters of a queue pair of config()."""
+        return self.figures("/phca/qp", QPN[name])
+
+    def settle(self, qp, field, value, timeout_s=10):
+        """Wait until a counter of a queue pair has a value; the queue pair's counters."""
+        limit = time.monotonic() + timeout_s
+        while True:
+            figures = self.qp(qp)
+            if figures[field] == value:
+                return figures
+            if time.monotonic() > limit:
+                raise AssertionError(f"{qp}: {field} is {figures[field]} after {timeout_s} s, "
+                                     f"not {value}; all: {figures}")
+            time.sleep(0.02)
 
     def quit(self):
         """Leave by the prompt; the exit status."""
@@ -92,7 +153,8 @@ def tshark(frames, fields):
         path = os.path.join(tmp, "frames.pcap")
         wrpcap(path, [Ether(f) for f in frames])
         wanted = [x for f in fields for x in ("-e", f)]
-        out = subprocess.run(["tshark", "-n", "-r", path, "-T", "json", *wanted],
+        # Payload is not Ethernet over InfiniBand, whatever it looks like.
+        out = subprocess.run(["tshark", "-n", "--disable-protocol", "infiniband.eoib", "-r", path, "-T", "json", *wanted],
                              check=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE).stdout
     return [p["_source"].get("layers", {}) for p in json.loads(out)]
 

@@ -152,6 +152,7 @@ class DpdkProgram(Program):
 
     eal   EAL arguments besides memory, file prefix and no PCI
     args  arguments behind "--"
+    lcores  EAL's --lcores: "0-1", or "(0-2)@(0-1)" for three on two cores
     """
 
     def __init__(self, path, eal=(), args=(), memory_mb=256, lcores="0-1", **kwargs):
@@ -164,7 +165,7 @@ class DpdkProgram(Program):
             self._own_runtime = tempfile.mkdtemp(prefix="phca")
             env["XDG_RUNTIME_DIR"] = self._own_runtime
             self.runtime_dir = f"{self._own_runtime}/dpdk/{self.prefix}"
-        super().__init__([path, "-l", lcores, "--no-huge", "-m", str(memory_mb), "--no-pci",
+        super().__init__([path, "--lcores", lcores, "--no-huge", "-m", str(memory_mb), "--no-pci",
                           f"--file-prefix={self.prefix}", *eal, "--", *args], env=env, **kwargs)
 
     def telemetry(self, timeout_s=10):
