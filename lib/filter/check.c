@@ -4,7 +4,8 @@
  * rte_bpf does not know about. Paths are followed one by one (nothing is merged
  * where they join, so nothing is lost there); a path ends early where an earlier
  * one came by knowing as little or less, for what was proven there covers it.
- * The number of steps is limited, a program beyond is refused.
+ * Where many states came by that differ in numbers only, the next forgets the
+ * numbers. The number of steps is limited, a program beyond is refused.
  *
  * Invariant: a state describes every value that its registers and stack can hold
  * at its instruction on the real run, whichever context and map contents.
@@ -16,6 +17,7 @@
 #include "check_impl.h"
 
 #define STEPS_MAX 200000  /* instructions walked, over all paths */
+#define SEEN_WIDEN 16     /* states of one instruction that differ in numbers only */
 #define SEEN_MAX 64       /* states kept for one instruction */
 
 struct walk {
@@ -77,11 +79,26 @@ static bool state_covered(const struct state *old, const struct state *now)
 	return true;
 }
 
+/* Forget what numbers can be: covers every state that differs in numbers only. */
+static void widen(struct state *s)
+{
+	unsigned int i;
+
+	for (i = 0; i < CHECK_REGS; i++)
+		if (s->r[i].type == REG_SCALAR)
+			s->r[i] = reg_range(0, UINT64_MAX);
+	for (i = 0; i < CHECK_SLOTS; i++)
+		if (s->spill[i].type == REG_SCALAR)
+			s->spill[i] = reg_range(0, UINT64_MAX);
+}
+
 /* Note that @p s comes by. @return 1: nothing new here, 0, or -ENOMEM. */
-static int visit(struct walk *w, const struct state *s)
+static int visit(struct walk *w, struct state *s)
 {
 	struct state *old;
 
+	if (w->nb_seen[s->pc] >= SEEN_WIDEN)
+		widen(s);
 	for (old = w->seen[s->pc]; old != NULL; old = old->next)
 		if (state_covered(old, s))
 			return 1;

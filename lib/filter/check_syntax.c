@@ -5,6 +5,7 @@
  * maps and globals, nothing unreachable. What passes can be walked without asking
  * again, and every walk of it ends.
  */
+#include <inttypes.h>
 #include <stdlib.h>
 
 #include "check_impl.h"
@@ -117,14 +118,22 @@ static int successors(const struct check *c, unsigned int i, unsigned int next[2
 enum { JUMPED_TO = 1, ON_PATH = 2, DONE = 4, SECOND_HALF = 8 };
 
 /*
+ * rte_bpf 22.11 walks every path to its end and would take for ever over many
+ * branches in a row: the instructions on all paths together are limited, to about
+ * a second of its time.
+ */
+#define STEPS_MAX UINT64_C(2000000)
+
+/*
  * Depth first over the graph: an edge to an instruction that is still on the
  * path closes a loop. (A jump back that closes none is fine: compilers share
  * the end of a function that way.)
  */
-static int find_loops(const struct check *c, uint8_t *mark, unsigned int *path, uint8_t *edge)
+static int find_loops(const struct check *c, uint8_t *mark, unsigned int *path, uint8_t *edge,
+		uint64_t *steps)
 {
 	unsigned int depth = 1, i, next[2];
-	int n;
+	int n, k;
 
 	path[0] = 0;
 	edge[0] = 0;
@@ -136,6 +145,8 @@ static int find_loops(const struct check *c, uint8_t *mark, unsigned int *path, 
 			return n;
 		if (edge[depth - 1] == n) {
 			mark[i] = (uint8_t)((mark[i] & ~ON_PATH) | DONE);
+			for (steps[i] = 1, k = 0; k < n; k++)
+				steps[i] = RTE_MIN(steps[i] + steps[next[k]], STEPS_MAX + 1);
 			depth--;
 			continue;
 		}
@@ -159,6 +170,7 @@ static int find_loops(const struct check *c, uint8_t *mark, unsigned int *path, 
 int check_syntax(const struct check *c, uint8_t *target)
 {
 	unsigned int i, *path;
+	uint64_t *steps;
 	uint8_t *edge;
 	int rc = 0;
 
@@ -171,10 +183,15 @@ int check_syntax(const struct check *c, uint8_t *target)
 	}
 	path = calloc(c->nb, sizeof(*path));
 	edge = calloc(c->nb, sizeof(*edge));
-	if (path == NULL || edge == NULL)
+	steps = calloc(c->nb, sizeof(*steps));
+	if (path == NULL || edge == NULL || steps == NULL)
 		rc = filter_err(c->e, -ENOMEM, "no memory for the check of %u instructions", c->nb);
 	else
-		rc = find_loops(c, target, path, edge);
+		rc = find_loops(c, target, path, edge, steps);
+	if (rc == 0 && steps[0] > STEPS_MAX)
+		rc = filter_err(c->e, -EINVAL, "too many paths, over %" PRIu64 " steps to check them; "
+			"fewer branches in a row, or two filters", STEPS_MAX);
+	free(steps);
 	free(path);
 	free(edge);
 	for (i = 0; i < c->nb && rc == 0; i++) {

@@ -160,6 +160,8 @@ PHCA_TEST(refuse, objects)
 		CU_ASSERT(says(t[i].text));
 		CU_ASSERT(says("filter bad: "));
 	}
+	CU_ASSERT_EQUAL(refuse("programs", "too_many_paths"), EINVAL);
+	CU_ASSERT(says("program too_many_paths: too many paths, over 2000000 steps"));
 	CU_ASSERT_EQUAL(refuse("two_programs", "third"), ENOENT);
 	CU_ASSERT(says("no program third in the object"));
 }

@@ -506,3 +506,20 @@ int compare_bounds_only(const struct phca_filter_ctx *ctx)
 	asm volatile("" : "+r"(i)); /* the bound is known to our pass, not to rte_bpf */
 	return ctx->payload[i]; /* REFUSED: rte_bpf refused it: memory boundary violation; bound */
 }
+
+/* Refused as a whole, at no instruction: test_refuse.c has the text. */
+#define BRANCH(n) if (ctx->payload[n] & 1) { sum = sum * 3 + n; asm volatile("" : "+r"(sum)); }
+#define BRANCHES(n) BRANCH(n) BRANCH(n + 1) BRANCH(n + 2) BRANCH(n + 3) BRANCH(n + 4)
+
+PHCA_FILTER
+int too_many_paths(const struct phca_filter_ctx *ctx)
+{
+	uint32_t sum = 0;
+
+	BRANCHES(0)
+	BRANCHES(5)
+	BRANCHES(10)
+	BRANCHES(15)
+	BRANCHES(20)
+	return sum == 5;
+}
