@@ -21,6 +21,7 @@ RTE_LOG_REGISTER_DEFAULT(phca_proxy_logtype, NOTICE)
 
 #define PREFETCH_QP 4    /* messages ahead */
 #define PREFETCH_MBUF 8
+#define PREFETCH_PLACE 2
 
 /* --- messages */
 
@@ -167,6 +168,18 @@ static inline void prefetch(const struct phca_pmsg *m, bool mbuf)
 	}
 }
 
+/* The place that it will wait in, when something waits there already. */
+static inline void prefetch_place(const struct phca_pmsg *m)
+{
+	const struct window *w;
+
+	if (m->kind != PHCA_PMSG_COMPLETE && m->kind != PHCA_PMSG_OFFLOAD)
+		return;
+	w = &m->pqp->win[m->dir & 1];
+	if (w->busy > 0)
+		rte_prefetch0(window_place(w, m->seq));
+}
+
 static unsigned int messages(struct phca_proxy *p)
 {
 	unsigned int i, n = 0;
@@ -184,6 +197,8 @@ static unsigned int messages(struct phca_proxy *p)
 			prefetch(&p->burst[i + PREFETCH_MBUF], true);
 		if (i + PREFETCH_QP < p->burst_n)
 			prefetch(&p->burst[i + PREFETCH_QP], false);
+		if (i + PREFETCH_PLACE < p->burst_n)
+			prefetch_place(&p->burst[i + PREFETCH_PLACE]);
 		if (unlikely(!message(p, &p->burst[i])))
 			break;
 	}
