@@ -185,6 +185,10 @@ struct offload_obj *objects_offload(struct appliance *a, const char *name);
 struct app_obj *objects_app(struct appliance *a, const char *name);
 struct qp_obj *objects_qp(struct appliance *a, uint32_t qpn);
 
+/* An error of a driver, with the object in front unless it is there. */
+void objects_driver_error(char *err, size_t err_len, const char *kind, const char *name,
+		const char *driver, const char *why);
+
 /* --- filters.c: loading filters, replacing them live --- */
 /* Load a filter with its parameters and map entries. @return NULL with err written */
 struct phca_filter *filter_load(const struct phca_config_filter *c, char *err, size_t err_len);
@@ -211,9 +215,12 @@ int qps_remove(struct appliance *a, unsigned int keep, char *err, size_t err_len
 int qps_attach(struct appliance *a, unsigned int first, unsigned int end, unsigned int *nb_attached,
 		char *err, size_t err_len);
 
-/* --- check.c --- */
-/* Check a configuration without its devices. @return exit status */
-int check_config(struct appliance *a);
+/* --- check.c: --check-config, a rehearsal of the start --- */
+/* Make a null device in the place of a port's. @return 0; negative errno with err written */
+int check_device(struct appliance *a, unsigned int port, char *name, size_t len,
+		char *err, size_t err_len);
+uint32_t check_mbufs(const struct appliance *a); /* buffers to make */
+void check_report(const struct appliance *a);    /* say that all is well */
 
 /* --- control.c: the control thread --- */
 void *control_main(void *appliance);

@@ -85,7 +85,7 @@ static int app_instance(struct appliance *a, struct app_obj *o, const struct phc
 
 	o->app = phca_app_create(conf, why, sizeof(why));
 	if (!o->app) {
-		snprintf(err, err_len, "app %s: driver %s: %.800s", o->name, c->driver,
+		objects_driver_error(err, err_len, "app", o->name, c->driver,
 			why[0] ? why : rte_strerror(rte_errno));
 		return rte_errno ? -rte_errno : -EINVAL;
 	}

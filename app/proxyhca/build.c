@@ -43,7 +43,7 @@ static int create_pool(struct appliance *a, char *err, size_t err_len)
 {
 	const struct phca_config_memory *m = &a->cfg->memory;
 
-	a->pool = rte_pktmbuf_pool_create("phca_mbufs", m->mbufs, MBUF_CACHE, 0,
+	a->pool = rte_pktmbuf_pool_create("phca_mbufs", check_mbufs(a), MBUF_CACHE, 0,
 		(uint16_t)m->mbuf_size, SOCKET_ID_ANY);
 	if (a->pool)
 		return 0;
@@ -128,16 +128,24 @@ static int create_port(struct appliance *a, const struct phca_config_port *c, ch
 		.nb_neighs = c->nb_neighs, .has_gw4 = c->has_gw4, .has_gw6 = c->has_gw6,
 	};
 	struct port_obj *p = calloc(1, sizeof(*p));
+	struct phca_config_port dev = { .name = c->name, .device = c->device, .id = c->id };
+	char name[RTE_ETH_NAME_MAX_LEN];
 	int rc;
 
 	if (!p)
 		return fail(err, err_len, "port: no memory");
-	a->ports[a->nb_ports++] = p;
 	p->name = c->name;
+	a->ports[a->nb_ports++] = p;
+	if (a->opt.check_config) {
+		rc = check_device(a, a->nb_ports - 1, name, sizeof(name), err, err_len);
+		if (rc < 0)
+			return rc;
+		dev.device = name;
+	}
 	memcpy(conf.mac, c->mac, sizeof(conf.mac));
 	memcpy(conf.gw4, c->gw4, sizeof(conf.gw4));
 	memcpy(conf.gw6, c->gw6, sizeof(conf.gw6));
-	rc = port_device(c, &conf.port_id, err, err_len);
+	rc = port_device(&dev, &conf.port_id, err, err_len);
 	if (rc < 0)
 		return rc;
 	p->net = phca_net_create(&conf, err, err_len);

@@ -179,6 +179,23 @@ static int take_down(struct appliance *a)
 	return rc;
 }
 
+/* From the first packet to the last figure. */
+static int live(struct appliance *a)
+{
+	int rc = telemetry_init(a);
+
+	if (rc == 0)
+		rc = serve(a);
+	printf("\nStopping...\n");
+	pthread_mutex_lock(&a->control);
+	control_drain(a);
+	events_take(a);
+	summary_final(a, stdout);
+	pthread_mutex_unlock(&a->control);
+	telemetry_fini(a);
+	return rc;
+}
+
 void *control_main(void *arg)
 {
 	struct appliance *a = arg;
@@ -187,16 +204,9 @@ void *control_main(void *arg)
 	lcores_wait_running(a);
 	a->status = 1;
 	if (build(a) == 0) {
-		rc = telemetry_init(a);
-		if (rc == 0)
-			rc = serve(a);
-		printf("\nStopping...\n");
-		pthread_mutex_lock(&a->control);
-		control_drain(a);
-		events_take(a);
-		summary_final(a, stdout);
-		pthread_mutex_unlock(&a->control);
-		telemetry_fini(a);
+		rc = a->opt.check_config ? 0 : live(a);
+		if (a->opt.check_config)
+			check_report(a);
 		if (take_down(a) == 0 && rc == 0)
 			a->status = 0;
 	}

@@ -29,12 +29,17 @@ const char *lcores_roles_str(const struct lcore_obj *l)
 }
 
 /* The lcore of a role: the configured one, or the default. */
-static int pick(const char *role, int configured, unsigned int def, unsigned int *lcore,
-		char *err, size_t err_len)
+static int pick(struct appliance *a, const char *role, int configured, unsigned int def,
+		unsigned int *lcore, char *err, size_t err_len)
 {
 	*lcore = configured < 0 ? def : (unsigned int)configured;
 	if (*lcore < RTE_MAX_LCORE && rte_lcore_is_enabled(*lcore))
 		return 0;
+	if (a->opt.check_config) {
+		printf("note: lcores.%s: lcore %u is not one of EAL's now\n", role, *lcore);
+		*lcore = def;
+		return 0;
+	}
 	snprintf(err, err_len, "lcores.%s: lcore %u is not one of EAL's; give it with -l, or change the "
 		"configuration", role, *lcore);
 	return -EINVAL;
@@ -75,9 +80,9 @@ int lcores_create(struct appliance *a, char *err, size_t err_len)
 		first = main_lcore;
 	else if (rte_get_next_lcore(first, 1, 0) < RTE_MAX_LCORE)
 		second = rte_get_next_lcore(first, 1, 0);
-	if ((rc = pick("hca", c->hca, first, &hca, err, err_len)) < 0 ||
-			(rc = pick("proxy", c->proxy, second, &proxy, err, err_len)) < 0 ||
-			(rc = pick("app", c->app, main_lcore, &app, err, err_len)) < 0)
+	if ((rc = pick(a, "hca", c->hca, first, &hca, err, err_len)) < 0 ||
+			(rc = pick(a, "proxy", c->proxy, second, &proxy, err, err_len)) < 0 ||
+			(rc = pick(a, "app", c->app, main_lcore, &app, err, err_len)) < 0)
 		return rc;
 	if ((rc = add_role(a, hca, ROLE_HCA, &a->hca_lcore, err, err_len)) < 0 ||
 			(rc = add_role(a, proxy, ROLE_PROXY, &a->proxy_lcore, err, err_len)) < 0)

@@ -84,7 +84,8 @@ static int appliance_main(struct appliance *a)
 		fprintf(stderr, "dpdk-proxyhca: mbufs leaked: %u\n", missing);
 		return EXIT_FAILURE;
 	}
-	printf("mbufs leaked: 0\nBye...\n");
+	if (!a->opt.check_config)
+		printf("mbufs leaked: 0\nBye...\n");
 	return status;
 }
 
@@ -113,7 +114,7 @@ static int choose(struct appliance *a, int argc, char **argv)
 	case OPTIONS_RUN:
 		break;
 	}
-	return a->opt.check_config ? check_config(a) : appliance_main(a);
+	return appliance_main(a);
 }
 
 int main(int argc, char **argv)

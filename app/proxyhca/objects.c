@@ -46,6 +46,17 @@ static int grow_all(struct appliance *a)
 	return 0;
 }
 
+void objects_driver_error(char *err, size_t err_len, const char *kind, const char *name,
+		const char *driver, const char *why)
+{
+	size_t len = strlen(kind);
+
+	if (strncmp(why, kind, len) == 0 && why[len] == ' ')
+		snprintf(err, err_len, "%s", why);
+	else
+		snprintf(err, err_len, "%s %s: driver %s: %s", kind, name, driver, why);
+}
+
 static int offload_add(struct appliance *a, const struct phca_config_offload *c,
 		char *err, size_t err_len)
 {
@@ -66,7 +77,8 @@ static int offload_add(struct appliance *a, const struct phca_config_offload *c,
 	o->name = c->name;
 	o->offload = phca_offload_create(a->proxy, &conf, why, sizeof(why));
 	if (!o->offload) {
-		snprintf(err, err_len, "offload %s: %.400s", c->name, why[0] ? why : rte_strerror(rte_errno));
+		objects_driver_error(err, err_len, "offload", c->name, c->driver,
+			why[0] ? why : rte_strerror(rte_errno));
 		free(o);
 		return rte_errno ? -rte_errno : -EINVAL;
 	}
