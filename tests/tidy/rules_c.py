@@ -11,12 +11,6 @@ import ctext
 import rules_layout
 import rules_text
 
-# Where data-path code lives: it allocates only when it is set up, from
-# DPDK's memory, and has its clock as an argument.
-DATA_PATH = tuple(f"lib/{lib}/" for lib in ("wire", "queue", "mem", "net", "proxy", "hca")) \
-    + ("drivers/",)
-# Files there that only control threads enter, so that they may take a lock.
-CONTROL = ("lib/mem/table.c",)
 LIBRARY = ("lib/", "drivers/")
 ANY = ("",)
 
@@ -35,16 +29,8 @@ BANNED = (
     (("system", "popen"), ANY, "call the library; in a test use tests/system"),
     (("printf", "vprintf", "puts", "putchar", "perror"), LIBRARY,
      "use RTE_LOG() with the library's log type, or write to a FILE * of the caller's"),
-    (("exit", "_exit", "abort", "rte_exit", "rte_panic"), LIBRARY, "return an error"),
-    (("usleep", "sleep", "nanosleep", "rte_delay_us", "rte_delay_ms", "rte_delay_us_block",
-      "rte_delay_us_sleep"), DATA_PATH, "never wait in a library: take now_ns as an argument"),
-    (("malloc", "calloc", "realloc", "free", "strdup", "strndup", "aligned_alloc",
-      "posix_memalign"), DATA_PATH,
-     "use rte_zmalloc_socket() and rte_free() when the object is created and destroyed"),
-    (("clock_gettime", "gettimeofday", "time", "rte_rdtsc", "rte_get_timer_cycles",
-      "rte_get_tsc_cycles"), DATA_PATH, "use the turn's now_ns: one clock read a turn"),
-    (("pthread_mutex_lock", "rte_spinlock_lock", "rte_rwlock_write_lock", "rte_rwlock_read_lock"),
-     DATA_PATH, "send a command over a ring to the lcore that owns the state"),
+    (("exit", "_exit", "abort", "rte_exit"), LIBRARY,
+     "return an error; a broken invariant is rte_panic() with the state"),
     (("rte_reorder_insert", "rte_reorder_create"), ANY,
      "use the serializer of lib/proxy: rte_reorder loses packets when its window shifts"),
     (("rte_net_crc_calc",), ANY, "use phca_wire_icrc(): rte_net_crc takes no seed"),
@@ -65,7 +51,7 @@ def banned(tree):
         text = ctext.blank(tree.text(name))
         for m in call.finditer(text):
             where, mend = table[m.group(1)]
-            if name.startswith(where) and not (where is DATA_PATH and name in CONTROL):
+            if name.startswith(where):
                 yield name, ctext.line_of(text, m.start()), f"{m.group(1)}() is banned here: {mend}"
 
 

@@ -83,6 +83,25 @@ SCHEMA = """{
 }
 """
 
+# A driver: what it does in a turn, and when it is made.
+NULL_C = C + """/* Finishes at once: it keeps nothing. */
+static void *take(unsigned int n)
+{
+	return calloc(n, 1);
+}
+static int null_submit(void)
+{
+	return GO;
+}
+static int null_init(void)
+{
+	return take(1) != NULL;
+}
+static const struct phca_offload_ops phca_offload_null = {
+	.init = null_init, .submit = null_submit,
+};
+"""
+
 GOOD = {
     "CHANGELOG.md": "# Changelog\n\n## [Unreleased]\n\n- Something new.\n",
     "README.md": "# Title\n\nSee [the counters](doc/counters.md), `lib/wire/low.c`.\n",
@@ -98,7 +117,7 @@ static const struct option options[] = {
     "config/proxyhca.schema.json": SCHEMA,
     "doc/counters.md": "`verdict.icrc` and `wire.seen` count. Give `--config FILE`, with key `size`.\n",
     "drivers/meson.build": PY + "offload_drivers = ['null']\n",
-    "drivers/offload/null/null.c": C + "/* Finishes at once: it keeps nothing. */\nint null_x;\n",
+    "drivers/offload/null/null.c": NULL_C.replace("GO", "0"),
     "lib/config/config.c": C + "/* Reads keys. Nothing is kept but the value. */\n"
                                'static const char key[] = "size";\n',
     "lib/config/meson.build": PY + "sources = files('config.c')\n",
@@ -139,9 +158,13 @@ static void test_low(void)
 LONG = "int f(void)\n{\n" + "\tg();\n" * 90 + "}\n"
 
 
-def put(name, text):
-    """A change: the file has this text."""
-    return lambda files: files.__setitem__(name, text)
+def put(name, text, *more):
+    """A change: the file has this text; and more changes."""
+    def change(files):
+        files[name] = text
+        for m in more:
+            m(files)
+    return change
 
 
 def edit(name, old, new):
@@ -234,6 +257,12 @@ BAD = [
      "cannot fail"),
     ("assertions", put("tests/x.py", PY + "assert True\n"), "tests/x.py", 2, "cannot fail"),
     ("function_length", put("lib/wire/low.c", LOW_C + LONG), "lib/wire/low.c", 10, "split f()"),
+    ("data_path", put("drivers/offload/null/null.c", NULL_C.replace("GO", "take(1)")),
+     "drivers/offload/null/null.c", 5, "take < null_submit"),
+    ("data_path", put("drivers/offload/null/null.c", NULL_C.replace("GO", "run(take)")),
+     "drivers/offload/null/null.c", 5, "calloc() on the data path"),
+    ("data_path", put("drivers/offload/null/null.c", NULL_C.replace("GO", "phca_wire_add(0, 1)"),
+                      code("RTE_LOG(NOTICE, X, s);")), "lib/wire/low.c", 7, "phca_wire_add"),
     ("tabs", edit("lib/wire/low.c", "\tlow->n", "        low->n"),
      "lib/wire/low.c", 7, "tabs"),
     ("tabs", edit("scripts/run.sh", "\techo", "    echo"), "scripts/run.sh", 5, "tabs"),

@@ -20,10 +20,11 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import rules_c          # noqa: E402
 import rules_docs       # noqa: E402
 import rules_layout     # noqa: E402
+import rules_path       # noqa: E402
 import rules_text       # noqa: E402
 
 RULES = {}
-for module in (rules_text, rules_layout, rules_c, rules_docs):
+for module in (rules_text, rules_layout, rules_c, rules_path, rules_docs):
     RULES.update(module.RULES)
 
 
