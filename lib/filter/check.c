@@ -343,10 +343,11 @@ static int walk_paths(struct walk *w)
 	return rc < 0 ? rc : 0;
 }
 
-int filter_check(const struct phca_filter *f, const struct ebpf_insn *ins, unsigned int nb,
+int filter_check(struct phca_filter *f, const struct ebpf_insn *ins, unsigned int nb,
 		struct filter_call *calls, const struct filter_err *e)
 {
-	struct walk w = { .c = { .f = f, .ins = ins, .nb = nb, .calls = calls, .e = e } };
+	struct walk w = { .c = { .f = f, .ins = ins, .nb = nb, .calls = calls,
+		.ctx_words = &f->ctx_words, .e = e } };
 	struct state *s;
 	unsigned int i;
 	int rc = -ENOMEM;

@@ -46,6 +46,7 @@ struct check {
 	const struct ebpf_insn *ins;
 	unsigned int nb;
 	struct filter_call *calls;
+	uint32_t *ctx_words; /* bit i: word i of the context may be read */
 	const struct filter_err *e;
 };
 

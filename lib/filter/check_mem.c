@@ -107,6 +107,9 @@ int check_region(const struct check *c, const struct state *s, const struct reg 
 			c->f->globals[r->idx].name);
 	if (r->type == REG_STACK && !write)
 		return stack_read(c, s, lo, size, data, what);
+	if (r->type == REG_CTX)
+		for (int64_t w = lo / 8; w <= (hi + (int64_t)size - 1) / 8; w++)
+			*c->ctx_words |= UINT32_C(1) << w;
 	return 0;
 }
 

@@ -104,6 +104,7 @@ struct phca_filter {
 	char *object;
 	struct btf *btf;
 	unsigned int nb_insns;
+	uint32_t ctx_words;          /* bit i: bytes 8i..8i+7 of the context may be read */
 	unsigned int nb_maps;
 	struct filter_map *maps[FILTER_MAPS_MAX];
 	unsigned int nb_globals;
@@ -130,7 +131,7 @@ int filter_err_at(const struct filter_err *e, int rc, unsigned int insn, const c
 void filter_copy(char *dst, size_t size, const char *src);
 
 /* check.c */
-int filter_check(const struct phca_filter *f, const struct ebpf_insn *ins, unsigned int nb,
+int filter_check(struct phca_filter *f, const struct ebpf_insn *ins, unsigned int nb,
 		struct filter_call *calls, const struct filter_err *e);
 const char *filter_helper_name(uint32_t helper);
 

@@ -122,6 +122,11 @@ const char *phca_filter_program(const struct phca_filter *f);
 const char *phca_filter_object(const struct phca_filter *f);
 /** @return whether it runs as native code. */
 bool phca_filter_is_jit(const struct phca_filter *f);
+/**
+ * What a filter may read of its context, so that the caller need not fill in the
+ * rest. @return bit i: bytes 8i..8i+7 of struct phca_filter_ctx
+ */
+uint32_t phca_filter_ctx_words(const struct phca_filter *f);
 /** @return how many eBPF instructions it has. */
 unsigned int phca_filter_nb_insns(const struct phca_filter *f);
 

@@ -34,6 +34,11 @@ bool phca_filter_is_jit(const struct phca_filter *f)
 	return f->func != NULL;
 }
 
+uint32_t phca_filter_ctx_words(const struct phca_filter *f)
+{
+	return f->ctx_words;
+}
+
 unsigned int phca_filter_nb_insns(const struct phca_filter *f)
 {
 	return f->nb_insns;

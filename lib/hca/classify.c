@@ -12,19 +12,32 @@
 
 #include "hca_impl.h"
 
-static uint32_t run_rules(struct phca_qp *qp, const struct phca_filter_ctx *ctx, bool inbound)
+/* The filters of a QP's rules as they are for one request. */
+struct shot {
+	uint32_t words; /* of the context, that some of them may read */
+	struct phca_filter *f[PHCA_PROXY_RULE_MAX]; /* NULL: rule not tried */
+};
+
+static void shot_take(const struct phca_qp *qp, bool inbound, struct shot *s)
+{
+	s->words = 0;
+	for (uint32_t i = 0; i < qp->nb_rules; i++) {
+		const struct rule *r = &qp->rules[i];
+
+		s->f[i] = (inbound ? r->inbound : r->send) ? phca_filter_slot_get(r->filter) : NULL;
+		if (s->f[i] != NULL)
+			s->words |= phca_filter_ctx_words(s->f[i]);
+	}
+}
+
+static uint32_t run_rules(struct phca_qp *qp, const struct shot *s, const struct phca_filter_ctx *ctx)
 {
 	for (uint32_t i = 0; i < qp->nb_rules; i++) {
-		struct rule *r = &qp->rules[i];
-		struct phca_filter *f;
 		uint32_t ret;
 
-		if (inbound ? !r->inbound : !r->send)
+		if (s->f[i] == NULL)
 			continue;
-		f = phca_filter_slot_get(r->filter);
-		if (f == NULL)
-			continue;
-		ret = phca_filter_run(f, ctx);
+		ret = phca_filter_run(s->f[i], ctx);
 		if (ret == PHCA_PASS)
 			continue;
 		if (ret == PHCA_OFFLOAD)
@@ -73,40 +86,65 @@ static uint16_t inbound_flags(const struct phca_pkt *pkt, const struct phca_opco
 	return f;
 }
 
+#define WORD(field) (1u << offsetof(struct phca_filter_ctx, field) / 8)
+#define WORDS(from, to) ((WORD(to) - 1) & ~(WORD(from) - 1)) /* from.. before to */
+#define WORDS_ADDR WORDS(sgid, payload)
+#define WORDS_HEAD WORDS(direction, sgid)
+#define WORDS_PAYLOAD (~(WORD(payload) - 1))
+
+/* The fixed part, without addresses and payload. */
+static void ctx_head(struct phca_hca *h, const struct phca_qp *qp, const void *frame,
+		const struct phca_pkt *pkt, const struct phca_opcode_info *info, struct phca_filter_ctx *c)
+{
+	const struct phca_deth *deth = phca_pkt_hdr(frame, pkt, PHCA_HDR_DETH);
+	const struct phca_reth *reth = phca_pkt_hdr(frame, pkt, PHCA_HDR_RETH);
+	const struct phca_immdt *imm = phca_pkt_hdr(frame, pkt, PHCA_HDR_IMMDT);
+
+	memset(c, 0, offsetof(struct phca_filter_ctx, sgid));
+	c->direction = PHCA_CTX_INBOUND;
+	c->transport = info->transport;
+	c->opcode = info->op;
+	c->bth_opcode = pkt->opcode;
+	c->flags = inbound_flags(pkt, info);
+	c->port = h->ports[qp->port]->id;
+	c->qpn = qp->qpn;
+	c->peer_qpn = deth != NULL ? phca_get24(deth->sqpn) : qp->dest_qpn;
+	if (imm != NULL)
+		memcpy(&c->imm, imm->imm, sizeof(c->imm));
+	if (reth != NULL) {
+		c->remote_addr = phca_get64(reth->va);
+		c->rkey = phca_get32(reth->rkey);
+	}
+	if (deth != NULL)
+		c->qkey = phca_get32(deth->qkey);
+	c->pkey = pkt->pkey;
+	c->dscp = pkt->tclass >> 2;
+}
+
+/* Only what the filters may read is filled in; the check at their loading knows it. */
 uint32_t classify_inbound(struct phca_hca *h, struct phca_qp *qp, const void *frame,
 		const struct phca_pkt *pkt, uint32_t msg_len)
 {
 	const struct phca_opcode_info *info = &phca_opcode_table[pkt->opcode];
-	const struct phca_deth *deth = phca_pkt_hdr(frame, pkt, PHCA_HDR_DETH);
-	const struct phca_reth *reth = phca_pkt_hdr(frame, pkt, PHCA_HDR_RETH);
-	const struct phca_immdt *imm = phca_pkt_hdr(frame, pkt, PHCA_HDR_IMMDT);
 	uint32_t n = RTE_MIN((uint32_t)pkt->payload_len, (uint32_t)PHCA_CTX_PAYLOAD);
 	struct phca_filter_ctx c;
+	struct shot s;
 
-	memset(&c, 0, sizeof(c));
-	c.direction = PHCA_CTX_INBOUND;
-	c.transport = info->transport;
-	c.opcode = info->op;
-	c.bth_opcode = pkt->opcode;
-	c.flags = inbound_flags(pkt, info);
-	c.port = h->ports[qp->port]->id;
-	c.qpn = qp->qpn;
-	c.peer_qpn = deth != NULL ? phca_get24(deth->sqpn) : qp->dest_qpn;
-	c.msg_len = msg_len;
-	if (imm != NULL)
-		memcpy(&c.imm, imm->imm, sizeof(c.imm));
-	if (reth != NULL) {
-		c.remote_addr = phca_get64(reth->va);
-		c.rkey = phca_get32(reth->rkey);
+	shot_take(qp, true, &s);
+	if (s.words & WORDS_HEAD) {
+		ctx_head(h, qp, frame, pkt, info, &c);
+		c.msg_len = msg_len;
+		c.payload_len = n;
 	}
-	if (deth != NULL)
-		c.qkey = phca_get32(deth->qkey);
-	c.pkey = pkt->pkey;
-	c.dscp = pkt->tclass >> 2;
-	ctx_addresses(&c, (const uint8_t *)frame + pkt->l3_off, pkt->flags & PHCA_PKT_IP6);
-	c.payload_len = n;
-	memcpy(c.payload, (const uint8_t *)frame + pkt->payload_off, n);
-	return run_rules(qp, &c, true);
+	if (s.words & WORDS_ADDR) {
+		memset(c.rsvd, 0, sizeof(c.rsvd));
+		ctx_addresses(&c, (const uint8_t *)frame + pkt->l3_off, pkt->flags & PHCA_PKT_IP6);
+	}
+	if (s.words & WORDS_PAYLOAD) {
+		memset(c.payload, 0, sizeof(c.payload));
+		memcpy(c.payload, (const uint8_t *)frame + pkt->payload_off, n);
+	}
+	return run_rules(qp, &s, &c);
 }
 
 static uint8_t send_op(uint8_t wr_opcode)
@@ -150,7 +188,9 @@ uint32_t classify_send(struct phca_hca *h, struct phca_qp *qp, const struct phca
 	const struct phca_av *av = &w->u.ud.av;
 	struct phca_filter_ctx c;
 	const uint8_t *sgid;
+	struct shot s;
 
+	shot_take(qp, false, &s);
 	memset(&c, 0, sizeof(c));
 	c.direction = PHCA_CTX_SEND;
 	c.transport = qp->transport;
@@ -176,5 +216,5 @@ uint32_t classify_send(struct phca_hca *h, struct phca_qp *qp, const struct phca
 	else if (phca_sg_gather(h->mem, qp->pd, wr->sge, w->num_sge, 0, c.payload, n) != PHCA_MEM_OK)
 		n = 0;
 	c.payload_len = n;
-	return run_rules(qp, &c, false);
+	return run_rules(qp, &s, &c);
 }
