@@ -9,8 +9,6 @@
  * a proxy QP, when its window has a free place. So proxy_flush never fails, and
  * nothing that was executed loses its completion.
  */
-#include <string.h>
-
 #include "hca_impl.h"
 
 void proxy_begin(struct phca_hca *h)
@@ -62,43 +60,28 @@ void proxy_flush(struct phca_hca *h)
 	phca_loop_wake(h->px_loop);
 }
 
-void wc_init(struct phca_wc *wc, const struct phca_qp *qp, uint64_t wr_id, uint32_t status, uint32_t opcode)
-{
-	*wc = (struct phca_wc){
-		.wr_id = wr_id, .status = status, .opcode = opcode, .qp_num = qp->qpn,
-	};
-}
-
-static void cq_write(struct phca_hca *h, struct phca_cq *cq, const struct phca_wc *wc, bool solicited)
+static struct phca_wc *cq_next(struct phca_hca *h, struct phca_cq *cq, bool solicited)
 {
 	bool before = cq->w.overrun;
+	struct phca_wc *wc = phca_cqw_next(&cq->w, solicited, h->now_ns);
 
-	if (unlikely(phca_cqw_put(&cq->w, wc, solicited, h->now_ns) != 0)) {
+	if (unlikely(wc == NULL)) {
 		if (!before)
 			cq_error(h, &cq->w);
-		return;
+		return &h->nowhere;
 	}
 	if (!cq->w.dirty) {
 		cq->w.dirty = true;
 		cq->w.next_dirty = h->dirty;
 		h->dirty = &cq->w;
 	}
+	return wc;
 }
 
-void complete(struct phca_hca *h, struct phca_qp *qp, enum phca_dir dir, const struct phca_wc *wc,
-		unsigned int pm_flags)
+static struct phca_wc *proxy_next(struct phca_hca *h, struct phca_qp *qp, enum phca_dir dir, unsigned int pm_flags)
 {
-	struct phca_cq *cq = qp->cq[dir];
-	struct phca_pmsg *pm;
+	struct phca_pmsg *pm = proxy_msg(h);
 
-	if (!cq->proxy_owned) {
-		if (!(pm_flags & PHCA_PMSG_F_NO_CQE))
-			cq_write(h, cq, wc, pm_flags & PHCA_PMSG_F_SOLICITED);
-		return;
-	}
-	if (!qp->proxy && (pm_flags & PHCA_PMSG_F_NO_CQE))
-		return;
-	pm = proxy_msg(h);
 	pm->dir = (uint8_t)dir;
 	pm->rule = 0;
 	pm->flags = (uint8_t)pm_flags;
@@ -109,9 +92,29 @@ void complete(struct phca_hca *h, struct phca_qp *qp, enum phca_dir dir, const s
 	} else {
 		pm->kind = PHCA_PMSG_PLAIN;
 		pm->seq = 0;
-		pm->cqw = &cq->w;
+		pm->cqw = &qp->cq[dir]->w;
 	}
-	pm->wc = *wc;
+	return &pm->wc;
+}
+
+/*
+ * Room is known. The completion is made where it will lie, since a copy right
+ * after would wait for these stores; the caller may fill in more of it.
+ */
+struct phca_wc *complete(struct phca_hca *h, struct phca_qp *qp, enum phca_dir dir, uint64_t wr_id,
+		uint32_t status, uint32_t opcode, unsigned int pm_flags)
+{
+	struct phca_cq *cq = qp->cq[dir];
+	struct phca_wc *wc = &h->nowhere;
+
+	if (qp->proxy || (cq->proxy_owned && !(pm_flags & PHCA_PMSG_F_NO_CQE)))
+		wc = proxy_next(h, qp, dir, pm_flags);
+	else if (!(pm_flags & PHCA_PMSG_F_NO_CQE))
+		wc = cq_next(h, cq, pm_flags & PHCA_PMSG_F_SOLICITED);
+	*wc = (struct phca_wc){
+		.wr_id = wr_id, .status = status, .opcode = opcode, .qp_num = qp->qpn,
+	};
+	return wc;
 }
 
 void cq_flush(struct phca_hca *h)

@@ -184,6 +184,7 @@ struct phca_hca {
 
 	/* messages to the proxy: staged, and room for more in this turn */
 	uint32_t nb_pm, pm_room;
+	struct phca_wc nowhere;     /* a completion that nobody gets */
 	struct phca_cqw *dirty;     /* CQs with staged completions */
 	struct phca_qp *ready_head, *ready_tail;
 	struct phca_qp *flush_list;
@@ -224,15 +225,14 @@ int qp_reset(struct phca_qp *qp);
 
 /* complete.c: the one way a completion leaves the HCA lcore */
 bool complete_room(struct phca_hca *h, const struct phca_qp *qp, enum phca_dir dir, enum phca_verdict *why);
-void complete(struct phca_hca *h, struct phca_qp *qp, enum phca_dir dir, const struct phca_wc *wc,
-		unsigned int pm_flags);
+struct phca_wc *complete(struct phca_hca *h, struct phca_qp *qp, enum phca_dir dir, uint64_t wr_id,
+		uint32_t status, uint32_t opcode, unsigned int pm_flags);
 bool proxy_room(struct phca_hca *h, const struct phca_qp *qp, enum phca_dir dir, enum phca_verdict *why);
 struct phca_pmsg *proxy_msg(struct phca_hca *h);
 void proxy_begin(struct phca_hca *h);
 void proxy_flush(struct phca_hca *h);
 unsigned int proxy_replies(struct phca_hca *h);
 void cq_flush(struct phca_hca *h);
-void wc_init(struct phca_wc *wc, const struct phca_qp *qp, uint64_t wr_id, uint32_t status, uint32_t opcode);
 
 /* classify.c */
 uint32_t classify_inbound(struct phca_hca *h, struct phca_qp *qp, const void *frame,

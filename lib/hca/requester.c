@@ -177,11 +177,9 @@ static void send_complete(struct phca_hca *h, struct phca_qp *qp, uint32_t statu
 {
 	const struct phca_send_wqe *w = &qp->sq_cur->wqe;
 	bool signaled = (w->flags & PHCA_SEND_SIGNALED) || qp->sq_sig_all || status != PHCA_WC_SUCCESS;
-	struct phca_wc wc;
 
-	wc_init(&wc, qp, w->wr_id, status, PHCA_WC_SEND);
 	qp->sq_have = false;
-	complete(h, qp, PHCA_DIR_SEND, &wc, signaled ? 0 : PHCA_PMSG_F_NO_CQE);
+	complete(h, qp, PHCA_DIR_SEND, w->wr_id, status, PHCA_WC_SEND, signaled ? 0 : PHCA_PMSG_F_NO_CQE);
 }
 
 /* Outcome of looking at or executing the head of a send queue. */

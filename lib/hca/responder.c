@@ -85,7 +85,6 @@ enum phca_verdict rwqe_get(struct phca_hca *h, struct phca_qp *qp)
 {
 	struct rwqe *w = &qp->rwqe;
 	struct phca_recv_wqe *slot;
-	struct phca_wc wc;
 	int32_t n;
 
 	if (w->valid)
@@ -100,7 +99,11 @@ enum phca_verdict rwqe_get(struct phca_hca *h, struct phca_qp *qp)
 	slot = phca_ring_head(&qp->rq);
 	w->wr_id = slot->wr_id;
 	w->num_sge = __atomic_load_n(&slot->num_sge, __ATOMIC_RELAXED);
-	if (likely(w->num_sge <= qp->max_recv_sge)) {
+	if (likely(w->num_sge == 1 && qp->max_recv_sge >= 1)) {
+		w->sge[0] = *phca_recv_sge(slot);
+		w->total = w->sge[0].length;
+		w->valid = true;
+	} else if (w->num_sge <= qp->max_recv_sge) {
 		memcpy(w->sge, phca_recv_sge(slot), w->num_sge * sizeof(w->sge[0]));
 		w->total = phca_sg_len(w->sge, w->num_sge);
 		w->valid = true;
@@ -109,8 +112,7 @@ enum phca_verdict rwqe_get(struct phca_hca *h, struct phca_qp *qp)
 	phca_ring_release(&qp->rq);
 	if (likely(w->valid))
 		return PHCA_V_OK;
-	wc_init(&wc, qp, w->wr_id, PHCA_WC_LOC_QP_OP_ERR, PHCA_WC_RECV);
-	complete(h, qp, PHCA_DIR_RECV, &wc, 0);
+	complete(h, qp, PHCA_DIR_RECV, w->wr_id, PHCA_WC_LOC_QP_OP_ERR, PHCA_WC_RECV, 0);
 	qp_error(h, qp, PHCA_EVENT_QP_FATAL, PHCA_WC_LOC_QP_OP_ERR);
 	return PHCA_V_RECV_WQE;
 }
@@ -118,11 +120,8 @@ enum phca_verdict rwqe_get(struct phca_hca *h, struct phca_qp *qp)
 /* The receive buffers refuse: our application's fault. */
 static enum phca_verdict recv_refused(struct phca_hca *h, struct phca_qp *qp)
 {
-	struct phca_wc wc;
-
 	qp->rwqe.valid = false;
-	wc_init(&wc, qp, qp->rwqe.wr_id, PHCA_WC_LOC_PROT_ERR, PHCA_WC_RECV);
-	complete(h, qp, PHCA_DIR_RECV, &wc, 0);
+	complete(h, qp, PHCA_DIR_RECV, qp->rwqe.wr_id, PHCA_WC_LOC_PROT_ERR, PHCA_WC_RECV, 0);
 	count_dropped(qp);
 	qp_error(h, qp, PHCA_EVENT_QP_ACCESS_ERR, PHCA_WC_LOC_PROT_ERR);
 	return PHCA_V_RECV_WQE;
@@ -133,25 +132,23 @@ static void recv_complete(struct phca_hca *h, struct phca_qp *qp, const uint8_t 
 {
 	const struct phca_deth *deth = phca_pkt_hdr(frame, pkt, PHCA_HDR_DETH);
 	const struct phca_immdt *imm = phca_pkt_hdr(frame, pkt, PHCA_HDR_IMMDT);
-	struct phca_wc wc;
+	struct phca_wc *wc = complete(h, qp, PHCA_DIR_RECV, qp->rwqe.wr_id, PHCA_WC_SUCCESS, opcode,
+		pkt->flags & PHCA_PKT_SOLICITED ? PHCA_PMSG_F_SOLICITED : 0);
 
-	wc_init(&wc, qp, qp->rwqe.wr_id, PHCA_WC_SUCCESS, opcode);
-	wc.byte_len = byte_len;
+	qp->rwqe.valid = false;
+	wc->byte_len = byte_len;
 	if (imm != NULL) {
-		memcpy(&wc.imm, imm->imm, sizeof(wc.imm));
-		wc.wc_flags |= PHCA_WC_F_WITH_IMM;
+		memcpy(&wc->imm, imm->imm, sizeof(wc->imm));
+		wc->wc_flags = PHCA_WC_F_WITH_IMM;
 	}
 	if (deth != NULL) {
-		wc.src_qp = phca_get24(deth->sqpn);
-		wc.wc_flags |= PHCA_WC_F_GRH;
+		wc->src_qp = phca_get24(deth->sqpn);
+		wc->wc_flags |= PHCA_WC_F_GRH;
 	} else {
-		wc.src_qp = qp->dest_qpn;
+		wc->src_qp = qp->dest_qpn;
 	}
 	if (pkt->flags & PHCA_PKT_VLAN)
-		wc.sl = (uint8_t)(pkt->vlan_tci >> 13);
-	qp->rwqe.valid = false;
-	complete(h, qp, PHCA_DIR_RECV, &wc,
-		pkt->flags & PHCA_PKT_SOLICITED ? PHCA_PMSG_F_SOLICITED : 0);
+		wc->sl = (uint8_t)(pkt->vlan_tci >> 13);
 }
 
 /* Give a whole message to the proxy. Room is known. */

@@ -59,10 +59,7 @@ void cq_error(struct phca_hca *h, struct phca_cqw *w)
 
 static void flush_one(struct phca_hca *h, struct phca_qp *qp, enum phca_dir dir, uint64_t wr_id)
 {
-	struct phca_wc wc;
-
-	wc_init(&wc, qp, wr_id, PHCA_WC_WR_FLUSH_ERR, dir == PHCA_DIR_SEND ? PHCA_WC_SEND : PHCA_WC_RECV);
-	complete(h, qp, dir, &wc, 0);
+	complete(h, qp, dir, wr_id, PHCA_WC_WR_FLUSH_ERR, dir == PHCA_DIR_SEND ? PHCA_WC_SEND : PHCA_WC_RECV, 0);
 	PHCA_STAT_ADD(qp->st.flushed, 1);
 }
 

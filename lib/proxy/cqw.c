@@ -14,22 +14,31 @@
 
 #include "phca_proxy.h"
 
-int phca_cqw_put(struct phca_cqw *w, const struct phca_wc *wc, bool solicited, uint64_t now_ns)
+struct phca_wc *phca_cqw_next(struct phca_cqw *w, bool solicited, uint64_t now_ns)
 {
 	struct phca_cqe *e;
 
 	if (unlikely(w->overrun || phca_ring_free(&w->ring, 1) == 0)) {
-		w->overrun = true;
+		__atomic_store_n(&w->overrun, true, __ATOMIC_RELAXED);
 		PHCA_STAT_ADD(w->lost, 1);
-		return -ENOSPC;
+		return NULL;
 	}
 	e = phca_ring_next(&w->ring);
-	e->wc = *wc;
 	e->timestamp_ns = now_ns;
 	e->flags = solicited ? PHCA_CQE_SOLICITED : 0;
 	e->count = 0;
 	w->noop_run = 0;
 	PHCA_STAT_ADD(w->written, 1);
+	return &e->wc;
+}
+
+int phca_cqw_put(struct phca_cqw *w, const struct phca_wc *wc, bool solicited, uint64_t now_ns)
+{
+	struct phca_wc *to = phca_cqw_next(w, solicited, now_ns);
+
+	if (unlikely(to == NULL))
+		return -ENOSPC;
+	*to = *wc;
 	return 0;
 }
 

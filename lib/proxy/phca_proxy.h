@@ -89,6 +89,12 @@ struct phca_cqw {
 	uint64_t lost;           /**< counter: completions after the overrun */
 };
 /**
+ * Stage a completion that the caller fills in at once: all its fields, in place,
+ * which saves a copy. Owner lcore, who also keeps its list of dirty CQs.
+ * @return the completion, not initialized; NULL: the CQ overran (now or earlier)
+ */
+struct phca_wc *phca_cqw_next(struct phca_cqw *w, bool solicited, uint64_t now_ns);
+/**
  * Stage a completion. Owner lcore, who also keeps its list of dirty CQs.
  * @return 0; -ENOSPC the CQ overran (now or earlier)
  */

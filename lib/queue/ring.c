@@ -70,10 +70,10 @@ int phca_cq_poll(struct phca_ring *cq, struct phca_wc *wc, unsigned int n)
 		int32_t avail = phca_ring_avail(cq);
 		const struct phca_cqe *e;
 
-		if (avail < 0)
+		if (avail < 0 && got == 0)
 			return avail;
-		if (avail == 0)
-			break;
+		if (avail <= 0)
+			break; /* corrupt now: the next call says so */
 		e = phca_ring_head(cq);
 		if (!(e->flags & PHCA_CQE_NOOP))
 			wc[got++] = e->wc;
