@@ -37,7 +37,9 @@ def of_document():
             row = ROW.match(line.rstrip("\n"))
             if g:
                 group = g.group(1)
-            elif row:
+            elif line.startswith("## "):
+                group = None    # a section without a group: drivers' own figures
+            elif row and group:
                 rows[group, row.group(1)] = (row.group(2), row.group(3))
     return rows
 
