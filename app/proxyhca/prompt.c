@@ -226,6 +226,23 @@ static void line_run(struct cmdline *cl, const char *where, unsigned int no, cha
 	fflush(stdout);
 }
 
+/* A line of a file; of one that is too long nothing is run. @return whether there was one */
+static bool line_read(FILE *in, char *line, const char *path, unsigned int no)
+{
+	int c;
+
+	if (!fgets(line, LINE_LEN, in))
+		return false;
+	if (strchr(line, '\n') || feof(in))
+		return true;
+	do {
+		c = fgetc(in);
+	} while (c != '\n' && c != EOF);
+	printf("%s:%u: line longer than %d characters ignored\n", path, no, LINE_LEN - 2);
+	line[0] = '\0';
+	return true;
+}
+
 int prompt_file(struct appliance *a, const char *path)
 {
 	FILE *in = fopen(path, "r");
@@ -244,7 +261,7 @@ int prompt_file(struct appliance *a, const char *path)
 		return rc;
 	}
 	cl = cmdline_new(p.ctx, PROMPT, -1, -1);
-	for (unsigned int no = 1; cl && !a->quit && fgets(line, LINE_LEN, in); no++)
+	for (unsigned int no = 1; cl && !a->quit && line_read(in, line, path, no); no++)
 		line_run(cl, path, no, line);
 	if (cl) {
 		cmdline_free(cl);
