@@ -18,6 +18,8 @@ ENTRIES = re.compile(
     r"poll|is_ours)|wire_\w+|offload_(done|read|emit\w*))$")
 # Members of drivers' tables that run in a turn.
 CALLBACKS = re.compile(r"\.(?:turn|submit|cancel|poll)\s*=\s*(\w+)")
+# Named in a turn, but they work in a thread's first turn only.
+FIRST_TURN = {"phca_filter_env_set"}
 
 BANNED = (
     (("malloc", "calloc", "realloc", "free", "strdup", "strndup", "aligned_alloc", "rte_malloc",
@@ -82,7 +84,7 @@ def reached(tree):
             continue
         found[f] = caller
         # A function that is only named, in a table or as an argument, counts too.
-        for word in set(re.findall(r"(?<![.>\w])[A-Za-z_]\w*", f.body)) - {f.name}:
+        for word in set(re.findall(r"(?<![.>\w])[A-Za-z_]\w*", f.body)) - {f.name} - FIRST_TURN:
             callee = local.get((f.file, word)) or public.get(word)
             if callee:
                 todo.append((callee, f))

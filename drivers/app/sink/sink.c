@@ -30,7 +30,8 @@ static const struct phca_setting settings[] = {
 	{ "shared_buffer", PHCA_SETTING_BOOL, 0, 1, 0, NULL,
 	  "all receives of a QP use one buffer (for benchmarks: the payload is not looked at)" },
 	{ "seq_offset", PHCA_SETTING_UINT, 0, NO_SEQ, NO_SEQ, NULL,
-	  "offset in the payload, bytes, of a 32-bit big-endian number that must rise within a QP; absent: not checked" },
+	  "offset in the payload, bytes, of a 32-bit big-endian number that must rise within a QP; "
+	  "absent: not checked" },
 	{ .name = NULL },
 };
 
@@ -252,7 +253,8 @@ static int sink_init(struct phca_app *a, const struct phca_setting_value *v, cha
 	s->shared = v[SET_SHARED_BUFFER].u;
 	s->seq_offset = v[SET_SEQ_OFFSET].u;
 	if (s->shared && s->seq_offset != NO_SEQ) {
-		snprintf(err, err_len, "app %s: seq_offset reads buffers, which shared_buffer overwrites; drop one", c->name);
+		snprintf(err, err_len, "app %s: seq_offset reads buffers, which shared_buffer "
+			"overwrites; drop one", c->name);
 		return -EINVAL;
 	}
 	ret = index_qps(s, c);

@@ -1,4 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The laboratory of lab.h: an HCA, a proxy and a port made of rings, turned by
+ * hand. lab_close holds every test to what must be true at a teardown.
+ */
 #include <stdlib.h>
 #include <string.h>
 

@@ -48,7 +48,8 @@ struct px {
 };
 
 /* A UC QP with one rule: payloads of 100 bytes and more are offloaded. */
-static struct px px_open(const struct lab_opts *lo, const struct phca_offload_ops *ops, uint64_t limit_ns, uint32_t window)
+static struct px px_open(const struct lab_opts *lo, const struct phca_offload_ops *ops,
+		uint64_t limit_ns, uint32_t window)
 {
 	struct phca_filter_param p = { .name = "min_len", .kind = PHCA_FV_UINT, .u = 100 };
 	struct px x = { .l = lab_open(lo) };
@@ -381,7 +382,8 @@ PHCA_TEST(proxy, reset_starts_new_windows)
 	a.state = PHCA_QPS_INIT;
 	CU_ASSERT_EQUAL(phca_qp_modify(x.q.qp, &a, PHCA_QP_STATE | PHCA_QP_PKEY | PHCA_QP_ACCESS), 0);
 	a.state = PHCA_QPS_RTR;
-	CU_ASSERT_EQUAL(phca_qp_modify(x.q.qp, &a, PHCA_QP_STATE | PHCA_QP_DEST_QPN | PHCA_QP_PATH_MTU | PHCA_QP_RQ_PSN), 0);
+	CU_ASSERT_EQUAL(phca_qp_modify(x.q.qp, &a,
+		PHCA_QP_STATE | PHCA_QP_DEST_QPN | PHCA_QP_PATH_MTU | PHCA_QP_RQ_PSN), 0);
 	x.q.next_id = 500;
 	lab_post(&x.q, 2);
 	msg(&x, 10, 0);
@@ -426,7 +428,8 @@ PHCA_TEST(proxy, plain_qp_on_a_shared_cq_goes_through_the_proxy_too)
 	CU_ASSERT_FATAL(phca_qp_create(x.l->client, &i, &plain) == 0);
 	CU_ASSERT_EQUAL(phca_qp_modify(plain, &a, PHCA_QP_STATE | PHCA_QP_PKEY | PHCA_QP_ACCESS), 0);
 	a.state = PHCA_QPS_RTR;
-	CU_ASSERT_EQUAL(phca_qp_modify(plain, &a, PHCA_QP_STATE | PHCA_QP_DEST_QPN | PHCA_QP_PATH_MTU | PHCA_QP_RQ_PSN), 0);
+	CU_ASSERT_EQUAL(phca_qp_modify(plain, &a,
+		PHCA_QP_STATE | PHCA_QP_DEST_QPN | PHCA_QP_PATH_MTU | PHCA_QP_RQ_PSN), 0);
 	CU_ASSERT_EQUAL(phca_post_recv(plain, &wr, 1), 1);
 	h = lab_hdr(x.l, PHCA_UC_SEND_ONLY, phca_qp_num(plain), 0);
 	msg(&x, 100, 0); /* the proxy QP waits for its offload, the plain one does not */

@@ -279,11 +279,14 @@ PHCA_TEST(state, transitions_need_their_attributes)
 	CU_ASSERT_EQUAL(phca_qp_modify(qp, &a, PHCA_QP_STATE | PHCA_QP_SQ_PSN), -EINVAL); /* not from INIT */
 	a.state = PHCA_QPS_RTR;
 	a.path_mtu = 2048; /* the port has 1024 */
-	CU_ASSERT_EQUAL(phca_qp_modify(qp, &a, PHCA_QP_STATE | PHCA_QP_DEST_QPN | PHCA_QP_PATH_MTU | PHCA_QP_RQ_PSN), -EINVAL);
+	CU_ASSERT_EQUAL(phca_qp_modify(qp, &a,
+		PHCA_QP_STATE | PHCA_QP_DEST_QPN | PHCA_QP_PATH_MTU | PHCA_QP_RQ_PSN), -EINVAL);
 	a.path_mtu = 513;
-	CU_ASSERT_EQUAL(phca_qp_modify(qp, &a, PHCA_QP_STATE | PHCA_QP_DEST_QPN | PHCA_QP_PATH_MTU | PHCA_QP_RQ_PSN), -EINVAL);
+	CU_ASSERT_EQUAL(phca_qp_modify(qp, &a,
+		PHCA_QP_STATE | PHCA_QP_DEST_QPN | PHCA_QP_PATH_MTU | PHCA_QP_RQ_PSN), -EINVAL);
 	a.path_mtu = 512;
-	CU_ASSERT_EQUAL(phca_qp_modify(qp, &a, PHCA_QP_STATE | PHCA_QP_DEST_QPN | PHCA_QP_PATH_MTU | PHCA_QP_RQ_PSN), 0);
+	CU_ASSERT_EQUAL(phca_qp_modify(qp, &a,
+		PHCA_QP_STATE | PHCA_QP_DEST_QPN | PHCA_QP_PATH_MTU | PHCA_QP_RQ_PSN), 0);
 	CU_ASSERT_EQUAL(phca_qp_query(qp, &got), 0);
 	CU_ASSERT_EQUAL(got.state, PHCA_QPS_RTR);
 	CU_ASSERT_EQUAL(got.path_mtu, 512);

@@ -31,7 +31,8 @@ static void pkt(struct uc *u, enum phca_opcode op, uint32_t psn, uint32_t n, uin
 	lab_send(u->l, &h, n, seed);
 }
 
-static void rdma(struct uc *u, enum phca_opcode op, uint32_t psn, uint32_t n, uint64_t off, uint32_t dma_len, uint8_t seed)
+static void rdma(struct uc *u, enum phca_opcode op, uint32_t psn, uint32_t n, uint64_t off,
+		uint32_t dma_len, uint8_t seed)
 {
 	struct phca_wire_hdr h = lab_hdr(u->l, op, u->q.qpn, psn);
 
