@@ -113,9 +113,10 @@ veth)
 		sysctl -q -w "net.ipv6.conf.$end.disable_ipv6=1" || true
 		ip link set "$end" up
 	done
-	af=blocksz=65536,framesz=16384,framecnt=1024
-	pktgen_dev=net_af_packet0,iface=$veth,qdisc_bypass=1
-	app_dev=net_af_packet0,iface=$dut,qdisc_bypass=1
+	# Frames that hold 4096 bytes of payload with all headers.
+	af=qdisc_bypass=1,blocksz=65536,framesz=8192,framecnt=1024
+	pktgen_dev=net_af_packet0,iface=$veth,$af
+	app_dev=net_af_packet0,iface=$dut,$af
 	pktgen_mem=''
 	;;
 *) die "transport $transport is none of memif, memif-zc, veth" ;;
