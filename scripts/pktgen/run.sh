@@ -12,6 +12,8 @@
 #   --seconds N      how long to send (5)
 #   --count N        send N packets, then stop (0: for --seconds)
 #   --rate PERCENT   of the link's speed: memif 100 Gb/s, veth 10 Gb/s (100)
+#   --large yes      the pcap has frames longer than 1518 bytes (memif only: Pktgen
+#                    cannot send them over af_packet)
 #   --pcap FILE      what to send (default: made by make_pcap.py to fit the config)
 #   --config FILE    the appliance's configuration (scripts/pktgen/appliance.json)
 #   --app FILE       the appliance (build/app/proxyhca/dpdk-proxyhca)
@@ -35,7 +37,7 @@ die() {
 	exit 1
 }
 
-transport=memif seconds=5 count=0 rate=100 pcap='' json='' keep=''
+transport=memif seconds=5 count=0 rate=100 large=no pcap='' json='' keep=''
 config=$here/appliance.json
 app=$root/build/app/proxyhca/dpdk-proxyhca
 app_eal='--lcores 0@0,1@1 --no-huge -m 1024'
@@ -43,10 +45,10 @@ app_args='' pktgen_lcores=0@0,1@0
 while [ $# -gt 0 ]; do
 	case $1 in
 	-h | --help)
-		sed -n '4,29s/^# \{0,1\}//p' "$0"
+		sed -n '4,31s/^# \{0,1\}//p' "$0"
 		exit 0
 		;;
-	--transport | --seconds | --count | --rate | --pcap | --config | --app | --app-eal | \
+	--transport | --seconds | --count | --rate | --large | --pcap | --config | --app | --app-eal | \
 		--app-args | --pktgen-lcores | --json | --keep)
 		[ $# -gt 1 ] || die "$1 needs a value"
 		name=${1#--}
@@ -68,6 +70,7 @@ free_mb=$(awk '/HugePages_Free/ {n = $2} /Hugepagesize/ {print int(n * $2 / 1024
 work=${keep:-$(mktemp -d /tmp/phca-pktgen.XXXXXX)}
 mkdir -p "$work"
 work=$(cd "$work" && pwd)
+rm -f "$work"/pktgen.result "$work"/rates.json "$work"/memif.sock
 prefix=phca-pktgen-$$
 app_pid='' pktgen_pid='' veth=''
 
@@ -97,6 +100,8 @@ mac=02:00:00:00:00:01
 case $transport in
 memif | memif-zc)
 	socket=id=0,socket=$work/memif.sock,socket-abstract=no
+	# A packet in several memif buffers is torn at times when the ring is full.
+	[ "$large" = no ] || socket=$socket,bsize=8192
 	pktgen_dev=net_memif0,role=client,$socket
 	app_dev=net_memif0,role=server,mac=$mac,$socket
 	pktgen_mem=''
@@ -106,6 +111,7 @@ memif | memif-zc)
 	fi
 	;;
 veth)
+	[ "$large" = no ] || die "--large needs memif"
 	veth=phcapg$((RANDOM % 1000))
 	dut=${veth/phcapg/phcadut}
 	ip link add "$veth" mtu 9000 type veth peer name "$dut" mtu 9000 address $mac
@@ -113,7 +119,8 @@ veth)
 		sysctl -q -w "net.ipv6.conf.$end.disable_ipv6=1" || true
 		ip link set "$end" up
 	done
-	# Frames that hold 4096 bytes of payload with all headers.
+	# Frames hold 4096 bytes of payload with all headers, fit the buffers of both
+	# sides, and divide the block: the driver takes them as contiguous.
 	af=qdisc_bypass=1,blocksz=65536,framesz=8192,framecnt=1024
 	pktgen_dev=net_af_packet0,iface=$veth,$af
 	app_dev=net_af_packet0,iface=$dut,$af
@@ -132,6 +139,9 @@ figures --wait 20 || {
 	die "the appliance did not start"
 }
 
+jumbo=''
+[ "$large" = no ] || jumbo=-j
+
 # Pktgen looks for Pktgen.lua beside itself, in its source tree.
 lua_path=$(dirname "$PKTGEN")
 while [ "$lua_path" != / ] && [ ! -e "$lua_path/Pktgen.lua" ]; do
@@ -144,7 +154,7 @@ export PKTGEN_RESULT=$work/pktgen.result
 	cd "$lua_path"
 	exec script -qec "$PKTGEN --lcores $pktgen_lcores --no-pci --in-memory -m 512 $pktgen_mem \
 		--file-prefix $prefix-gen --vdev $pktgen_dev -- \
-		-P -m 1.0 -s 0:$pcap -f $here/drive.lua" "$work/pktgen.log"
+		-P $jumbo -m 1.0 -s 0:$pcap -f $here/drive.lua" "$work/pktgen.log"
 ) </dev/null >/dev/null 2>&1 &
 pktgen_pid=$!
 figures --sample "$((seconds + 60))" || die "Pktgen did not finish; see --keep and pktgen.log"
