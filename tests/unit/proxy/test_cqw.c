@@ -179,3 +179,32 @@ PHCA_TEST(cqw, nonsense_from_the_application_is_a_full_queue)
 	CU_ASSERT_TRUE(c.w.written + c.w.noops <= 16);
 	free(c.mem);
 }
+
+PHCA_TEST(cqw, next_is_filled_in_place_until_the_cq_overruns)
+{
+	struct phca_wc *wc, got;
+	struct phca_cqe *e;
+	struct cq c;
+
+	cq_init(&c, 4, 0);
+	for (uint64_t i = 0; i < 4; i++) {
+		wc = phca_cqw_next(&c.w, i == 2, 100 + i);
+		CU_ASSERT_PTR_NOT_NULL_FATAL(wc);
+		memset(wc, 0, sizeof(*wc));
+		wc->wr_id = i;
+	}
+	CU_ASSERT_PTR_NULL(phca_cqw_next(&c.w, false, 200));
+	CU_ASSERT_TRUE(c.w.overrun);
+	CU_ASSERT_EQUAL(c.w.written, 4);
+	CU_ASSERT_EQUAL(c.w.lost, 1);
+	phca_cqw_flush(&c.w);
+	for (uint64_t i = 0; i < 4; i++) {
+		e = phca_ring_slot(&c.app, (uint32_t)i);
+		CU_ASSERT_EQUAL(e->timestamp_ns, 100 + i);
+		CU_ASSERT_EQUAL(e->flags, i == 2 ? PHCA_CQE_SOLICITED : 0);
+		CU_ASSERT_EQUAL(phca_cq_poll(&c.app, &got, 1), 1);
+		CU_ASSERT_EQUAL(got.wr_id, i);
+	}
+	CU_ASSERT_PTR_NULL(phca_cqw_next(&c.w, false, 300)); /* overrun is for good */
+	free(c.mem);
+}
