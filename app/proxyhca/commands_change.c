@@ -3,7 +3,6 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include <rte_errno.h>
 
@@ -118,20 +117,22 @@ static bool param_parse(const char *word, struct phca_filter_param *p)
 	return true;
 }
 
-/* The path of FILE: as it is, or beside the object that the filter has now. */
+/*
+ * The path of FILE: as it is, or beside the object that the filter has now;
+ * absolute when it is there, so that "show config" can be loaded from anywhere.
+ */
 static char *object_path(const char *file, const char *now)
 {
 	const char *slash = strrchr(now, '/');
-	char *path;
+	char *beside, *path = realpath(file, NULL);
 
-	if (file[0] == '/' || !slash || access(file, R_OK) == 0)
-		return strdup(file);
-	if (asprintf(&path, "%.*s%s", (int)(slash + 1 - now), now, file) < 0)
+	if (path || file[0] == '/' || !slash)
+		return path ? path : strdup(file);
+	if (asprintf(&beside, "%.*s%s", (int)(slash + 1 - now), now, file) < 0)
 		return NULL;
-	if (access(path, R_OK) == 0)
-		return path;
-	free(path);
-	return strdup(file);
+	path = realpath(beside, NULL);
+	free(beside);
+	return path ? path : strdup(file);
 }
 
 /* "FILE [program NAME] [PARAMETER=VALUE ...]" on top of what is configured. */
