@@ -79,6 +79,9 @@ static void steer(struct phca_hca *h, struct port *p, unsigned int port_idx, str
 				if (unlikely(qp == NULL || qp->port != port_idx)) {
 					qp = NULL;
 					b->verdict[i] = PHCA_V_QPN;
+				} else { /* the application wrote them on another lcore */
+					rte_prefetch0(phca_ring_slot(&qp->rq, qp->rq.own));
+					rte_prefetch0(phca_ring_slot(&qp->rq, qp->rq.own + 2));
 				}
 			}
 		}
