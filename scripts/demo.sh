@@ -74,9 +74,10 @@ function bad(what) { print "wrong: " what; failed++ }
 /^  0x[0-9a-f]+ / {
 	# QPN name type state proxy messages direct offloaded completed waited no-ops dropped out-of-order
 	name = $2; proxy = $5; messages = $6; direct = $7; offloaded = $8; completed = $9; noops = $11; order = $13
-	qps++; total_direct += direct; total_offloaded += offloaded; dropped += $12
+	qps++; total_order += order; total_direct += direct; total_offloaded += offloaded; dropped += $12
 	if (messages == 0) bad(name ": no message")
-	if (messages != direct + offloaded) bad(name ": messages " messages " != direct + offloaded " direct + offloaded)
+	if (messages != direct + offloaded) bad(name ": messages " messages \
+		" != direct + offloaded " direct + offloaded)
 	if (completed != direct) bad(name ": direct " direct " != completed " completed)
 	if (proxy == "yes" && noops != offloaded) bad(name ": offloaded " offloaded " != no-ops " noops)
 	if (proxy == "no" && offloaded != 0) bad(name ": a plain QP offloaded " offloaded)
@@ -92,8 +93,9 @@ END {
 	if (!seen_sum || received == 0) bad("nothing received")
 	if (sum + held != received) bad("received " received " != sum of verdicts " sum " + held " held)
 	if (!seen_leak || leaked != 0) bad("buffers leaked: " leaked)
-	printf "%d packets received, %d by verdict, %d of a message not complete; %d messages direct, %d offloaded, 0 out of order, %d dropped\n",
-		received, sum, held, total_direct, total_offloaded, dropped
+	printf "%d packets received, %d by verdict, %d of a message not complete; ", received, sum, held
+	printf "%d messages direct, %d offloaded, ", total_direct, total_offloaded
+	printf "%d out of order, %d dropped\n", total_order, dropped
 	if (failed) { print "demo: FAILED"; exit 1 }
 	print "demo: OK"
 }' "$work/run.log"

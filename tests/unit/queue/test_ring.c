@@ -215,8 +215,8 @@ PHCA_TEST(ring, slots_stay_inside_whatever_the_header_says_later)
 	free(b.mem);
 }
 
-#define PASS_SIZE 64u
-#define PASS_COUNT 200000u
+#define PASS_SIZE 1024u
+#define PASS_COUNT 100000u
 
 static void *pass_produce(void *arg)
 {
