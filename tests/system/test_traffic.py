@@ -81,8 +81,8 @@ class Traffic(unittest.TestCase):
         # Only direct requests complete; each of the 60 had its place.
         after = self.box.settle("ud-size", "completed", before["completed"] + 40)
         self.assertEqual(after["pqp"]["released"] - before["pqp"]["released"], 60)
-        self.assertEqual(after["rule_0"]["matched"]
-                         - before["rule_0"]["matched"], 20)
+        self.assertEqual(after["rules"]["rule_0"]["matched"]
+                         - before["rules"]["rule_0"]["matched"], 20)
         # Direct ones behind a delayed one had to wait for it.
         self.assertGreater(after["pqp"]["waited"], before["pqp"]["waited"])
         self.check_sums()
