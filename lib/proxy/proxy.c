@@ -120,6 +120,19 @@ static inline void offload(struct phca_proxy *p, const struct phca_pmsg *m)
 		offload_submit(p, q, m);
 }
 
+/* Overruns of CQs are told. @return false: no room */
+static bool cq_errors_tell(struct phca_proxy *p)
+{
+	while (p->cq_errors != NULL) {
+		struct phca_preply r = { .kind = PHCA_PREPLY_CQ_ERROR, .cookie = p->cq_errors };
+
+		if (!reply_stage(p, &r))
+			return false;
+		p->cq_errors = p->cq_errors->next_error;
+	}
+	return true;
+}
+
 /* @return false: no room for its reply, try again */
 static inline bool message(struct phca_proxy *p, const struct phca_pmsg *m)
 {
@@ -143,7 +156,8 @@ static inline bool message(struct phca_proxy *p, const struct phca_pmsg *m)
 		detach(p, m->pqp);
 		return true;
 	case PHCA_PMSG_FENCE:
-		return reply_stage(p, &fenced);
+		/* with FENCED the HCA may free the CQ */
+		return cq_errors_tell(p) && reply_stage(p, &fenced);
 	default:
 		INC(p->c.bad_messages);
 		return true;
@@ -251,13 +265,8 @@ static bool pqp_tell(struct phca_proxy *p, struct phca_pqp *q)
 
 static void tell_due(struct phca_proxy *p)
 {
-	while (p->cq_errors != NULL) {
-		struct phca_preply r = { .kind = PHCA_PREPLY_CQ_ERROR, .cookie = p->cq_errors };
-
-		if (!reply_stage(p, &r))
-			return;
-		p->cq_errors = p->cq_errors->next_error;
-	}
+	if (!cq_errors_tell(p))
+		return;
 	while (p->due != NULL) {
 		struct phca_pqp *q = p->due;
 

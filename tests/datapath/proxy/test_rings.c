@@ -198,3 +198,22 @@ PHCA_TEST(rings, one_cq_of_two_proxy_qps_and_a_plain_one)
 	rig_fini(&r);
 	rig_cq_fini(&cq);
 }
+
+/* With FENCED the HCA frees the CQ: its overrun must be told before. */
+PHCA_TEST(rings, overrun_is_told_before_a_fence_behind_it)
+{
+	char fence;
+
+	rig_init(&r, 256);
+	rig_cq_init(&cq, 12, 4);
+	for (unsigned int i = 0; i < 17; i++)
+		plain(i, 0);
+	rig_kind(&r, PHCA_PMSG_FENCE, &fence);
+	rig_turn(&r);
+	CU_ASSERT_EQUAL_FATAL(r.nb_replies, 2);
+	CU_ASSERT_EQUAL(r.replies[0].kind, PHCA_PREPLY_CQ_ERROR);
+	CU_ASSERT_PTR_EQUAL(r.replies[0].cookie, &cq.w);
+	CU_ASSERT_EQUAL(r.replies[1].kind, PHCA_PREPLY_FENCED);
+	rig_fini(&r);
+	rig_cq_fini(&cq);
+}
