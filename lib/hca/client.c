@@ -152,7 +152,7 @@ void phca_client_close(struct phca_client *c)
 
 	while ((qp = client_qp(c)) != NULL) {
 		if (phca_qp_destroy(qp) != 0) {
-			HCA_LOG(ERR, "client %s: qp 0x%x: its offload does not let go; client leaked\n",
+			HCA_LOG(ERR, "client %s: qp 0x%x: its offload does not let go of a request; the client stays\n",
 				c->name, qp->qpn);
 			return;
 		}

@@ -76,8 +76,13 @@ void phca_hca_destroy(struct phca_hca *h)
 {
 	if (h == NULL)
 		return;
-	while (h->clients != NULL)
-		phca_client_close(h->clients);
+	while (h->clients != NULL) {
+		struct phca_client *c = h->clients;
+
+		phca_client_close(c);
+		if (h->clients == c)
+			h->clients = c->next; /* a driver holds on to its memory: leaked */
+	}
 	for (unsigned int i = 0; i < h->nb_ports; i++) {
 		rte_pktmbuf_free_bulk(h->ports[i]->tx, h->ports[i]->nb_tx);
 		free(h->ports[i]);

@@ -15,6 +15,7 @@
 #define RX_BURST 64       /* packets of a port a turn */
 #define TX_STAGE 128      /* packets staged for a port */
 #define PM_STAGE 256      /* messages to the proxy staged in a turn */
+#define DB_BUDGET 256     /* doorbells of a client a turn */
 #define SQ_BUDGET 64      /* send WRs a turn */
 #define SQ_QP_BUDGET 16   /* send WRs of one QP before the next one's turn */
 #define FLUSH_BUDGET 64   /* WRs flushed a turn and QP */
@@ -118,7 +119,7 @@ struct phca_qp {
 	uint8_t *shadow;                 /* copies, one a place; one when plain */
 	uint32_t shadow_stride;
 	uint32_t shadow_mask;
-	struct phca_psn sq_psn, rq_psn0;
+	struct phca_psn sq_psn;
 	struct phca_av av;
 
 	/* the proxy's windows */
@@ -138,6 +139,7 @@ struct phca_qp {
 	uint32_t max_send_sge, max_recv_sge, max_inline;
 	uint32_t send_wr, recv_wr;
 	bool dead;                       /* destroy has begun */
+	bool leaving;                    /* DETACH or FENCE is out: detached is its answer */
 	void *sq_mem, *rq_mem;
 	/* application's side: owned by the application's thread */
 	struct phca_ring user_sq __attribute__((aligned(64)));

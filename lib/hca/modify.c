@@ -100,6 +100,8 @@ static int modify(void *arg)
 	const struct transition *t;
 
 	if (m->to == PHCA_QPS_ERR) {
+		if (qp->state == PHCA_QPS_RESET)
+			return -EINVAL; /* as ib_modify_qp_is_ok: there is nothing to flush */
 		qp_error(qp->hca, qp, PHCA_EVENT_QP_FATAL, PHCA_WC_WR_FLUSH_ERR);
 		return 0;
 	}
@@ -120,7 +122,7 @@ int phca_qp_modify(struct phca_qp *qp, const struct phca_qp_attr *attr, unsigned
 {
 	struct modify_arg m = {
 		.qp = qp, .attr = attr, .mask = mask & ~(unsigned int)PHCA_QP_STATE,
-		.to = mask & PHCA_QP_STATE ? attr->state : qp->state,
+		.to = mask & PHCA_QP_STATE ? attr->state : PHCA_STAT_GET(qp->state),
 	};
 
 	if (qp->dead || !values_ok(qp, attr, mask))
@@ -131,6 +133,8 @@ int phca_qp_modify(struct phca_qp *qp, const struct phca_qp_attr *attr, unsigned
 		if (m.to == PHCA_QPS_RESET)
 			return qp_reset(qp);
 	}
+	if (qp->leaving)
+		return -EBUSY;
 	return phca_loop_call(qp->hca->loop, modify, &m);
 }
 

@@ -113,7 +113,7 @@ struct phca_event {
 	uint8_t status;  /**< enum phca_wc_status that explains it */
 	uint32_t num;    /**< QPN or CQ number */
 };
-/** @return events written to @p ev, 0..n. One control thread. Up to 1024 wait; more are counted, not kept. */
+/** @return events written to @p ev, 0..n. One control thread. Up to 1023 wait; more are counted, not kept. */
 unsigned int phca_hca_events(struct phca_hca *hca, struct phca_event *ev, unsigned int n);
 /** @return events that found no room. Any thread. */
 uint64_t phca_hca_events_lost(const struct phca_hca *hca);
@@ -126,7 +126,10 @@ const char *phca_event_str(enum phca_event_type t);
 struct phca_client *phca_client_open(struct phca_hca *hca, const char *name, uint32_t max_qp);
 /** Name the loop that runs the client's application: it is woken after completions were written. Control thread. */
 void phca_client_loop_set(struct phca_client *c, struct phca_loop *loop);
-/** Destroy all that the client left, and the client. Control thread. */
+/**
+ * Destroy all that the client left, and the client. When phca_qp_destroy of one
+ * of its QPs says -EBUSY, that is logged and the client stays. Control thread.
+ */
 void phca_client_close(struct phca_client *c);
 
 /* -------------------------------------------------------------------- CQ */
@@ -209,10 +212,12 @@ struct phca_qp_attr {
 #define PHCA_QP_SQ_PSN   0x080
 #define PHCA_QP_AV       0x100
 /**
- * Modify a QP (10.3.1): RESET to INIT to RTR to RTS, any to ERR, any to RESET.
+ * Modify a QP (10.3.1): RESET to INIT to RTR to RTS, any but RESET to ERR, any to RESET.
  * @param mask  PHCA_QP_* of @p attr that are given; a transition that lacks what
  *              it needs, or has what it does not allow, is refused
- * @return 0; -EINVAL. Control thread.
+ * @return 0; -EINVAL; -EBUSY to RESET: a driver holds a request that cannot be
+ *         cancelled for longer than 10 s. The QP is in RESET then; until a
+ *         further call to RESET succeeds, it can only be destroyed. Control thread.
  */
 int phca_qp_modify(struct phca_qp *qp, const struct phca_qp_attr *attr, unsigned int mask);
 /** Read attributes as they are now. Control thread. */
@@ -246,14 +251,15 @@ int phca_qp_proxy_attach(struct phca_qp *qp, const struct phca_rule *rules, unsi
 	X(rx_dropped, "messages", "inbound messages dropped, counted on the packet that caused it") \
 	X(tx_packets, "packets", "sent") \
 	X(tx_bytes, "bytes", "payload sent") \
-	X(tx_wrs, "WRs", "send work requests fetched: direct + offloaded + failed") \
+	X(tx_wrs, "WRs", "send work requests fetched: direct + offloaded + tx_errors + tx_flushed, and the one at hand") \
 	X(tx_direct, "WRs", "send work requests executed by the HCA lcore") \
 	X(tx_offloaded, "WRs", "send work requests handed to the proxy lcore") \
 	X(tx_errors, "WRs", "send work requests completed with an error") \
 	X(tx_unresolved, "WRs", "UD sends dropped: destination not found by ARP or NDP") \
 	X(tx_stalls, "turns", "send queue waited for the proxy's ring or window") \
 	X(bad_rule, "requests", "a filter named a rule that the QP does not have; taken as pass") \
-	X(flushed, "WRs", "work requests flushed")
+	X(tx_flushed, "WRs", "send work requests flushed by the HCA lcore") \
+	X(rx_flushed, "WRs", "receive work requests flushed by the HCA lcore")
 /** Counters of a QP. */
 struct phca_qp_stats {
 	PHCA_QP_COUNTERS(PHCA_HCA_CTR)
@@ -325,7 +331,8 @@ int phca_post_send(struct phca_qp *qp, const struct phca_send_wr *wr, unsigned i
  * destination (11.2.2.2, "create address handle from work completion").
  * @param wc   of a successful UD receive
  * @param grh  the PHCA_GRH_LEN bytes in front of its payload
- * @return 0; -EINVAL the GRH is not one, or its destination not an address of the port
+ * @return 0; -EINVAL the GRH is not one, its source no unicast address, or its
+ *         destination not an address of the port
  */
 int phca_av_from_wc(const struct phca_qp *qp, const struct phca_wc *wc, const void *grh, struct phca_av *av);
 

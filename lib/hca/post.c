@@ -93,10 +93,15 @@ int phca_av_from_wc(const struct phca_qp *qp, const struct phca_wc *wc, const vo
 		return -EINVAL;
 	memset(av, 0, sizeof(*av));
 	if (g[0] >> 4 == 6) {
+		/* nobody's address: it would be taken for an IPv4 one, or for a group */
+		if (memcmp(g + 8, local, 12) == 0 || g[8] == 0xff)
+			return -EINVAL;
 		memcpy(av->dgid, g + 8, 16);
 		memcpy(local, g + 24, 16);
 		av->traffic_class = (uint8_t)(g[0] << 4 | g[1] >> 4);
 	} else if (g[20] == 0x45) {
+		if (g[32] >= 0xe0)
+			return -EINVAL;
 		memcpy(av->dgid, local, 12);
 		memcpy(av->dgid + 12, g + 32, 4);
 		memcpy(local + 12, g + 36, 4);

@@ -40,9 +40,13 @@ static int init_check(const struct phca_hca *h, const struct phca_qp_init *i)
 
 static uint32_t qpn_any(struct phca_hca *h)
 {
-	while (qp_lookup(h, h->next_qpn) != NULL)
-		h->next_qpn = h->next_qpn + 1 < PHCA_QPN_MULTICAST ? h->next_qpn + 1 : 2;
-	return h->next_qpn++;
+	uint32_t qpn;
+
+	do {
+		qpn = h->next_qpn;
+		h->next_qpn = qpn + 1 < PHCA_QPN_MULTICAST ? qpn + 1 : 2;
+	} while (qp_lookup(h, qpn) != NULL);
+	return qpn;
 }
 
 static void qp_free(struct phca_qp *qp)
@@ -168,11 +172,17 @@ static void qp_quiet(struct phca_hca *h, struct phca_qp *qp)
 	qp->sq_have = false;
 }
 
-/* HCA lcore: tell the proxy to let go. @return 0; -EAGAIN no room; 1 nothing to wait for */
+/*
+ * HCA lcore: tell the proxy to let go, once: a second message could reach it
+ * when the first was answered and the queue pair is gone.
+ * @return 0; -EAGAIN no room; 1 nothing to wait for
+ */
 static int qp_detach(struct phca_hca *h, struct phca_qp *qp)
 {
 	struct phca_pmsg *pm;
 
+	if (qp->leaving)
+		return 0;
 	cq_flush(h);
 	if (!qp->cq[0]->proxy_owned && !qp->cq[1]->proxy_owned)
 		return 1;
@@ -259,6 +269,7 @@ int phca_qp_destroy(struct phca_qp *qp)
 		qp->dead = true;
 		if (call_until_room(h, qp_stop, &a) == 1)
 			__atomic_store_n(&qp->detached, 1, __ATOMIC_RELAXED);
+		qp->leaving = true;
 	}
 	if (wait_detached(h, qp) != 0)
 		return -EBUSY;
@@ -368,7 +379,7 @@ int phca_qp_proxy_attach(struct phca_qp *qp, const struct phca_rule *rules, unsi
 
 	if (h->proxy == NULL)
 		return -ENOTSUP;
-	if (qp->proxy || qp->dead)
+	if (qp->proxy || qp->dead || qp->leaving)
 		return -EBUSY;
 	if (n > PHCA_PROXY_RULE_MAX || window > PHCA_WINDOW_MAX)
 		return -EINVAL;
@@ -401,6 +412,7 @@ static int reset_begin(void *arg)
 	struct phca_qp *qp = a->qp;
 
 	qp_quiet(a->h, qp);
+	qp->check_peer = false; /* the one attribute that INIT and RTR need not give again */
 	/* what is posted is forgotten (10.3.1.1) */
 	if (phca_ring_avail_fresh(&qp->sq) > 0)
 		phca_ring_take(&qp->sq, qp->sq.other - qp->sq.own);
@@ -420,8 +432,10 @@ int qp_reset(struct phca_qp *qp)
 
 	if (call_until_room(h, reset_begin, &a) == 1)
 		return 0;
+	qp->leaving = true;
 	if (wait_detached(h, qp) != 0)
 		return -EBUSY;
+	qp->leaving = false;
 	if (!qp->proxy) {
 		__atomic_store_n(&qp->detached, 0, __ATOMIC_RELAXED);
 		return 0;

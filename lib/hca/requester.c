@@ -12,6 +12,8 @@
  */
 #include <string.h>
 
+#include <rte_atomic.h>
+
 #include "hca_impl.h"
 
 void ready_add(struct phca_hca *h, struct phca_qp *qp)
@@ -57,7 +59,10 @@ void ready_remove(struct phca_hca *h, struct phca_qp *qp)
 	qp->on_ready = false;
 }
 
-/* QPNs are the application's word: anything that is not its QP is ignored. */
+/*
+ * QPNs are the application's word: anything that is not its QP is ignored. So
+ * is how many they are: no more than the budget are looked at in a turn.
+ */
 static unsigned int client_doorbells(struct phca_hca *h, struct phca_client *c)
 {
 	int32_t n = phca_ring_avail_fresh(&c->db);
@@ -69,6 +74,7 @@ static unsigned int client_doorbells(struct phca_hca *h, struct phca_client *c)
 		}
 		return 0;
 	}
+	n = RTE_MIN(n, DB_BUDGET);
 	for (int32_t i = 0; i < n; i++) {
 		uint32_t qpn = __atomic_load_n((uint32_t *)phca_ring_head(&c->db), __ATOMIC_RELAXED);
 		struct phca_qp *qp = qpn <= PHCA_QPN_MAX ? qp_lookup(h, qpn) : NULL;
@@ -76,8 +82,9 @@ static unsigned int client_doorbells(struct phca_hca *h, struct phca_client *c)
 		phca_ring_take(&c->db, 1);
 		if (qp == NULL || qp->client != c)
 			continue;
-		/* before reading the queue, so that a later post rings again */
-		__atomic_store_n(&qp->sq.hdr->db_pending, 0, __ATOMIC_SEQ_CST);
+		/* before reading the queue, so that a later post rings again; what was
+		 * posted before an earlier ring is seen, as the exchange reads its mark */
+		__atomic_exchange_n(&qp->sq.hdr->db_pending, 0, __ATOMIC_SEQ_CST);
 		ready_add(h, qp);
 	}
 	phca_ring_release(&c->db);
@@ -149,6 +156,7 @@ static uint32_t copy_wr(struct phca_hca *h, struct phca_qp *qp)
 
 	qp->sq_cur = wr;
 	memcpy(w, slot, sizeof(*w));
+	rte_compiler_barrier(); /* the copy is used from here on, the slot may change */
 	wr->pd = qp->pd;
 	wr->sge = NULL;
 	wr->inline_data = NULL;
@@ -164,6 +172,7 @@ static uint32_t copy_wr(struct phca_hca *h, struct phca_qp *qp)
 		if (w->num_sge > qp->max_send_sge)
 			return PHCA_WC_LOC_QP_OP_ERR;
 		memcpy(wr + 1, phca_send_sge(slot), w->num_sge * sizeof(struct phca_sge));
+		rte_compiler_barrier();
 		wr->sge = (const struct phca_sge *)(wr + 1);
 		len = phca_sg_len(wr->sge, w->num_sge);
 		if (len > PHCA_MSG_MAX)

@@ -14,7 +14,7 @@
  */
 #include <string.h>
 
-#include <rte_ip.h>
+#include <rte_atomic.h>
 
 #include "hca_impl.h"
 
@@ -67,11 +67,16 @@ void responder_abort(struct phca_hca *h, struct phca_qp *qp, enum phca_verdict v
 	r->offload = false;
 }
 
-/* Drop the message that this packet belongs to; its later packets follow. */
+/*
+ * Drop the message that this packet belongs to; its later packets follow. With
+ * MSG_NONE, an error of the QP has ended and counted it already.
+ */
 static enum phca_verdict msg_drop(struct phca_hca *h, struct phca_qp *qp, enum phca_verdict v, bool last)
 {
 	struct responder *r = &qp->resp;
 
+	if (r->state == MSG_NONE)
+		return v;
 	held_settle(h, qp, v, true);
 	count_dropped(qp);
 	r->offload = false;
@@ -101,10 +106,12 @@ enum phca_verdict rwqe_get(struct phca_hca *h, struct phca_qp *qp)
 	w->num_sge = __atomic_load_n(&slot->num_sge, __ATOMIC_RELAXED);
 	if (likely(w->num_sge == 1 && qp->max_recv_sge >= 1)) {
 		w->sge[0] = *phca_recv_sge(slot);
+		rte_compiler_barrier(); /* the copy is used from here on, the slot may change */
 		w->total = w->sge[0].length;
 		w->valid = true;
 	} else if (w->num_sge <= qp->max_recv_sge) {
 		memcpy(w->sge, phca_recv_sge(slot), w->num_sge * sizeof(w->sge[0]));
+		rte_compiler_barrier();
 		w->total = phca_sg_len(w->sge, w->num_sge);
 		w->valid = true;
 	}
@@ -127,7 +134,8 @@ static enum phca_verdict recv_refused(struct phca_hca *h, struct phca_qp *qp)
 	return PHCA_V_RECV_WQE;
 }
 
-static void recv_complete(struct phca_hca *h, struct phca_qp *qp, const uint8_t *frame,
+/* @return DIRECT; CQ_FULL: nobody will see the completion */
+static enum phca_verdict recv_complete(struct phca_hca *h, struct phca_qp *qp, const uint8_t *frame,
 		const struct phca_pkt *pkt, uint32_t byte_len, uint32_t opcode)
 {
 	const struct phca_deth *deth = phca_pkt_hdr(frame, pkt, PHCA_HDR_DETH);
@@ -136,6 +144,10 @@ static void recv_complete(struct phca_hca *h, struct phca_qp *qp, const uint8_t 
 		pkt->flags & PHCA_PKT_SOLICITED ? PHCA_PMSG_F_SOLICITED : 0);
 
 	qp->rwqe.valid = false;
+	if (unlikely(wc == &h->nowhere)) {
+		qp_error(h, qp, PHCA_EVENT_QP_FATAL, PHCA_WC_GENERAL_ERR); /* unless cq_error did */
+		return PHCA_V_CQ_FULL;
+	}
 	wc->byte_len = byte_len;
 	if (imm != NULL) {
 		memcpy(&wc->imm, imm->imm, sizeof(wc->imm));
@@ -149,6 +161,7 @@ static void recv_complete(struct phca_hca *h, struct phca_qp *qp, const uint8_t 
 	}
 	if (pkt->flags & PHCA_PKT_VLAN)
 		wc->sl = (uint8_t)(pkt->vlan_tci >> 13);
+	return PHCA_V_DIRECT;
 }
 
 /* Give a whole message to the proxy. Room is known. */
@@ -236,7 +249,9 @@ static enum phca_verdict respond_ud(struct phca_hca *h, struct port *p, struct p
 		     phca_sg_scatter(h->mem, qp->pd, qp->rwqe.sge, qp->rwqe.num_sge, sizeof(grh),
 				frame + pkt->payload_off, len) != PHCA_MEM_OK))
 		return recv_refused(h, qp);
-	recv_complete(h, qp, frame, pkt, PHCA_GRH_LEN + len, PHCA_WC_RECV);
+	v = recv_complete(h, qp, frame, pkt, PHCA_GRH_LEN + len, PHCA_WC_RECV);
+	if (unlikely(v != PHCA_V_DIRECT))
+		return drop_ud(qp, v);
 	PHCA_STAT_ADD(qp->st.rx_direct, 1);
 	return PHCA_V_DIRECT;
 }
@@ -257,8 +272,8 @@ static enum phca_verdict uc_sequence(struct phca_hca *h, struct phca_qp *qp, con
 		r->state = state;
 		r->len = 0;
 	} else if (r->state == MSG_NONE) {
-		count_dropped(qp);
-		return PHCA_V_SEQUENCE;
+		r->state = state; /* a message whose start was lost */
+		return msg_drop(h, qp, PHCA_V_SEQUENCE, last);
 	} else if (r->state == MSG_DROP) {
 		if (last)
 			r->state = MSG_NONE;
@@ -399,9 +414,12 @@ static enum phca_verdict uc_direct(struct phca_hca *h, struct phca_qp *qp, const
 	}
 	r->len += len;
 	if (last) {
-		if (info->flags & PHCA_OPF_RECV)
-			recv_complete(h, qp, frame, pkt, r->len,
+		if (info->flags & PHCA_OPF_RECV) {
+			v = recv_complete(h, qp, frame, pkt, r->len,
 				r->state == MSG_SEND ? PHCA_WC_RECV : PHCA_WC_RECV_RDMA_WITH_IMM);
+			if (unlikely(v != PHCA_V_DIRECT))
+				return v; /* the error of the QP has ended the message */
+		}
 		r->state = MSG_NONE;
 		PHCA_STAT_ADD(qp->st.rx_direct, 1);
 	}

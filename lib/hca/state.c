@@ -60,7 +60,10 @@ void cq_error(struct phca_hca *h, struct phca_cqw *w)
 static void flush_one(struct phca_hca *h, struct phca_qp *qp, enum phca_dir dir, uint64_t wr_id)
 {
 	complete(h, qp, dir, wr_id, PHCA_WC_WR_FLUSH_ERR, dir == PHCA_DIR_SEND ? PHCA_WC_SEND : PHCA_WC_RECV, 0);
-	PHCA_STAT_ADD(qp->st.flushed, 1);
+	if (dir == PHCA_DIR_SEND)
+		PHCA_STAT_ADD(qp->st.tx_flushed, 1);
+	else
+		PHCA_STAT_ADD(qp->st.rx_flushed, 1);
 }
 
 static unsigned int flush_send(struct phca_hca *h, struct phca_qp *qp)

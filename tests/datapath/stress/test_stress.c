@@ -218,7 +218,7 @@ static void life_end(struct stress *s, unsigned int i, bool settled)
 	while (lab_poll(&f->q, &wc))
 		consume(s, f, &wc);
 	consumed = f->ok + f->failed;
-	CU_ASSERT(qi.stats.rx_direct + qi.stats.flushed >= consumed - RTE_MIN(consumed, (uint64_t)LAB_DEPTH));
+	CU_ASSERT(qi.stats.rx_direct + qi.stats.rx_flushed >= consumed - RTE_MIN(consumed, (uint64_t)LAB_DEPTH));
 	s->direct += qi.stats.rx_direct;
 	s->offloaded += qi.stats.rx_offloaded;
 	s->completed += f->ok;
