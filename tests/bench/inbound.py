@@ -96,6 +96,8 @@ def app_config(args, row):
     config = {
         "ports": [{"name": "p0", "device": PORT, "addresses": [PORT_IP + "/24"], "mtu": 4096,
                    "neighbours": [{"address": PEER_IP, "mac": PEER_MAC}]}],
+        "memory": {"mbufs": args.mbufs},
+        "proxy": {"ring_size": args.ring},
         "qps": [qp],
         "apps": [{"name": "sink", "driver": "sink",
                   "settings": {"shared_buffer": not args.own_buffers}}],
@@ -240,6 +242,10 @@ def parse_args():
                         help="nice value of what is measured, on a machine that others use")
     parser.add_argument("--own-buffers", action="store_true",
                         help="each receive has a buffer of its own, not one for a queue pair")
+    parser.add_argument("--mbufs", type=int, default=16384,
+                        help="buffers of the appliance's pool (memory.mbufs)")
+    parser.add_argument("--ring", type=int, default=4096,
+                        help="elements of the ring to the proxy (proxy.ring_size)")
     parser.add_argument("--packets", type=int, default=128, help="of the pcap; few stay in cache")
     parser.add_argument("--transport", choices=("UC", "UD"), default="UC")
     parser.add_argument("--op", choices=("SEND", "SEND_IMM"), default="SEND")
