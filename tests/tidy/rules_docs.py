@@ -10,6 +10,7 @@ FOREIGN = set("""
     --no-huge --no-pci --vdev --file-prefix --in-memory --lcores --main-lcore --socket-mem
     --proc-type --log-level --legacy-mem --telemetry --no-telemetry --huge-dir --single-file-segments
     --iova-mode --allow --block --version --help
+    --print-errorlogs --test-args --verbose
     --forward-mode --no-recommends --buildtype --reconfigure --ff-only --rm --privileged
     --auto-start --total-num-mbufs --total-num-mbufs --rxq --txq --nb-cores --portmask --depth --branch
 """.split())
