@@ -124,23 +124,28 @@ static int verdicts(struct request *r)
 	return 0;
 }
 
+/* By number: a dictionary holds no array of dictionaries. */
 static void qp_rules(struct rte_tel_data *d, const struct qp_obj *q)
 {
+	struct rte_tel_data *list = dict();
 	struct phca_rule_info rule;
+	char number[16];
 
+	if (!list)
+		return;
 	for (unsigned int i = 0; phca_qp_rule_info(q->qp, i, &rule) == 0; i++) {
 		struct rte_tel_data *in = dict();
-		char name[16];
 
 		if (!in)
-			return;
-		snprintf(name, sizeof(name), "rule_%u", i);
+			break;
 		rte_tel_data_add_dict_string(in, "name", rule.name);
 		rte_tel_data_add_dict_string(in, "filter", rule.filter);
 		rte_tel_data_add_dict_string(in, "offload", rule.offload);
 		rte_tel_data_add_dict_u64(in, "matched", rule.matched);
-		add_container(d, name, in);
+		snprintf(number, sizeof(number), "rule_%u", i);
+		add_container(list, number, in);
 	}
+	add_container(d, "rules", list);
 }
 
 static int qp(struct request *r)
