@@ -251,7 +251,7 @@ int phca_qp_proxy_attach(struct phca_qp *qp, const struct phca_rule *rules, unsi
 	X(rx_dropped, "messages", "inbound messages dropped, counted on the packet that caused it") \
 	X(tx_packets, "packets", "sent") \
 	X(tx_bytes, "bytes", "payload sent") \
-	X(tx_wrs, "WRs", "send work requests fetched: direct + offloaded + tx_errors + tx_flushed, and the one at hand") \
+	X(tx_wrs, "WRs", "send work requests fetched: direct, offloaded, tx_errors, tx_flushed, and the one at hand") \
 	X(tx_direct, "WRs", "send work requests executed by the HCA lcore") \
 	X(tx_offloaded, "WRs", "send work requests handed to the proxy lcore") \
 	X(tx_errors, "WRs", "send work requests completed with an error") \
