@@ -29,7 +29,8 @@ int phca_post_recv(struct phca_qp *qp, const struct phca_recv_wr *wr, unsigned i
 		w->wr_id = wr[i].wr_id;
 		w->num_sge = wr[i].num_sge;
 		w->rsvd = 0;
-		memcpy(phca_recv_sge(w), wr[i].sge, wr[i].num_sge * sizeof(struct phca_sge));
+		if (wr[i].num_sge > 0)
+			memcpy(phca_recv_sge(w), wr[i].sge, wr[i].num_sge * sizeof(struct phca_sge));
 	}
 	phca_ring_publish(r);
 	return (int)n;
@@ -54,10 +55,12 @@ static void send_wqe_fill(struct phca_send_wqe *w, const struct phca_send_wr *wr
 	w->u.ud.remote_qkey = wr->remote_qkey;
 	if (wr->flags & PHCA_SEND_INLINE) {
 		w->inline_len = wr->inline_len;
-		memcpy(w + 1, wr->inline_data, wr->inline_len);
+		if (wr->inline_len > 0)
+			memcpy(w + 1, wr->inline_data, wr->inline_len);
 	} else {
 		w->num_sge = wr->num_sge;
-		memcpy(phca_send_sge(w), wr->sge, wr->num_sge * sizeof(struct phca_sge));
+		if (wr->num_sge > 0)
+			memcpy(phca_send_sge(w), wr->sge, wr->num_sge * sizeof(struct phca_sge));
 	}
 }
 
