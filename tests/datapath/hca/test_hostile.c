@@ -76,9 +76,9 @@ static void revive(struct hostile *x, unsigned int i)
 /* An element that looks right, nearly right, or not at all: its own key, the victim's, none. */
 static struct phca_sge sge_any(struct hostile *x)
 {
+	const uint64_t own = (uintptr_t)x->mem + OWN;
 	const uint64_t addr[] = {
-		(uintptr_t)x->mem + OWN, (uintptr_t)x->mem + OWN + rnd(x, OWN), (uintptr_t)x->mem, (uintptr_t)x->mem + 2 * OWN - 4,
-		(uintptr_t)x->good.buf, UINT64_MAX - rnd(x, 100), phca_test_rand(&x->rnd),
+		own, own + rnd(x, OWN), own - OWN, own + OWN - 4, (uintptr_t)x->good.buf, UINT64_MAX - rnd(x, 100), phca_test_rand(&x->rnd),
 	};
 	const uint32_t len[] = { 4, 40, 200, 2000, OWN, UINT32_MAX, 0, rnd(x, 3000) };
 	const uint32_t key[] = { x->key, x->key, x->key, x->good.lkey, 0, rnd(x, UINT32_MAX) };
@@ -176,7 +176,8 @@ static void victim(struct hostile *x)
 	uint8_t own[16] = { [10] = 0xff, 0xff, 192, 0, 2, 1 };
 	struct phca_send_wr w = {
 		.wr_id = 1ull << 32, .opcode = PHCA_WR_SEND, .flags = PHCA_SEND_SIGNALED | PHCA_SEND_INLINE,
-		.inline_data = "victim", .inline_len = 6, .remote_qpn = 5, .av.dgid = { [10] = 0xff, 0xff, 192, 0, 2, 2 },
+		.inline_data = "victim", .inline_len = 6, .remote_qpn = 5,
+		.av.dgid = { [10] = 0xff, 0xff, 192, 0, 2, 2 },
 	};
 
 	w.av.sgid_index = (uint8_t)phca_net_gid_find(x->l->net, own);
