@@ -78,7 +78,8 @@ static struct phca_sge sge_any(struct hostile *x)
 {
 	const uint64_t own = (uintptr_t)x->mem + OWN;
 	const uint64_t addr[] = {
-		own, own + rnd(x, OWN), own - OWN, own + OWN - 4, (uintptr_t)x->good.buf, UINT64_MAX - rnd(x, 100), phca_test_rand(&x->rnd),
+		own, own + rnd(x, OWN), own - OWN, own + OWN - 4, (uintptr_t)x->good.buf,
+		UINT64_MAX - rnd(x, 100), phca_test_rand(&x->rnd),
 	};
 	const uint32_t len[] = { 4, 40, 200, 2000, OWN, UINT32_MAX, 0, rnd(x, 3000) };
 	const uint32_t key[] = { x->key, x->key, x->key, x->good.lkey, 0, rnd(x, UINT32_MAX) };
