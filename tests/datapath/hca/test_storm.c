@@ -125,6 +125,8 @@ static void mutate(struct storm *s, struct shot *p)
 		p->h.opcode = PHCA_RC_SEND_ONLY;
 	if (chance(s, 4))
 		p->len = chance(s, 50) ? rnd(s, LAB_MTU + 40) : LAB_MTU - 4 + 8 * rnd(s, 2);
+	if (chance(s, 1))
+		p->len = 0;
 	if (chance(s, 2))
 		p->h.dma_len += chance(s, 50) ? 1 + rnd(s, 2000) : 0u - 1 - rnd(s, 10);
 	if (chance(s, 1))
