@@ -152,6 +152,17 @@ static void reply(struct phca_hca *h, const struct phca_preply *r)
 	}
 }
 
+/* Into this lcore's mempool cache, so that the driver receives into warm memory. */
+static unsigned int mbufs_returned(struct phca_hca *h)
+{
+	struct rte_mbuf *m[MBUF_BURST];
+	unsigned int n = rte_ring_sc_dequeue_burst(h->px_mbufs, (void **)m, RTE_DIM(m), NULL);
+
+	if (n > 0)
+		rte_pktmbuf_free_bulk(m, n);
+	return n;
+}
+
 unsigned int proxy_replies(struct phca_hca *h)
 {
 	struct phca_preply r[REPLY_BURST];
@@ -162,5 +173,5 @@ unsigned int proxy_replies(struct phca_hca *h)
 	n = rte_ring_sc_dequeue_burst_elem(h->px_replies, r, sizeof(r[0]), RTE_DIM(r), NULL);
 	for (unsigned int i = 0; i < n; i++)
 		reply(h, &r[i]);
-	return n;
+	return n + mbufs_returned(h);
 }

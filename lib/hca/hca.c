@@ -59,6 +59,7 @@ struct phca_hca *phca_hca_create(const struct phca_hca_conf *conf)
 	if (h->proxy != NULL) {
 		h->px_ring = phca_proxy_ring(h->proxy);
 		h->px_replies = phca_proxy_replies(h->proxy);
+		h->px_mbufs = phca_proxy_mbufs_return(h->proxy);
 		h->px_loop = phca_proxy_loop(h->proxy);
 	}
 	return h;

@@ -16,10 +16,12 @@
 #define TX_STAGE 128      /* packets staged for a port */
 #define PM_STAGE 256      /* messages to the proxy staged in a turn */
 #define DB_BUDGET 256     /* doorbells of a client a turn */
+#define RWQE_AHEAD 16     /* how far ahead receive work requests are asked for */
 #define SQ_BUDGET 64      /* send WRs a turn */
 #define SQ_QP_BUDGET 16   /* send WRs of one QP before the next one's turn */
 #define FLUSH_BUDGET 64   /* WRs flushed a turn and QP */
 #define REPLY_BURST 64    /* replies of the proxy a turn */
+#define MBUF_BURST 128    /* mbufs that come back from the proxy a turn */
 #define EVENT_RING 1024   /* events kept for the control thread */
 #define QPN_LEAF_BITS 12  /* the QPN table has two levels of 2^12 */
 #define QPN_LEAF (1u << QPN_LEAF_BITS)
@@ -100,6 +102,7 @@ struct phca_qp {
 	bool sq_sig_all;
 	bool in_flush;          /* on the HCA's flush list */
 	uint32_t dest_qpn;
+	uint32_t rq_released;   /* rq.own as the application knows it */
 	struct phca_ring rq;    /* consumer's view */
 	struct phca_cq *cq[PHCA_DIR_COUNT];
 	struct rule *rules;
@@ -149,7 +152,8 @@ struct phca_qp {
 
 struct phca_cq {
 	struct phca_cqw w;      /* HCA lcore, or proxy lcore once proxy_owned */
-	bool proxy_owned;       /* set once, on the HCA lcore */
+	/* on a line that the proxy lcore does not write: the HCA reads it for every packet */
+	bool proxy_owned __attribute__((aligned(64))); /* set once, on the HCA lcore */
 	struct phca_client *client;
 	uint32_t cqe;
 	unsigned int refs;      /* control thread */
@@ -179,6 +183,7 @@ struct phca_hca {
 	struct rte_mempool *pool;
 	struct rte_ring *px_ring;   /* to the proxy; NULL: none */
 	struct rte_ring *px_replies;
+	struct rte_ring *px_mbufs;  /* of offloaded messages, to be freed here */
 	struct phca_loop *px_loop;
 	struct phca_client *clients;
 	struct phca_filter_env fenv;

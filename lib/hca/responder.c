@@ -14,6 +14,8 @@
  */
 #include <string.h>
 
+#include <rte_prefetch.h>
+
 #include <rte_atomic.h>
 
 #include "hca_impl.h"
@@ -102,6 +104,8 @@ enum phca_verdict rwqe_get(struct phca_hca *h, struct phca_qp *qp)
 		return PHCA_V_RECV_WQE;
 	}
 	slot = phca_ring_head(&qp->rq);
+	/* the application wrote them on another core */
+	rte_prefetch0(phca_ring_slot(&qp->rq, qp->rq.own + RWQE_AHEAD));
 	w->wr_id = slot->wr_id;
 	w->num_sge = __atomic_load_n(&slot->num_sge, __ATOMIC_RELAXED);
 	if (likely(w->num_sge == 1 && qp->max_recv_sge >= 1)) {
@@ -115,8 +119,7 @@ enum phca_verdict rwqe_get(struct phca_hca *h, struct phca_qp *qp)
 		w->total = phca_sg_len(w->sge, w->num_sge);
 		w->valid = true;
 	}
-	phca_ring_take(&qp->rq, 1);
-	phca_ring_release(&qp->rq);
+	phca_ring_take(&qp->rq, 1); /* rx.c releases */
 	if (likely(w->valid))
 		return PHCA_V_OK;
 	complete(h, qp, PHCA_DIR_RECV, w->wr_id, PHCA_WC_LOC_QP_OP_ERR, PHCA_WC_RECV, 0);

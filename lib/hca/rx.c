@@ -49,43 +49,54 @@ struct burst {
 	struct phca_pkt pkt[RX_BURST];
 };
 
-static void parse(struct phca_hca *h, struct burst *b, unsigned int n)
+static enum phca_verdict parse(struct phca_hca *h, struct rte_mbuf *m, struct phca_pkt *pkt)
 {
-	unsigned int opts = h->no_icrc ? 0 : PHCA_PARSE_ICRC;
+	if (unlikely(m->nb_segs > 1) && rte_pktmbuf_linearize(m) != 0)
+		return PHCA_V_SEGMENTED;
+	return phca_wire_parse(rte_pktmbuf_mtod(m, void *), m->data_len,
+		h->no_icrc ? 0 : PHCA_PARSE_ICRC, pkt);
+}
 
+/* The packet's queue pair; NULL with *v saying why. */
+static struct phca_qp *steer(struct phca_hca *h, struct port *p, unsigned int port_idx,
+		const struct rte_mbuf *m, const struct phca_pkt *pkt, uint8_t *v)
+{
+	struct phca_qp *qp;
+
+	if (unlikely(*v != PHCA_V_OK))
+		return NULL;
+	if (unlikely(!phca_net_is_ours(p->net, rte_pktmbuf_mtod(m, void *), pkt))) {
+		*v = PHCA_V_NOT_OURS;
+		return NULL;
+	}
+	qp = qp_lookup(h, pkt->dqpn);
+	if (unlikely(qp == NULL || qp->port != port_idx)) {
+		*v = PHCA_V_QPN;
+		return NULL;
+	}
+	return qp;
+}
+
+static void parse_burst(struct phca_hca *h, struct port *p, unsigned int port_idx, struct burst *b, unsigned int n)
+{
 	for (unsigned int i = 0; i < n; i++) {
-		struct rte_mbuf *m = b->m[i];
-
 		if (i + 4 < n)
 			rte_prefetch0(rte_pktmbuf_mtod(b->m[i + 4], void *));
-		if (unlikely(m->nb_segs > 1) && rte_pktmbuf_linearize(m) != 0)
-			b->verdict[i] = PHCA_V_SEGMENTED;
-		else
-			b->verdict[i] = (uint8_t)phca_wire_parse(rte_pktmbuf_mtod(m, void *),
-				m->data_len, opts, &b->pkt[i]);
+		b->verdict[i] = (uint8_t)parse(h, b->m[i], &b->pkt[i]);
+		b->qp[i] = steer(h, p, port_idx, b->m[i], &b->pkt[i], &b->verdict[i]);
 	}
 }
 
-static void steer(struct phca_hca *h, struct port *p, unsigned int port_idx, struct burst *b, unsigned int n)
+/* Tell the applications which receives were taken, once a burst. */
+static void receives_release(struct burst *b, unsigned int n)
 {
 	for (unsigned int i = 0; i < n; i++) {
-		struct phca_qp *qp = NULL;
+		struct phca_qp *qp = b->qp[i];
 
-		if (likely(b->verdict[i] == PHCA_V_OK)) {
-			if (unlikely(!phca_net_is_ours(p->net, rte_pktmbuf_mtod(b->m[i], void *), &b->pkt[i]))) {
-				b->verdict[i] = PHCA_V_NOT_OURS;
-			} else {
-				qp = qp_lookup(h, b->pkt[i].dqpn);
-				if (unlikely(qp == NULL || qp->port != port_idx)) {
-					qp = NULL;
-					b->verdict[i] = PHCA_V_QPN;
-				} else { /* the application wrote them on another lcore */
-					rte_prefetch0(phca_ring_slot(&qp->rq, qp->rq.own));
-					rte_prefetch0(phca_ring_slot(&qp->rq, qp->rq.own + 2));
-				}
-			}
+		if (qp != NULL && qp->rq_released != qp->rq.own) {
+			qp->rq_released = qp->rq.own;
+			phca_ring_release(&qp->rq);
 		}
-		b->qp[i] = qp;
 	}
 }
 
@@ -100,8 +111,7 @@ unsigned int rx_port(struct phca_hca *h, struct port *p, unsigned int port_idx, 
 	n = rte_eth_rx_burst(p->id, 0, b.m, RX_BURST);
 	if (n == 0)
 		return 0;
-	parse(h, &b, n);
-	steer(h, p, port_idx, &b, n);
+	parse_burst(h, p, port_idx, &b, n);
 
 	for (unsigned int i = 0; i < n; i++) {
 		struct phca_qp *qp = b.qp[i];
@@ -125,6 +135,7 @@ unsigned int rx_port(struct phca_hca *h, struct port *p, unsigned int port_idx, 
 		if (!kept)
 			done[nb_done++] = b.m[i];
 	}
+	receives_release(&b, n);
 	if (nb_done > 0)
 		rte_pktmbuf_free_bulk(done, nb_done);
 	PHCA_STAT_ADD(p->st.rx_packets, n);

@@ -14,6 +14,8 @@
 
 #include "phca_proxy.h"
 
+#define CQE_AHEAD 4 /* how far ahead the consumer's lines are asked for */
+
 struct phca_wc *phca_cqw_next(struct phca_cqw *w, bool solicited, uint64_t now_ns)
 {
 	struct phca_cqe *e;
@@ -24,6 +26,7 @@ struct phca_wc *phca_cqw_next(struct phca_cqw *w, bool solicited, uint64_t now_n
 		return NULL;
 	}
 	e = phca_ring_next(&w->ring);
+	phca_prefetch_write(phca_ring_slot(&w->ring, w->ring.own + CQE_AHEAD - 1));
 	e->timestamp_ns = now_ns;
 	e->flags = solicited ? PHCA_CQE_SOLICITED : 0;
 	e->count = 0;

@@ -200,6 +200,13 @@ unsigned int phca_proxy_turn(void *proxy, uint64_t now_ns);
 struct rte_ring *phca_proxy_ring(struct phca_proxy *p);
 /** @return the ring of struct phca_preply; single producer, single consumer (HCA lcore). */
 struct rte_ring *phca_proxy_replies(struct phca_proxy *p);
+/**
+ * Have the mbufs of finished requests go back to the HCA lcore, whose mempool
+ * cache then hands out few warm ones again and again, instead of being freed here.
+ * Control thread, before the proxy runs; what no-one takes is freed with the proxy.
+ * @return the ring of struct rte_mbuf *; single producer, single consumer (HCA lcore)
+ */
+struct rte_ring *phca_proxy_mbufs_return(struct phca_proxy *p);
 /** @return the loop it runs on. */
 struct phca_loop *phca_proxy_loop(struct phca_proxy *p);
 

@@ -341,10 +341,8 @@ unsigned int phca_proxy_turn(void *proxy, uint64_t now_ns)
 		tell_lazy(p);
 	cqs_flush(p);
 	replies_flush(p);
-	if (p->nb_free > 0) {
-		rte_pktmbuf_free_bulk(p->to_free, p->nb_free);
-		p->nb_free = 0;
-	}
+	if (p->nb_free > 0)
+		mbufs_free(p);
 	return did;
 }
 
@@ -387,10 +385,12 @@ struct phca_proxy *phca_proxy_create(const struct phca_proxy_conf *conf)
 	snprintf(name, sizeof(name), "px_%s", conf->name != NULL ? conf->name : "");
 	p->ring = ring_new(name, sizeof(struct phca_pmsg), conf->ring_size);
 	p->replies = ring_new(name, sizeof(struct phca_preply), conf->ring_size);
-	if (p->ring == NULL || p->replies == NULL) {
+	p->mbufs = ring_new(name, sizeof(void *), conf->ring_size);
+	if (p->ring == NULL || p->replies == NULL || p->mbufs == NULL) {
 		LOG(ERR, "%s: no memory for rings of %u elements\n", name, conf->ring_size);
 		rte_free(p->ring);
 		rte_free(p->replies);
+		rte_free(p->mbufs);
 		rte_free(p);
 		rte_errno = ENOMEM;
 		return NULL;
@@ -400,14 +400,19 @@ struct phca_proxy *phca_proxy_create(const struct phca_proxy_conf *conf)
 
 void phca_proxy_destroy(struct phca_proxy *p)
 {
+	void *m;
+
 	if (p == NULL)
 		return;
 	for (unsigned int i = p->nb_offloads; i-- > 0;)
 		if (phca_offload_destroy(p->offloads[i]) != 0)
 			LOG(ERR, "offload %s: still in use while its proxy is destroyed\n",
 				p->offloads[i]->name);
+	while (rte_ring_sc_dequeue(p->mbufs, &m) == 0)
+		rte_pktmbuf_free(m);
 	rte_free(p->ring);
 	rte_free(p->replies);
+	rte_free(p->mbufs);
 	rte_free(p);
 }
 
@@ -419,6 +424,12 @@ struct rte_ring *phca_proxy_ring(struct phca_proxy *p)
 struct rte_ring *phca_proxy_replies(struct phca_proxy *p)
 {
 	return p->replies;
+}
+
+struct rte_ring *phca_proxy_mbufs_return(struct phca_proxy *p)
+{
+	p->return_mbufs = true;
+	return p->mbufs;
 }
 
 struct phca_loop *phca_proxy_loop(struct phca_proxy *p)

@@ -126,6 +126,8 @@ struct phca_proxy {
 	uint64_t now_ns;
 	uint64_t turns;
 	struct rte_ring *ring, *replies;
+	struct rte_ring *mbufs;               /* back to the HCA lcore, once it is in use */
+	bool return_mbufs;
 	struct phca_cqw *dirty;               /* CQs with staged completions */
 	struct phca_cqw *cq_errors;           /* CQs whose overrun is to be told */
 	struct window *lazy;                  /* windows with places to report */
@@ -179,13 +181,23 @@ static inline void pqp_due(struct phca_pqp *q)
 	q->proxy->due = q;
 }
 
+/* Give the mbufs to be freed back to the HCA lcore; free what it has no room for. */
+static inline void mbufs_free(struct phca_proxy *p)
+{
+	unsigned int n = 0;
+
+	if (p->return_mbufs)
+		n = rte_ring_sp_enqueue_burst(p->mbufs, (void **)p->to_free, p->nb_free, NULL);
+	if (n < p->nb_free)
+		rte_pktmbuf_free_bulk(p->to_free + n, p->nb_free - n);
+	p->nb_free = 0;
+}
+
 /* Free a chain of mbufs with many others. */
 static inline void mbuf_free_later(struct phca_proxy *p, struct rte_mbuf *m)
 {
-	if (unlikely(p->nb_free == BURST)) {
-		rte_pktmbuf_free_bulk(p->to_free, p->nb_free);
-		p->nb_free = 0;
-	}
+	if (unlikely(p->nb_free == BURST))
+		mbufs_free(p);
 	p->to_free[p->nb_free++] = m;
 }
 

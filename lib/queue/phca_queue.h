@@ -246,6 +246,15 @@ static inline void *phca_ring_slot(const struct phca_ring *r, uint32_t i)
 /** @return slots. */
 static inline uint32_t phca_ring_size(const struct phca_ring *r) { return r->mask + 1; }
 
+/** Ask for the cache line of @p p, to write to it; what the other side read last comes from its core. */
+static inline void phca_prefetch_write(const void *p)
+{
+#if defined(__x86_64__)
+	__asm__ volatile("prefetchw %0" : : "m"(*(const char *)p)); /* a no-op where it is not known */
+#else
+	__builtin_prefetch(p, 1);
+#endif
+}
 /** Producer: @return slots that can be filled now, asking the consumer's index only if @p want are not known free. */
 static inline uint32_t phca_ring_free(struct phca_ring *r, uint32_t want)
 {

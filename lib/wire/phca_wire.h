@@ -91,7 +91,6 @@ extern "C" {
 	X(PEER, "peer", "source address is not the connected peer's (9.6.1.1.3)") \
 	X(PSN, "psn", "UC: packet of a message with a gap in its PSNs (9.8.2.2)") \
 	X(SEQUENCE, "sequence", "opcode does not continue the message before it (9.8.2.2.2)") \
-	X(OP_UNSUPPORTED, "op_unsupported", "operation not enabled for this queue pair") \
 	X(LENGTH, "length", "length does not fit opcode, MTU, message or buffer (9.8.2.2.4)") \
 	X(RKEY, "rkey", "rkey, bounds or access rights refuse the request (9.8.2.2.5)") \
 	X(NO_RECV, "no_recv", "receive queue empty; message dropped (9.8.2.2.6)") \

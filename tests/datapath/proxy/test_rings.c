@@ -217,3 +217,31 @@ PHCA_TEST(rings, overrun_is_told_before_a_fence_behind_it)
 	rig_fini(&r);
 	rig_cq_fini(&cq);
 }
+
+PHCA_TEST(rings, mbufs_go_back_to_the_hca_lcore_and_what_finds_no_room_is_freed)
+{
+	struct rte_mbuf *got[64];
+	struct phca_offload *o;
+	struct phca_pqp *q;
+	struct rte_ring *back;
+	unsigned int all, n;
+
+	rig_init(&r, 16); /* 15 elements a ring */
+	rig_cq_init(&cq, 96, 32);
+	o = rig_offload(&r, "null", "null", 0, NULL, 0);
+	q = rig_pqp(&r, 0x31, 64, &cq, &cq, &o, 1, 0);
+	back = phca_proxy_mbufs_return(r.p);
+	all = rte_mempool_avail_count(r.pool);
+	for (unsigned int i = 0; i < 20; i++) {
+		rig_offload_in(&r, q, i, 0, 8);
+		rig_turn(&r);
+	}
+	CU_ASSERT_EQUAL(rte_mempool_avail_count(r.pool), all - 15); /* 5 were freed by the proxy */
+	n = rte_ring_sc_dequeue_burst(back, (void **)got, 10, NULL);
+	CU_ASSERT_EQUAL(n, 10);
+	rte_pktmbuf_free_bulk(got, n);
+	CU_ASSERT_EQUAL(rte_mempool_avail_count(r.pool), all - 5);
+	rig_pqp_end(&r, q);
+	rig_fini(&r); /* the other 5 go with the proxy: it asserts that all are back */
+	rig_cq_fini(&cq);
+}

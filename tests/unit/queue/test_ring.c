@@ -346,3 +346,13 @@ PHCA_TEST(doorbell, full_ring_is_left_alone)
 	free(db.mem);
 	free(sq.mem);
 }
+
+PHCA_TEST(ring, prefetch_for_writing_changes_nothing_and_takes_any_address)
+{
+	uint8_t line[PHCA_CACHE_LINE] = { 1, 2, 3 };
+	const void *volatile nobodys = (const void *)(uintptr_t)8;
+
+	phca_prefetch_write(line);
+	phca_prefetch_write(nobodys); /* a hint does not fault */
+	CU_ASSERT_EQUAL(line[0] + line[1] + line[2], 6);
+}
