@@ -27,18 +27,24 @@ static const struct command table[] = {
 	{ "clear port stats <port|all>", "port", "count from zero again", command_clear_port },
 	{ "show verdict", "port", "verdicts of all ports, and whether they add up",
 		command_show_verdict },
+	{ "clear verdict", "port", "count from zero again, verdicts and counters of all ports",
+		command_clear_verdict },
 	{ "show neigh", "port", "neighbour tables", command_show_neigh },
 	{ "show qp <qp|all>", "qp", "a line for each QP; or all counters and rules of one",
 		command_show_qp },
 	{ "clear qp stats", "qp", "count from zero again, all QPs and CQs", command_clear_qp },
 	{ "show cq <cq|all>", "qp", "completion queues", command_show_cq },
+	{ "clear cq stats", "qp", "count from zero again, all CQs", command_clear_cq },
 	{ "show events", "qp", "the last things that happened to QPs and CQs", command_show_events },
 	{ "show proxy", "proxy", "proxy CPU: rings, proxy QPs and their rules, counters",
 		command_show_proxy },
 	{ "show proxy stats", "proxy", "counters of the proxy CPU", command_show_proxy_stats },
+	{ "clear proxy stats", "proxy", "count from zero again", command_clear_proxy },
 	{ "show offload <offload|all>", "proxy", "counters of offloads", command_show_offload },
+	{ "clear offload <offload|all>", "proxy", "count from zero again", command_clear_offload },
 	{ "show filter <filter|all>", "filter", "a line for each filter; or parameters, globals, maps and "
 		"counters of one", command_show_filter },
+	{ "clear filter <filter|all>", "filter", "count from zero again", command_clear_filter },
 	{ "set filter <filter> object <file...>", "filter", "replace a filter while traffic runs: "
 		"FILE [program NAME] [PARAMETER=VALUE ...]; its maps start with the entries of "
 		"the configuration, its counters at 0; FILE may lie beside the present object", command_set_filter },
@@ -48,6 +54,7 @@ static const struct command table[] = {
 	{ "del map <filter> <map> <key>", "filter", "remove an entry (array: set it to zero)",
 		command_del_map },
 	{ "show app <app|all>", "app", "counters of resident applications", command_show_app },
+	{ "clear app <app|all>", "app", "count from zero again", command_clear_app },
 	{ "show lcore", "app", "lcores: roles, turns, load", command_show_lcore },
 	{ "clear all", "control", "count from zero again, everything", command_clear_all },
 };

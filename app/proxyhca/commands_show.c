@@ -102,13 +102,6 @@ void command_show_qp(struct command_args *c)
 			c->arg[0]);
 }
 
-void command_clear_qp(struct command_args *c)
-{
-	for (unsigned int i = 0; i < c->a->nb_qps; i++)
-		figures_clear_qp(c->a, c->a->qps[i]);
-	fprintf(c->out, "%u queue pairs: statistics cleared\n", c->a->nb_qps);
-}
-
 void command_show_cq(struct command_args *c)
 {
 	uint32_t cqn;

@@ -173,7 +173,7 @@ static int app_keep(void *arg, const char *name, uint64_t value)
 	return 0;
 }
 
-static void clear_app(struct app_obj *app)
+void figures_clear_app(struct app_obj *app)
 {
 	const struct phca_app_ops *ops = phca_app_ops(app->app);
 
@@ -193,7 +193,27 @@ void figures_clear_qp(struct appliance *a, struct qp_obj *q)
 {
 	order_raw(a, q, &q->order_base);
 	phca_qp_info_get(q->qp, &q->base);
+	figures_clear_cq(q);
+}
+
+void figures_clear_cq(struct qp_obj *q)
+{
 	phca_cq_info_get(q->cq, &q->cq_base);
+}
+
+void figures_clear_proxy(struct appliance *a)
+{
+	phca_proxy_stats_get(a->proxy, &a->proxy_base);
+}
+
+void figures_clear_offload(struct offload_obj *o)
+{
+	phca_offload_stats_get(o->offload, &o->base);
+}
+
+void figures_clear_filter(struct filter_obj *f)
+{
+	phca_filter_stats_get(phca_filter_slot_get(&f->slot), &f->base);
 }
 
 void figures_clear_all(struct appliance *a)
@@ -203,14 +223,14 @@ void figures_clear_all(struct appliance *a)
 	for (unsigned int i = 0; i < a->nb_qps; i++)
 		figures_clear_qp(a, a->qps[i]);
 	for (unsigned int i = 0; i < a->nb_offloads; i++)
-		phca_offload_stats_get(a->offloads[i]->offload, &a->offloads[i]->base);
+		figures_clear_offload(a->offloads[i]);
 	for (unsigned int i = 0; i < a->nb_filters; i++)
-		phca_filter_stats_get(phca_filter_slot_get(&a->filters[i]->slot), &a->filters[i]->base);
+		figures_clear_filter(a->filters[i]);
 	for (unsigned int i = 0; i < a->nb_lcores; i++) {
 		phca_loop_stats_get(a->lcores[i].loop, &a->lcores[i].base);
 		a->lcores[i].base_tsc = rte_rdtsc();
 	}
 	for (unsigned int i = 0; i < a->nb_apps; i++)
-		clear_app(a->apps[i]);
-	phca_proxy_stats_get(a->proxy, &a->proxy_base);
+		figures_clear_app(a->apps[i]);
+	figures_clear_proxy(a);
 }

@@ -68,6 +68,11 @@ bool figures_verdict_used(enum phca_verdict v);
 
 void figures_clear_port(struct appliance *a, unsigned int i);
 void figures_clear_qp(struct appliance *a, struct qp_obj *q);
+void figures_clear_cq(struct qp_obj *q);
+void figures_clear_proxy(struct appliance *a);
+void figures_clear_offload(struct offload_obj *o);
+void figures_clear_filter(struct filter_obj *f);
+void figures_clear_app(struct app_obj *app);
 void figures_clear_all(struct appliance *a);
 
 #endif

@@ -284,7 +284,8 @@ class Prompt(unittest.TestCase):
                         "show events", "show proxy", "show proxy stats", "show offload all",
                         "show filter all", "show filter size", "show map source sources",
                         "show app all", "show lcore", "clear port stats all", "clear qp stats",
-                        "clear all"):
+                        "clear cq stats", "clear proxy stats", "clear filter all",
+                        "clear offload delay", "clear app all", "clear verdict", "clear all"):
             with self.subTest(command):
                 text = self.box.do(command)
                 self.assertGreater(len(text.strip()), 10)
@@ -294,6 +295,8 @@ class Prompt(unittest.TestCase):
         for command, word in (("show qp 0x99", "0x99"), ("show filter nix", "nix"),
                               ("show map size nix", "nix"), ("show offload nix", "nix"),
                               ("show app nix", "nix"), ("show port stats 7", "7"),
+                              ("clear filter nix", "nix"), ("clear offload nix", "nix"),
+                              ("clear app nix", "nix"),
                               ("set map nix nix 1 1", "nix"), ("help nix", "nix")):
             with self.subTest(command):
                 self.assertIn(word, self.box.do(command))

@@ -247,6 +247,29 @@ class Traffic(unittest.TestCase):
             differ = [k for k, v in told.items() if k in shown and v not in shown[k]]
             self.assertEqual((differ, len(same) >= 4), ([], True), command)
 
+    def test_clear_starts_from_zero_and_touches_nothing_else(self):
+        before = self.box.qp("ud-size")
+        self.ud("ud-size", LONG, count=3)
+        self.ud("ud-size", SHORT, count=3)
+        qp = self.box.settle("ud-size", "rx_messages", before["rx_messages"] + 6)
+        self.box.do("delay 300")
+        for command, telemetry, counter in (
+                ("clear filter size", "/phca/filter,size", "runs"),
+                ("clear offload delay", "/phca/offload,delay", "submitted"),
+                ("clear proxy stats", "/phca/proxy", "offloads"),
+                ("clear verdict", "/phca/verdicts", "rx_packets")):
+            with self.subTest(command):
+                self.assertGreater(self.box.figures(*telemetry.split(","))[counter], 0)
+                self.assertIn("cleared", self.box.do(command))
+                self.assertEqual(self.box.figures(*telemetry.split(","))[counter], 0)
+        self.assertGreater(self.box.figures("/phca/app", "sink")["own"]["completions"], 0)
+        self.box.do("clear app sink")
+        self.assertEqual(self.box.figures("/phca/app", "sink")["own"]["completions"], 0)
+        self.assertEqual(self.box.qp("ud-size")["rx_messages"], qp["rx_messages"])
+        self.box.do("clear qp stats")
+        self.assertEqual(self.box.qp("ud-size")["rx_messages"], 0)
+        self.check_sums()
+
     @staticmethod
     def numbers(text):
         """{name: values} of the "name value unit" lines of a show command."""
