@@ -11,10 +11,16 @@
  */
 #include "hca_impl.h"
 
+/* Free elements of the ring whose only producer we are; rte_ring_free_count is no atomic read. */
+static unsigned int ring_room(const struct rte_ring *r)
+{
+	return r->capacity - ((r->prod.tail - __atomic_load_n(&r->cons.tail, __ATOMIC_RELAXED)) & r->mask);
+}
+
 void proxy_begin(struct phca_hca *h)
 {
 	if (h->px_ring != NULL)
-		h->pm_room = RTE_MIN(rte_ring_free_count(h->px_ring), (unsigned int)PM_STAGE);
+		h->pm_room = RTE_MIN(ring_room(h->px_ring), (unsigned int)PM_STAGE);
 }
 
 bool proxy_room(struct phca_hca *h, const struct phca_qp *qp, enum phca_dir dir, enum phca_verdict *why)
@@ -55,7 +61,7 @@ void proxy_flush(struct phca_hca *h)
 		return;
 	if (unlikely(rte_ring_sp_enqueue_bulk_elem(h->px_ring, h->pm, sizeof(h->pm[0]), n, NULL) != n))
 		rte_panic("hca %s: %u messages for the proxy, ring has room for %u\n",
-			h->name, n, rte_ring_free_count(h->px_ring));
+			h->name, n, ring_room(h->px_ring));
 	h->nb_pm = 0;
 	phca_loop_wake(h->px_loop);
 }
