@@ -242,7 +242,12 @@ int prompt_run(struct appliance *a);
 int prompt_file(struct appliance *a, const char *path);
 
 /* --- telemetry.c --- */
-int telemetry_init(struct appliance *a);
+/*
+ * Make the endpoints known, before EAL starts: telemetry looks through its list
+ * of commands without a lock as soon as its sockets are there.
+ */
+int telemetry_register(void);
+void telemetry_init(struct appliance *a); /* answer with the figures of @p a from now on */
 void telemetry_fini(struct appliance *a);
 
 #endif

@@ -157,7 +157,9 @@ static int serve(struct appliance *a)
 		return 0;
 	if (a->opt.start && !a->started) {
 		printf("Start automatic packet forwarding\n");
+		pthread_mutex_lock(&a->control);
 		control_start(a, true);
+		pthread_mutex_unlock(&a->control);
 	}
 	if (a->opt.interactive)
 		return prompt_run(a);
@@ -182,10 +184,10 @@ static int take_down(struct appliance *a)
 /* From the first packet to the last figure. */
 static int live(struct appliance *a)
 {
-	int rc = telemetry_init(a);
+	int rc;
 
-	if (rc == 0)
-		rc = serve(a);
+	telemetry_init(a);
+	rc = serve(a);
 	printf("\nStopping...\n");
 	pthread_mutex_lock(&a->control);
 	control_drain(a);

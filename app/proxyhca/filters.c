@@ -13,6 +13,12 @@
 
 #include "appliance.h"
 
+/* Until every lcore was quiescent; in the open, as ThreadSanitizer follows only what it compiled. */
+static void filters_wait(struct appliance *a)
+{
+	rte_rcu_qsbr_check(a->qsbr, rte_rcu_qsbr_start(a->qsbr), true);
+}
+
 struct phca_filter *filter_load(const struct phca_config_filter *c, char *err, size_t err_len)
 {
 	const struct phca_filter_spec spec = {
@@ -27,9 +33,11 @@ struct phca_filter *filter_load(const struct phca_config_filter *c, char *err, s
 		char why[PHCA_FILTER_ERR_MAX] = "";
 
 		rc = phca_filter_map_set(f, e->map, e->key, e->value, why, sizeof(why));
-		if (rc < 0)
+		if (rc < 0 && why[0])
+			snprintf(err, err_len, "%s", why); /* filter, map and key are in it */
+		else if (rc < 0)
 			snprintf(err, err_len, "filter %s: map %s, key %s, value %s: %s", c->name, e->map,
-				e->key, e->value, why[0] ? why : rte_strerror(-rc));
+				e->key, e->value, rte_strerror(-rc));
 	}
 	if (rc < 0) {
 		phca_filter_free(f);
@@ -63,7 +71,7 @@ int filters_add(struct appliance *a, char *err, size_t err_len)
 void filters_remove(struct appliance *a, unsigned int keep)
 {
 	if (a->nb_filters > keep)
-		rte_rcu_qsbr_synchronize(a->qsbr, RTE_QSBR_THRID_INVALID);
+		filters_wait(a);
 	while (a->nb_filters > keep) {
 		struct filter_obj *o = a->filters[--a->nb_filters];
 
@@ -81,7 +89,7 @@ int filter_replace(struct appliance *a, struct filter_obj *f, struct phca_config
 	if (!fresh)
 		return rte_errno ? -rte_errno : -EINVAL;
 	old = phca_filter_slot_swap(&f->slot, fresh);
-	rte_rcu_qsbr_synchronize(a->qsbr, RTE_QSBR_THRID_INVALID);
+	filters_wait(a);
 	phca_filter_free(old);
 	memset(&f->base, 0, sizeof(f->base));
 	for (unsigned int i = 0; i < a->nb_filters; i++)

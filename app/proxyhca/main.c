@@ -132,6 +132,8 @@ int main(int argc, char **argv)
 	a->signal_fd = signals_block();
 	if (a->signal_fd < 0)
 		return say("signals: not blocked");
+	if (telemetry_register() < 0)
+		return EXIT_FAILURE;
 	n = rte_eal_init(argc, argv);
 	if (n < 0) {
 		fprintf(stderr, "dpdk-proxyhca: EAL: not initialized: %s\n", rte_strerror(rte_errno));

@@ -485,11 +485,8 @@ static int answer(const char *cmd, const char *params, struct rte_tel_data *d)
 	return rc;
 }
 
-int telemetry_init(struct appliance *a)
+int telemetry_register(void)
 {
-	pthread_mutex_lock(&lock);
-	current = a;
-	pthread_mutex_unlock(&lock);
 	for (unsigned int i = 0; i < RTE_DIM(endpoints); i++) {
 		int rc = rte_telemetry_register_cmd(endpoints[i].cmd, answer, endpoints[i].help);
 
@@ -500,6 +497,13 @@ int telemetry_init(struct appliance *a)
 		}
 	}
 	return 0;
+}
+
+void telemetry_init(struct appliance *a)
+{
+	pthread_mutex_lock(&lock);
+	current = a;
+	pthread_mutex_unlock(&lock);
 }
 
 void telemetry_fini(struct appliance *a)
