@@ -57,6 +57,8 @@ struct filter_obj {
 	const char *name;
 	struct phca_filter_slot slot;   /* rules point here, so it never moves */
 	struct phca_filter_stats base;
+	const struct phca_config_map_entry *entries; /* of its maps, as configured */
+	unsigned int nb_entries;
 	struct phca_config_filter *own; /* what "set filter" made of it; NULL: as configured */
 };
 
@@ -194,7 +196,11 @@ void objects_driver_error(char *err, size_t err_len, const char *kind, const cha
 struct phca_filter *filter_load(const struct phca_config_filter *c, char *err, size_t err_len);
 int filters_add(struct appliance *a, char *err, size_t err_len);
 void filters_remove(struct appliance *a, unsigned int keep);
-/* Put another program in place of a filter while traffic runs. On success @p own is taken over. */
+/*
+ * Put another program in place of a filter while traffic runs. @p own has no map
+ * entries: it gets the configured ones of maps that its object has, too. On
+ * success it is taken over.
+ */
 int filter_replace(struct appliance *a, struct filter_obj *f, struct phca_config_filter *own,
 		char *err, size_t err_len);
 void filter_conf_free(struct phca_config_filter *own);

@@ -46,8 +46,9 @@ static const struct command table[] = {
 		"counters of one", command_show_filter },
 	{ "clear filter <filter|all>", "filter", "count from zero again", command_clear_filter },
 	{ "set filter <filter> object <file...>", "filter", "replace a filter while traffic runs: "
-		"FILE [program NAME] [PARAMETER=VALUE ...]; its maps start with the entries of "
-		"the configuration, its counters at 0; FILE may lie beside the present object", command_set_filter },
+		"FILE [program NAME] [PARAMETER=VALUE ...]; its maps start with the configured "
+		"entries of maps of the same name, its counters at 0; FILE may lie beside the present "
+		"object", command_set_filter },
 	{ "show map <filter> <map>", "filter", "entries of a map", command_show_map },
 	{ "set map <filter> <map> <key> <value>", "filter", "set an entry while traffic runs",
 		command_set_map },

@@ -179,13 +179,9 @@ void command_set_filter(struct command_args *c)
 	} else if (own && line && filter_words(own,
 			phca_filter_object(phca_filter_slot_get(&f->slot)), line, c->out)) {
 		own->name = f->name;
-		for (unsigned int i = 0; i < c->a->nb_filters; i++) {
-			if (c->a->filters[i] == f) {
+		for (unsigned int i = 0; i < c->a->nb_filters; i++)
+			if (c->a->filters[i] == f)
 				own->description = c->a->cfg->filters[i].description;
-				own->entries = c->a->cfg->filters[i].entries;
-				own->nb_entries = c->a->cfg->filters[i].nb_entries;
-			}
-		}
 		if (filter_replace(c->a, f, own, err, sizeof(err)) == 0) {
 			fprintf(c->out, "filter %s: replaced by %s, program %s\n", f->name, own->object,
 				phca_filter_program(phca_filter_slot_get(&f->slot)));

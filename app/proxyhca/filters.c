@@ -19,32 +19,58 @@ static void filters_wait(struct appliance *a)
 	rte_rcu_qsbr_check(a->qsbr, rte_rcu_qsbr_start(a->qsbr), true);
 }
 
-struct phca_filter *filter_load(const struct phca_config_filter *c, char *err, size_t err_len)
+/* An object with its parameters; its maps are empty. */
+static struct phca_filter *object_load(const struct phca_config_filter *c, char *err, size_t err_len)
 {
 	const struct phca_filter_spec spec = {
 		.name = c->name, .object = c->object, .program = c->program, .params = c->params,
 		.nb_params = c->nb_params,
 	};
-	struct phca_filter *f = phca_filter_load(&spec, err, err_len);
-	int rc = 0;
 
-	for (unsigned int i = 0; f && i < c->nb_entries && rc == 0; i++) {
+	return phca_filter_load(&spec, err, err_len);
+}
+
+/* Set the map entries. @return @p f; NULL with err written and @p f freed */
+static struct phca_filter *entries_set(struct phca_filter *f, const struct phca_config_filter *c,
+		char *err, size_t err_len)
+{
+	for (unsigned int i = 0; i < c->nb_entries; i++) {
 		const struct phca_config_map_entry *e = &c->entries[i];
 		char why[PHCA_FILTER_ERR_MAX] = "";
+		int rc = phca_filter_map_set(f, e->map, e->key, e->value, why, sizeof(why));
 
-		rc = phca_filter_map_set(f, e->map, e->key, e->value, why, sizeof(why));
-		if (rc < 0 && why[0])
+		if (rc == 0)
+			continue;
+		if (why[0])
 			snprintf(err, err_len, "%s", why); /* filter, map and key are in it */
-		else if (rc < 0)
+		else
 			snprintf(err, err_len, "filter %s: map %s, key %s, value %s: %s", c->name, e->map,
 				e->key, e->value, rte_strerror(-rc));
-	}
-	if (rc < 0) {
 		phca_filter_free(f);
 		rte_errno = -rc;
 		return NULL;
 	}
 	return f;
+}
+
+struct phca_filter *filter_load(const struct phca_config_filter *c, char *err, size_t err_len)
+{
+	struct phca_filter *f = object_load(c, err, err_len);
+
+	return f ? entries_set(f, c, err, err_len) : NULL;
+}
+
+/* The configured entries of those maps that the new object has, too. */
+static int entries_choose(const struct filter_obj *f, const struct phca_filter *fresh,
+		struct phca_config_filter *own)
+{
+	own->entries = calloc(f->nb_entries + 1, sizeof(*own->entries));
+	if (!own->entries)
+		return -ENOMEM;
+	for (unsigned int i = 0; i < f->nb_entries; i++)
+		if (phca_filter_map_find(fresh, f->entries[i].map) >= 0)
+			own->entries[own->nb_entries++] = f->entries[i];
+	return 0;
 }
 
 int filters_add(struct appliance *a, char *err, size_t err_len)
@@ -63,6 +89,8 @@ int filters_add(struct appliance *a, char *err, size_t err_len)
 		}
 		o->name = c->name;
 		o->slot.cur = f;
+		o->entries = c->entries;
+		o->nb_entries = c->nb_entries;
 		a->filters[a->nb_filters++] = o;
 	}
 	return 0;
@@ -84,8 +112,16 @@ void filters_remove(struct appliance *a, unsigned int keep)
 int filter_replace(struct appliance *a, struct filter_obj *f, struct phca_config_filter *own,
 		char *err, size_t err_len)
 {
-	struct phca_filter *fresh = filter_load(own, err, err_len), *old;
+	struct phca_filter *fresh = object_load(own, err, err_len), *old;
 
+	if (!fresh)
+		return rte_errno ? -rte_errno : -EINVAL;
+	if (entries_choose(f, fresh, own) < 0) {
+		phca_filter_free(fresh);
+		snprintf(err, err_len, "no memory");
+		return -ENOMEM;
+	}
+	fresh = entries_set(fresh, own, err, err_len);
 	if (!fresh)
 		return rte_errno ? -rte_errno : -EINVAL;
 	old = phca_filter_slot_swap(&f->slot, fresh);
@@ -109,6 +145,7 @@ void filter_conf_free(struct phca_config_filter *own)
 		free((void *)(uintptr_t)own->params[i].s);
 	}
 	free(own->params);
+	free(own->entries);
 	free((void *)(uintptr_t)own->object);
 	free((void *)(uintptr_t)own->program);
 	free(own);

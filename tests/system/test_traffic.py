@@ -23,6 +23,7 @@ from scapy.layers.l2 import Ether  # noqa: E402
 
 SHORT, LONG = b"s" * 32, b"l" * appliance.SIZE
 PEER_QPN = 0x777
+KEPT = "198.18.0.0/15"      # configured in the map of "source"; no packet of ours matches it
 
 
 class Traffic(unittest.TestCase):
@@ -32,7 +33,10 @@ class Traffic(unittest.TestCase):
     def setUpClass(cls):
         cls.pair = appliance.pair()
         cls.addClassCleanup(cls.pair.close)
-        cls.box = appliance.Appliance(appliance.config(), cls.pair, args=["--idle=sleep"])
+        config = appliance.config()
+        next(f for f in config["filters"] if f["name"] == "source")["maps"] = {
+            "sources": {KEPT: 1}}
+        cls.box = appliance.Appliance(config, cls.pair, args=["--idle=sleep"])
         cls.addClassCleanup(cls.box.close)
         cls.tester = {family: appliance.Tester(cls.pair, family) for family in (4, 6)}
         cls.psn = {name: 0 for name in appliance.QPN}
@@ -213,6 +217,23 @@ class Traffic(unittest.TestCase):
         self.assertEqual(after["rx_direct"] - before["rx_direct"], sent[0] - offloaded)
         self.box.settle("ud-size", "completed", before["completed"] + sent[0] - offloaded)
         self.check_sums()
+
+    def test_filter_without_the_configured_map(self):
+        """Entries of a map go with it, and come back with it."""
+        net = "203.0.113.0/24"
+        self.box.do(f"set map source sources {net} 1")
+        self.assertIn(net, self.box.do("show map source sources"))
+        before = self.box.do("show config")
+        self.assertIn("replaced", self.box.do(
+            f"set filter source object {appliance.filter_object('all')}"))
+        self.assertIn("no map", self.box.do("show map source sources"))
+        self.assertIn("replaced", self.box.do(
+            f"set filter source object {appliance.filter_object('by_source')}"))
+        shown = self.box.do("show map source sources")
+        self.assertIn(KEPT, shown)      # configured
+        self.assertNotIn(net, shown)    # set while it ran
+        after = self.box.do("show config")
+        self.assertEqual(after[after.index("{"):], before[before.index("{"):])
 
     def test_bad_filter_is_refused_and_the_old_one_stays(self):
         said = self.box.do("set filter size object /dev/null")
