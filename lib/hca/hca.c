@@ -50,6 +50,7 @@ struct phca_hca *phca_hca_create(const struct phca_hca_conf *conf)
 	h->qsbr = conf->qsbr;
 	h->pool = conf->pool;
 	h->max_qp = conf->max_qp;
+	h->max_held_all = conf->pool->size / 4;
 	h->max_held = conf->offload_max_packets ? conf->offload_max_packets : 256;
 	h->no_icrc = conf->no_icrc;
 	h->enabled = true;

@@ -176,7 +176,9 @@ struct phca_hca {
 	/* read every turn */
 	bool enabled;               /* control thread writes, relaxed */
 	bool no_icrc;
-	uint16_t max_held;
+	uint16_t max_held;          /* packets of one offloaded message */
+	uint32_t max_held_all;      /* of all that are not complete: a quarter of the pool */
+	uint32_t nb_held;
 	unsigned int nb_ports;
 	struct port *ports[PHCA_PORT_MAX];
 	struct phca_mem *mem;

@@ -57,7 +57,8 @@ struct phca_hca_conf {
 	struct rte_rcu_qsbr *qsbr;   /**< quiescence of all lcores that read shared state */
 	struct rte_mempool *pool;    /**< buffers for what it sends, one segment each */
 	uint32_t max_qp;             /**< queue pairs at most, 1..2^20 */
-	uint16_t offload_max_packets;/**< packets held for one offloaded message; 0: 256 */
+	uint16_t offload_max_packets;/**< packets held for one offloaded message; 0: 256. All messages that
+	                              *   are not complete hold a quarter of the pool at most */
 	bool no_icrc;                /**< accept packets without checking the iCRC (comparisons only) */
 	uint64_t seed;               /**< for bpf_get_prandom_u32; 0: from the clock */
 };

@@ -55,6 +55,7 @@ static void held_settle(struct phca_hca *h, struct phca_qp *qp, enum phca_verdic
 	if (free_them)
 		rte_pktmbuf_free(r->head);
 	r->head = r->tail = NULL;
+	h->nb_held -= r->held;
 	r->held = 0;
 }
 
@@ -354,7 +355,8 @@ static enum phca_verdict uc_offload(struct phca_hca *h, struct port *p, struct p
 	struct responder *r = &qp->resp;
 	enum phca_verdict v;
 
-	if (r->held >= h->max_held)
+	/* a message too long, or peers that begin many and end none */
+	if (r->held >= h->max_held || h->nb_held >= h->max_held_all)
 		return msg_drop(h, qp, PHCA_V_PROXY_TOO_LONG, last);
 	if (last && !proxy_room(h, qp, PHCA_DIR_RECV, &v))
 		return msg_drop(h, qp, v, last);
@@ -372,6 +374,7 @@ static enum phca_verdict uc_offload(struct phca_hca *h, struct port *p, struct p
 	r->len += pkt->payload_len;
 	if (!last) {
 		r->held++;
+		h->nb_held++;
 		PHCA_STAT_ADD(p->st.rx_held, 1);
 		__atomic_store_n(&qp->held, r->held, __ATOMIC_RELAXED);
 		return PHCA_V_OK;

@@ -99,7 +99,8 @@ extern "C" {
 	/* proxy queue pairs */ \
 	X(PROXY_RING_FULL, "proxy_ring_full", "UC, UD: ring to the proxy lcore is full; message dropped") \
 	X(PROXY_WINDOW_FULL, "proxy_window_full", "UC, UD: completion window of the QP is full; message dropped") \
-	X(PROXY_TOO_LONG, "proxy_too_long", "offloaded message holds more packets than allowed; dropped") \
+	X(PROXY_TOO_LONG, "proxy_too_long", \
+		"offloaded message, or all of them, hold more packets than allowed; dropped") \
 	X(ABORTED, "aborted", "held for a message that did not finish (gap, reset or destroy)")
 
 /** Verdicts; see PHCA_VERDICTS. */

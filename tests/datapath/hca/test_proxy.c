@@ -226,6 +226,37 @@ PHCA_TEST(proxy, message_of_too_many_packets)
 	px_close(&x);
 }
 
+PHCA_TEST(proxy, messages_that_never_end_cannot_take_all_buffers)
+{
+	struct lab *l = lab_open(NULL);
+	struct phca_rule r = {
+		.name = "all", .inbound = true, .filter = lab_filter(l, "all", NULL, 0),
+		.offload = lab_offload(l, "o", phca_offload_driver_find("null"), NULL, 0, 0),
+	};
+	struct phca_port_stats st;
+	struct lab_qp q[5];
+
+	for (unsigned int i = 0; i < 5; i++) {
+		q[i] = lab_qp(l, PHCA_QPT_UC, 0);
+		CU_ASSERT_FATAL(phca_qp_proxy_attach(q[i].qp, &r, 1, 0) == 0);
+		for (uint32_t psn = 0; psn < 256; psn++) {
+			struct phca_wire_hdr h = lab_hdr(l, psn ? PHCA_UC_SEND_MIDDLE : PHCA_UC_SEND_FIRST,
+				q[i].qpn, psn);
+
+			lab_send(l, &h, LAB_MTU, 0);
+		}
+		lab_turn(l, 8);
+	}
+	CU_ASSERT_EQUAL(phca_port_stats_get(l->hca, 0, &st), 0);
+	CU_ASSERT(st.rx_held < 1024); /* a quarter of the laboratory's 4095 */
+	CU_ASSERT(st.rx_held > 512);
+	CU_ASSERT(st.verdict[PHCA_V_PROXY_TOO_LONG] > 0);
+	for (unsigned int i = 0; i < 5; i++)
+		lab_qp_free(l, &q[i]);
+	CU_ASSERT_EQUAL(phca_offload_destroy(r.offload), 0);
+	lab_close(l);
+}
+
 PHCA_TEST(proxy, ring_full_drops_and_counts_and_loses_nothing)
 {
 	struct px x = px_open(&(struct lab_opts){ .ring_size = 16 }, phca_offload_driver_find("null"), 0, 0);
