@@ -238,6 +238,8 @@ void control_drain(struct appliance *a);
  * @return 1: stdin has something, 0: time is over, -1: leave */
 int control_wait(struct appliance *a, bool in, int timeout_ms);
 
+/* Take what happened since the last time into the list that "show events" prints, and log it. */
+void events_take(struct appliance *a);
 /* Housekeeping that is due: events, periodic statistics, the end of --duration. */
 void control_tick(struct appliance *a);
 

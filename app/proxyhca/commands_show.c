@@ -200,5 +200,6 @@ void command_show_config(struct command_args *c)
 
 void command_show_events(struct command_args *c)
 {
+	events_take(c->a); /* the tick may not have come yet */
 	text_events(c->a, c->out);
 }

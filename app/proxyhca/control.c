@@ -20,7 +20,7 @@
 #define TICK_MS 100          /* events and periods are looked at so often */
 #define DRAIN_MS 2000        /* what is in flight may take so long to end */
 
-static void events_take(struct appliance *a)
+void events_take(struct appliance *a)
 {
 	struct phca_event ev[32];
 	unsigned int n = phca_hca_events(a->hca, ev, RTE_DIM(ev));

@@ -26,7 +26,7 @@ enum { SET_BUFFER_BYTES, SET_SHARED_BUFFER, SET_SEQ_OFFSET };
 
 static const struct phca_setting settings[] = {
 	{ "buffer_bytes", PHCA_SETTING_UINT, 0, 1u << 20, 0, NULL,
-	  "bytes of each receive buffer; 0: path MTU and the 40 bytes of GRH" },
+	  "bytes of each receive buffer; 0: 4136, the largest path MTU and the 40 bytes of GRH" },
 	{ "shared_buffer", PHCA_SETTING_BOOL, 0, 1, 0, NULL,
 	  "all receives of a QP use one buffer (for benchmarks: the payload is not looked at)" },
 	{ "seq_offset", PHCA_SETTING_UINT, 0, NO_SEQ, NO_SEQ, NULL,
