@@ -12,6 +12,33 @@
 		CU_ASSERT_FALSE(lab_poll(q, &wc_)); \
 	} while (0)
 
+/* A QP with one receive posted, and a packet to it that is right in all respects. */
+struct ud {
+	struct lab *l;
+	struct lab_qp q;
+	struct phca_wire_hdr h;
+};
+
+static struct ud ud_open(void)
+{
+	struct ud u = { .l = lab_open(NULL) };
+
+	u.q = lab_qp(u.l, PHCA_QPT_UD, 0x20);
+	lab_post(&u.q, 1);
+	u.h = lab_hdr(u.l, PHCA_UD_SEND_ONLY, u.q.qpn, 0);
+	return u;
+}
+
+/* Send it with len bytes: it gets that verdict, and nothing completes. The end of the test. */
+static void ud_drop(struct ud *u, uint32_t len, enum phca_verdict v)
+{
+	lab_send(u->l, &u->h, len, 0);
+	ONE(u->l, &u->q, v);
+	CU_ASSERT_EQUAL(lab_info(&u->q).stats.rx_direct, 0);
+	lab_qp_free(u->l, &u->q);
+	lab_close(u->l);
+}
+
 PHCA_TEST(ud, send_lands_behind_40_bytes_of_grh)
 {
 	struct lab *l = lab_open(NULL);
@@ -113,28 +140,18 @@ PHCA_TEST(ud, scatter_list_is_filled_in_order)
 
 PHCA_TEST(ud, unknown_qp)
 {
-	struct lab *l = lab_open(NULL);
-	struct lab_qp q = lab_qp(l, PHCA_QPT_UD, 0x20);
-	struct phca_wire_hdr h = lab_hdr(l, PHCA_UD_SEND_ONLY, 0x21, 0);
+	struct ud u = ud_open();
 
-	lab_post(&q, 1);
-	lab_send(l, &h, 8, 0);
-	ONE(l, &q, PHCA_V_QPN);
-	lab_qp_free(l, &q);
-	lab_close(l);
+	u.h.dqpn = 0x21;
+	ud_drop(&u, 8, PHCA_V_QPN);
 }
 
 PHCA_TEST(ud, opcode_of_another_transport)
 {
-	struct lab *l = lab_open(NULL);
-	struct lab_qp q = lab_qp(l, PHCA_QPT_UD, 0);
-	struct phca_wire_hdr h = lab_hdr(l, PHCA_UC_SEND_ONLY, q.qpn, 0);
+	struct ud u = ud_open();
 
-	lab_post(&q, 1);
-	lab_send(l, &h, 8, 0);
-	ONE(l, &q, PHCA_V_QP_TRANSPORT);
-	lab_qp_free(l, &q);
-	lab_close(l);
+	u.h.opcode = PHCA_UC_SEND_ONLY;
+	ud_drop(&u, 8, PHCA_V_QP_TRANSPORT);
 }
 
 PHCA_TEST(ud, state_before_rtr)
@@ -175,17 +192,10 @@ PHCA_TEST(ud, pkey_of_another_partition)
 
 PHCA_TEST(ud, wrong_qkey)
 {
-	struct lab *l = lab_open(NULL);
-	struct lab_qp q = lab_qp(l, PHCA_QPT_UD, 0);
-	struct phca_wire_hdr h = lab_hdr(l, PHCA_UD_SEND_ONLY, q.qpn, 0);
+	struct ud u = ud_open();
 
-	lab_post(&q, 1);
-	h.qkey++;
-	lab_send(l, &h, 8, 0);
-	ONE(l, &q, PHCA_V_QKEY);
-	CU_ASSERT_EQUAL(lab_info(&q).stats.rx_dropped, 1);
-	lab_qp_free(l, &q);
-	lab_close(l);
+	u.h.qkey++;
+	ud_drop(&u, 8, PHCA_V_QKEY);
 }
 
 PHCA_TEST(ud, no_receive_posted)
@@ -202,15 +212,9 @@ PHCA_TEST(ud, no_receive_posted)
 
 PHCA_TEST(ud, longer_than_the_mtu)
 {
-	struct lab *l = lab_open(NULL);
-	struct lab_qp q = lab_qp(l, PHCA_QPT_UD, 0);
-	struct phca_wire_hdr h = lab_hdr(l, PHCA_UD_SEND_ONLY, q.qpn, 0);
+	struct ud u = ud_open();
 
-	lab_post(&q, 1);
-	lab_send(l, &h, LAB_MTU + 1, 0);
-	ONE(l, &q, PHCA_V_LENGTH);
-	lab_qp_free(l, &q);
-	lab_close(l);
+	ud_drop(&u, LAB_MTU + 1, PHCA_V_LENGTH);
 }
 
 PHCA_TEST(ud, longer_than_the_buffer_keeps_the_receive)
@@ -267,16 +271,10 @@ PHCA_TEST(ud, bad_lkey_is_the_applications_error)
 
 PHCA_TEST(ud, not_for_us)
 {
-	struct lab *l = lab_open(NULL);
-	struct lab_qp q = lab_qp(l, PHCA_QPT_UD, 0);
-	struct phca_wire_hdr h = lab_hdr(l, PHCA_UD_SEND_ONLY, q.qpn, 0);
+	struct ud u = ud_open();
 
-	lab_post(&q, 1);
-	h.dgid[15] = 9;
-	lab_send(l, &h, 8, 0);
-	ONE(l, &q, PHCA_V_NOT_OURS);
-	lab_qp_free(l, &q);
-	lab_close(l);
+	u.h.dgid[15] = 9;
+	ud_drop(&u, 8, PHCA_V_NOT_OURS);
 }
 
 PHCA_TEST(ud, vlan_is_required_and_gives_the_sl)
