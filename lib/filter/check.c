@@ -271,12 +271,13 @@ static int call(const struct check *c, struct state *s)
 static int load_imm64(const struct check *c, struct state *s)
 {
 	const struct ebpf_insn *ins = &c->ins[s->pc];
-	const struct filter_ref *ref = &c->f->refs[ins->imm];
 	struct reg *d = &s->r[ins->dst_reg];
 
 	if (ins->src_reg == 0) {
 		*d = reg_const((uint32_t)ins[0].imm | (uint64_t)(uint32_t)ins[1].imm << 32);
 	} else {
+		const struct filter_ref *ref = &c->f->refs[ins->imm]; /* check_syntax saw to its range */
+
 		*d = (struct reg){ .type = ref->is_global ? REG_GLOBAL : REG_MAP, .zeros = 64,
 			.idx = ref->idx };
 		if (ins->src_reg == FILTER_SRC_MAP_VALUE)
