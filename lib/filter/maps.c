@@ -219,8 +219,13 @@ static uint32_t *bucket(const struct filter_map *m, const void *key)
 	 * The keys of a hash may come from packets: seeded, so that nobody can choose
 	 * keys that share a bucket. Prefixes are the operator's: CRC32 is cheaper.
 	 */
-	uint32_t h = m->type == PHCA_MAP_LPM ? rte_hash_crc(key, m->key_size, 0) :
-		rte_jhash(key, m->key_size, m->seed);
+	bool lpm = m->type == PHCA_MAP_LPM;
+	uint64_t aligned[FILTER_KEY_MAX / 8]; /* a filter's key may begin at any byte of its stack */
+	uint32_t h;
+
+	if (unlikely((uintptr_t)key % (lpm ? 8 : 4) != 0))
+		key = memcpy(aligned, key, m->key_size);
+	h = lpm ? rte_hash_crc(key, m->key_size, 0) : rte_jhash(key, m->key_size, m->seed);
 
 	return &m->heads[h & m->mask];
 }
