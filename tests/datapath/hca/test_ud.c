@@ -195,7 +195,11 @@ PHCA_TEST(ud, wrong_qkey)
 	struct ud u = ud_open();
 
 	u.h.qkey++;
-	ud_drop(&u, 8, PHCA_V_QKEY);
+	lab_send(u.l, &u.h, 8, 0);
+	ONE(u.l, &u.q, PHCA_V_QKEY);
+	CU_ASSERT_EQUAL(lab_info(&u.q).stats.rx_dropped, 1);
+	lab_qp_free(u.l, &u.q);
+	lab_close(u.l);
 }
 
 PHCA_TEST(ud, no_receive_posted)
