@@ -209,7 +209,7 @@ uint32_t classify_send(struct phca_hca *h, struct phca_qp *qp, const struct phca
 	sgid = phca_net_gid(h->ports[qp->port]->net, av->sgid_index);
 	memcpy(c.sgid, sgid, 16);
 	memcpy(c.dgid, av->dgid, 16);
-	if (memcmp(sgid, "\0\0\0\0\0\0\0\0\0\0\xff\xff", 12) != 0)
+	if (!phca_gid_is_ip4(sgid))
 		c.flags |= PHCA_CTX_F_IP6;
 	if (wr->inline_data != NULL)
 		memcpy(c.payload, wr->inline_data, n);

@@ -97,7 +97,7 @@ int phca_av_from_wc(const struct phca_qp *qp, const struct phca_wc *wc, const vo
 	memset(av, 0, sizeof(*av));
 	if (g[0] >> 4 == 6) {
 		/* nobody's address: it would be taken for an IPv4 one, or for a group */
-		if (memcmp(g + 8, local, 12) == 0 || g[8] == 0xff)
+		if (phca_gid_is_ip4(g + 8) || g[8] == 0xff)
 			return -EINVAL;
 		memcpy(av->dgid, g + 8, 16);
 		memcpy(local, g + 24, 16);

@@ -105,11 +105,10 @@ unsigned int doorbells(struct phca_hca *h)
 static uint32_t check_av(const struct port *p, const struct phca_av *av)
 {
 	const uint8_t *sgid = phca_net_gid(p->net, av->sgid_index);
-	static const uint8_t mapped[12] = { [10] = 0xff, [11] = 0xff };
 
 	if (sgid == NULL)
 		return PHCA_WC_LOC_QP_OP_ERR;
-	if ((memcmp(sgid, mapped, 12) == 0) != (memcmp(av->dgid, mapped, 12) == 0))
+	if (phca_gid_is_ip4(sgid) != phca_gid_is_ip4(av->dgid))
 		return PHCA_WC_LOC_QP_OP_ERR;
 	return PHCA_WC_SUCCESS;
 }

@@ -484,8 +484,7 @@ static bool peer_ok(const struct phca_qp *qp, const uint8_t *frame, const struct
 		return true;
 	if (pkt->flags & PHCA_PKT_IP6)
 		return memcmp(ip + 8, qp->av.dgid, 16) == 0;
-	return memcmp(qp->av.dgid, "\0\0\0\0\0\0\0\0\0\0\xff\xff", 12) == 0 &&
-		memcmp(ip + 12, qp->av.dgid + 12, 4) == 0;
+	return phca_gid_is_ip4(qp->av.dgid) && memcmp(ip + 12, qp->av.dgid + 12, 4) == 0;
 }
 
 /*

@@ -14,7 +14,7 @@ bool gid_is_unicast(const uint8_t gid[16])
 {
 	static const uint8_t zero[16], loopback[16] = { [15] = 1 };
 
-	if (gid_is_ip4(gid))
+	if (phca_gid_is_ip4(gid))
 		return gid[12] != 0 && gid[12] != 127 && gid[12] < 0xe0;
 	return gid[0] != 0xff && memcmp(gid, zero, 16) != 0 && memcmp(gid, loopback, 16) != 0;
 }
@@ -22,9 +22,9 @@ bool gid_is_unicast(const uint8_t gid[16])
 /* Multicast: the MAC address is computed (RFC 1112 6.4, RFC 2464 7). */
 bool gid_multicast_mac(const uint8_t gid[16], uint8_t mac[6])
 {
-	if (gid_is_ip4(gid)) {
-		if ((gid[12] & 0xf0) != 0xe0)
-			return false;
+	if (!phca_gid_is_multicast(gid))
+		return false;
+	if (phca_gid_is_ip4(gid)) {
 		mac[0] = 0x01;
 		mac[1] = 0x00;
 		mac[2] = 0x5e;
@@ -32,8 +32,6 @@ bool gid_multicast_mac(const uint8_t gid[16], uint8_t mac[6])
 		memcpy(mac + 4, gid + 14, 2);
 		return true;
 	}
-	if (gid[0] != 0xff)
-		return false;
 	mac[0] = 0x33;
 	mac[1] = 0x33;
 	memcpy(mac + 2, gid + 12, 4);
@@ -75,7 +73,7 @@ int gid_add(struct phca_net *net, const uint8_t gid[16], uint8_t prefix_len, boo
 
 	if (i == PHCA_GID_MAX)
 		return -ENOSPC;
-	if (ip6 == gid_is_ip4(gid) || prefix_len > (ip6 ? 128 : 32) || !gid_is_unicast(gid))
+	if (ip6 == phca_gid_is_ip4(gid) || prefix_len > (ip6 ? 128 : 32) || !gid_is_unicast(gid))
 		return -EINVAL;
 	if (phca_net_gid_find(net, gid) >= 0)
 		return -EEXIST;
@@ -135,14 +133,14 @@ int phca_gid_parse(const char *text, uint8_t gid[16], bool *ip6)
 		gid_of_ip4(gid, ip4);
 	else if (inet_pton(AF_INET6, text, gid) != 1)
 		return -EINVAL;
-	*ip6 = !gid_is_ip4(gid);
+	*ip6 = !phca_gid_is_ip4(gid);
 	return 0;
 }
 
 const char *phca_gid_str(const uint8_t gid[16], char *buf)
 {
 	/* 46 bytes are INET6_ADDRSTRLEN: this cannot fail. */
-	if (gid_is_ip4(gid))
+	if (phca_gid_is_ip4(gid))
 		inet_ntop(AF_INET, gid + 12, buf, INET6_ADDRSTRLEN);
 	else
 		inet_ntop(AF_INET6, gid, buf, INET6_ADDRSTRLEN);

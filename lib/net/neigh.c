@@ -146,7 +146,7 @@ static bool wanted_station(const struct phca_net *net, const uint8_t gid[16])
 {
 	return (net->has_gw4 && memcmp(gid, net->gw4, 16) == 0) ||
 		(net->has_gw6 && memcmp(gid, net->gw6, 16) == 0) ||
-		gid_on_link(net, gid, !gid_is_ip4(gid));
+		gid_on_link(net, gid, !phca_gid_is_ip4(gid));
 }
 
 /* A neighbour tells its MAC address. Returns whether it is in the table. */
@@ -228,7 +228,7 @@ static enum phca_neigh_state lookup(struct phca_net *net, unsigned int sgid, con
 enum phca_neigh_state phca_net_resolve(struct phca_net *net, unsigned int sgid_index,
 		const uint8_t dgid[16], uint8_t mac[6], uint64_t now_ns)
 {
-	bool ip6 = !gid_is_ip4(dgid);
+	bool ip6 = !phca_gid_is_ip4(dgid);
 
 	if (unlikely(sgid_index >= net->nb_gids || net->prefixes[sgid_index].ip6 != ip6))
 		return PHCA_NEIGH_FAILED;
@@ -281,7 +281,7 @@ static struct rte_mbuf *probe_frame(struct phca_net *net, const struct neigh *e)
 {
 	const uint8_t *dmac = e->state == NEIGH_PROBE ? e->mac : NULL;
 
-	if (gid_is_ip4(e->gid))
+	if (phca_gid_is_ip4(e->gid))
 		return arp_request(net, e->sgid, e->gid + 12, dmac);
 	return nd_solicit(net, e->sgid, e->gid, dmac);
 }

@@ -122,13 +122,6 @@ static inline uint32_t load32(const void *p)
 	return v;
 }
 
-/* ::ffff:0:0/96 */
-static inline bool gid_is_ip4(const uint8_t gid[16])
-{
-	static const uint8_t mapped[12] = { [10] = 0xff, [11] = 0xff };
-
-	return memcmp(gid, mapped, sizeof(mapped)) == 0;
-}
 static inline void gid_of_ip4(uint8_t gid[16], const void *ip4)
 {
 	memset(gid, 0, 10);

@@ -100,8 +100,8 @@ static int addrs_init(struct phca_net *net, const struct phca_net_conf *c, char 
 				phca_gid_str(a->gid, text), a->prefix_len, ret == -EEXIST ?
 				"is there twice" : "is no unicast address, or its prefix is too long");
 	}
-	if ((c->has_gw4 && (!gid_is_ip4(c->gw4) || !gid_is_unicast(c->gw4))) ||
-			(c->has_gw6 && (gid_is_ip4(c->gw6) || !gid_is_unicast(c->gw6))))
+	if ((c->has_gw4 && (!phca_gid_is_ip4(c->gw4) || !gid_is_unicast(c->gw4))) ||
+			(c->has_gw6 && (phca_gid_is_ip4(c->gw6) || !gid_is_unicast(c->gw6))))
 		return fault(err, n, -EINVAL, "port %u: gateway is no unicast address of its family",
 			c->port_id);
 	net->has_gw4 = c->has_gw4;

@@ -23,6 +23,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -302,6 +303,19 @@ static inline const void *phca_pkt_hdr(const void *frame, const struct phca_pkt 
  * @return the CRC as a number; on the wire least significant byte first
  */
 uint32_t phca_wire_icrc(const void *l3, uint32_t l3_len, bool ip6);
+
+/** @return whether a GID is an IPv4 address, ::ffff:a.b.c.d (A17.4.5.2). */
+static inline bool phca_gid_is_ip4(const uint8_t gid[16])
+{
+	static const uint8_t mapped[12] = { 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff };
+
+	return memcmp(gid, mapped, sizeof(mapped)) == 0;
+}
+/** @return whether a GID is a group's: IPv4 224.0.0.0/4, IPv6 ff00::/8. */
+static inline bool phca_gid_is_multicast(const uint8_t gid[16])
+{
+	return phca_gid_is_ip4(gid) ? (gid[12] & 0xf0) == 0xe0 : gid[0] == 0xff;
+}
 
 /** What phca_wire_build needs to know. Addresses in network byte order. */
 struct phca_wire_hdr {

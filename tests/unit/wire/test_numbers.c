@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* PSN arithmetic, big-endian access, the Internet checksum. */
+/* PSN arithmetic, big-endian access, kinds of GIDs, the Internet checksum. */
 #include <string.h>
 
 #include "phca_test.h"
@@ -91,4 +91,33 @@ PHCA_TEST(csum, any_length_alignment_and_sum)
 		}
 	}
 	CU_ASSERT_EQUAL(phca_wire_csum(data + 2000, 1000, UINT32_MAX), 0xffff);
+}
+
+/* A17.4.5.2: an IPv4 address is ::ffff:a.b.c.d; groups are 224.0.0.0/4 and ff00::/8. */
+PHCA_TEST(gid, of_both_families_and_their_groups)
+{
+	static const struct {
+		uint8_t gid[16];
+		bool ip4, multicast;
+	} c[] = {
+		{ { [10] = 0xff, 0xff, 10, 0, 0, 1 }, true, false },
+		{ { [10] = 0xff, 0xff, 223, 255, 255, 255 }, true, false },
+		{ { [10] = 0xff, 0xff, 224, 0, 0, 0 }, true, true },
+		{ { [10] = 0xff, 0xff, 239, 255, 255, 255 }, true, true },
+		{ { [10] = 0xff, 0xff, 240, 0, 0, 0 }, true, false },
+		{ { [10] = 0xff, 0xff, 255, 255, 255, 255 }, true, false },
+		{ { [10] = 0xff, 0xfe, 224, 0, 0, 1 }, false, false },
+		{ { [9] = 1, 0xff, 0xff, 224, 0, 0, 1 }, false, false },
+		{ { 1, [10] = 0xff, 0xff, 224, 0, 0, 1 }, false, false },
+		{ { [10] = 0xfe, 0xff, 10, 0, 0, 1 }, false, false },
+		{ { 0xff, [10] = 0xff, 0xff, 10, 0, 0, 1 }, false, true },
+		{ { 0xff, 0x0e, [15] = 1 }, false, true },
+		{ { 0xfe, 0x80, [15] = 1 }, false, false },
+		{ { 0 }, false, false },
+	};
+
+	for (size_t i = 0; i < sizeof(c) / sizeof(c[0]); i++) {
+		CU_ASSERT_EQUAL(phca_gid_is_ip4(c[i].gid), c[i].ip4);
+		CU_ASSERT_EQUAL(phca_gid_is_multicast(c[i].gid), c[i].multicast);
+	}
 }
