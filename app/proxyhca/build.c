@@ -192,13 +192,13 @@ int appliance_create(struct appliance *a, char *err, size_t err_len)
  * Some drivers (net_ring) forget packets that nobody received: take them. No
  * lcore polls the port any more. Sources without end are left after a while.
  */
-static void port_empty(uint16_t port_id)
+static void queue_empty(uint16_t port_id, uint16_t queue)
 {
 	struct rte_mbuf *m[64];
 	uint16_t n;
 
 	for (unsigned int i = 0; i < 128; i++) {
-		n = rte_eth_rx_burst(port_id, 0, m, RTE_DIM(m));
+		n = rte_eth_rx_burst(port_id, queue, m, RTE_DIM(m));
 		if (n == 0)
 			return;
 		rte_pktmbuf_free_bulk(m, n);
@@ -211,8 +211,8 @@ static void destroy_port(struct port_obj *p)
 	if (p->net) {
 		uint16_t id = phca_net_port_id(p->net);
 
-		if (p->started)
-			port_empty(id);
+		for (uint16_t q = 0; p->started && q < phca_net_nb_rxq(p->net); q++)
+			queue_empty(id, q);
 		phca_net_destroy(p->net);
 		if (rte_eth_dev_is_valid_port(id))
 			rte_eth_dev_close(id);

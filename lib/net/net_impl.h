@@ -90,7 +90,7 @@ struct phca_net {
 	struct prefix prefixes[PHCA_GID_MAX];
 
 	/* constant, less often used */
-	uint16_t port_id, mtu;
+	uint16_t port_id, mtu, nb_rxq, nb_txq;
 	uint8_t mac[6];
 	bool has_gw4, has_gw6, set_mac, started;
 	uint8_t gw4[16], gw6[16];
@@ -135,6 +135,15 @@ static inline bool mac_ok(const uint8_t mac[6])
 	/* rte_is_valid_assigned_ether_addr() wants an even address */
 	return (mac[0] & 1) == 0 && (mac[0] | mac[1] | mac[2] | mac[3] | mac[4] | mac[5]) != 0;
 }
+
+/* port.c: writes the text of an error, returns ret. */
+__attribute__((format(printf, 4, 5)))
+int fault(char *err, size_t err_len, int ret, const char *fmt, ...);
+
+/* queues.c: configures the device and sets up all its queues; errors as in fault. */
+struct rte_eth_dev_info;
+int queues_init(struct phca_net *net, const struct phca_net_conf *c,
+		const struct rte_eth_dev_info *info, char *err, size_t n);
 
 /* gid.c */
 int gid_add(struct phca_net *net, const uint8_t gid[16], uint8_t prefix_len, bool ip6);

@@ -27,6 +27,7 @@ extern "C" {
 
 #define PHCA_GID_MAX 16        /**< GIDs of one port */
 #define PHCA_NEIGH_MAX 1024    /**< neighbours of one port, static ones included */
+#define PHCA_NET_QUEUE_MAX 16  /**< receive queues, and transmit queues, of one port */
 
 /** An address of a port. IPv4 as ::ffff:a.b.c.d. */
 struct phca_net_addr {
@@ -48,7 +49,8 @@ struct phca_net_conf {
 	bool set_mac;          /**< use mac instead of the ethdev's */
 	uint8_t mac[6];
 	bool promisc;          /**< accept frames to any MAC address (mirrored traffic, benchmarks) */
-	uint16_t rx_desc, tx_desc; /**< 0: 1024 */
+	uint16_t nb_queues;    /**< wanted of each kind, 1..PHCA_NET_QUEUE_MAX; 0: 1 */
+	uint16_t rx_desc, tx_desc; /**< of each queue; 0: 1024 */
 	struct rte_mempool *pool;  /**< receive buffers; also used for what the port itself sends */
 	const struct phca_net_addr *addrs;
 	unsigned int nb_addrs; /**< 1..PHCA_GID_MAX-1; GID 0 is the link-local address made of the MAC */
@@ -61,8 +63,9 @@ struct phca_net_conf {
 struct phca_net; /**< one port */
 
 /**
- * Configure the ethdev (one receive and one transmit queue, MTU for the path
- * MTU's frames) and build the address tables.
+ * Configure the ethdev (queues, MTU for the path MTU's frames) and build the
+ * address tables. A device with fewer queues than wanted gives those it has; one
+ * that cannot spread packets by a hash receives them all on queue 0.
  * @return the port; NULL with rte_errno, @p err says object, what, values
  */
 struct phca_net *phca_net_create(const struct phca_net_conf *conf, char *err, size_t err_len);
@@ -74,6 +77,8 @@ void phca_net_stop(struct phca_net *net);
 void phca_net_destroy(struct phca_net *net);
 
 uint16_t phca_net_port_id(const struct phca_net *net);   /**< @return the ethdev's id */
+uint16_t phca_net_nb_rxq(const struct phca_net *net);    /**< @return receive queues, 1..nb_queues; poll all */
+uint16_t phca_net_nb_txq(const struct phca_net *net);    /**< @return transmit queues, 1..nb_queues */
 uint16_t phca_net_mtu(const struct phca_net *net);       /**< @return path MTU, bytes */
 const uint8_t *phca_net_mac(const struct phca_net *net); /**< @return own MAC, 6 bytes */
 bool phca_net_vlan(const struct phca_net *net, uint16_t *vlan_id); /**< @return whether tagged, and the id */

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * The ethdev: one receive and one transmit queue, on any driver. Nothing that a
- * driver may lack is insisted on (offloads, setting MTU or MAC address, modes):
- * what is missing is logged once and done without. It keeps: the port works
- * with software alone, from frames as they are.
+ * The ethdev, on any driver. Nothing that a driver may lack is insisted on
+ * (setting its MAC address, modes; queues.c: offloads, queues, MTU): what is
+ * missing is logged once and done without. It keeps: the port works with
+ * software alone, from frames as they are.
  */
 #include <errno.h>
 #include <stdarg.h>
@@ -17,10 +17,7 @@
 
 RTE_LOG_REGISTER(phca_net_logtype, phca.net, NOTICE)
 
-#define DESC_DEFAULT 1024
-
-__attribute__((format(printf, 4, 5)))
-static int fault(char *err, size_t err_len, int ret, const char *fmt, ...)
+int fault(char *err, size_t err_len, int ret, const char *fmt, ...)
 {
 	va_list ap;
 
@@ -28,13 +25,6 @@ static int fault(char *err, size_t err_len, int ret, const char *fmt, ...)
 	vsnprintf(err, err_len, fmt, ap);
 	va_end(ap);
 	return ret;
-}
-
-/* IP packets of the longest RoCEv2 frame: what an MTU counts, and a VLAN tag. */
-static uint16_t l3_len_max(const struct phca_net_conf *c)
-{
-	return (uint16_t)(c->mtu + (PHCA_WIRE_HDR_MAX - ETH_HDR - VLAN_HDR) + 3 + PHCA_ICRC_LEN +
-		(c->vlan ? VLAN_HDR : 0));
 }
 
 static int conf_check(const struct phca_net_conf *c, char *err, size_t n)
@@ -48,6 +38,9 @@ static int conf_check(const struct phca_net_conf *c, char *err, size_t n)
 			p, c->mtu);
 	if (c->vlan && c->vlan_id > 4094)
 		return fault(err, n, -EINVAL, "port %u: VLAN %u: must be 0..4094", p, c->vlan_id);
+	if (c->nb_queues > PHCA_NET_QUEUE_MAX)
+		return fault(err, n, -EINVAL, "port %u: %u queues: must be 1..%u", p, c->nb_queues,
+			PHCA_NET_QUEUE_MAX);
 	if (c->pool == NULL)
 		return fault(err, n, -EINVAL, "port %u: no mempool", p);
 	if (c->nb_addrs < 1 || c->nb_addrs > PHCA_GID_MAX - 1)
@@ -129,62 +122,6 @@ static int neighs_init(struct phca_net *net, const struct phca_net_conf *c, char
 	return 0;
 }
 
-/* Longer frames than the driver's MTU: ask for them; without, go on. */
-static void mtu_init(const struct phca_net_conf *c)
-{
-	uint16_t need = l3_len_max(c), mtu = 0;
-	int ret;
-
-	if (rte_eth_dev_get_mtu(c->port_id, &mtu) == 0 && mtu >= need)
-		return;
-	ret = rte_eth_dev_set_mtu(c->port_id, need);
-	if (ret == 0)
-		return;
-	if (ret == -ENOTSUP) /* net_ring, net_memif: no such limit */
-		NET_LOG(INFO, "port %u: driver has no MTU to set; packets of %u bytes must fit\n",
-			c->port_id, need);
-	else
-		NET_LOG(WARNING, "port %u: cannot set MTU %u (is %u): %s; longer packets may be "
-			"lost: raise the interface's own MTU or use a smaller path MTU\n", c->port_id, need,
-			mtu, rte_strerror(-ret));
-}
-
-static int queues_init(const struct phca_net_conf *c, const struct rte_eth_dev_info *info,
-		char *err, size_t n)
-{
-	unsigned int p = c->port_id, room = rte_pktmbuf_data_room_size(c->pool) - RTE_PKTMBUF_HEADROOM;
-	uint16_t rx = c->rx_desc ? c->rx_desc : DESC_DEFAULT, tx = c->tx_desc ? c->tx_desc : DESC_DEFAULT;
-	int socket = rte_eth_dev_socket_id(c->port_id), ret;
-	struct rte_eth_conf conf = { .rxmode = { .mq_mode = RTE_ETH_MQ_RX_NONE } };
-	struct rte_eth_rxconf rxq = info->default_rxconf;
-	struct rte_eth_txconf txq = info->default_txconf;
-
-	/* Frames in several buffers cost a copy: only where one does not hold them. */
-	if (room < l3_len_max(c) + ETH_HDR + VLAN_HDR)
-		conf.rxmode.offloads = info->rx_offload_capa & RTE_ETH_RX_OFFLOAD_SCATTER;
-	ret = rte_eth_dev_configure(c->port_id, 1, 1, &conf);
-	if (ret < 0)
-		return fault(err, n, ret, "port %u (%s): cannot configure: %s", p, info->driver_name,
-			rte_strerror(-ret));
-	mtu_init(c);
-	ret = rte_eth_dev_adjust_nb_rx_tx_desc(c->port_id, &rx, &tx);
-	if (ret < 0)
-		return fault(err, n, ret, "port %u (%s): %u, %u descriptors: %s", p, info->driver_name,
-			rx, tx, rte_strerror(-ret));
-	rxq.offloads = conf.rxmode.offloads;
-	txq.offloads = 0;
-	ret = rte_eth_rx_queue_setup(c->port_id, 0, rx, (unsigned int)socket, &rxq, c->pool);
-	if (ret < 0)
-		return fault(err, n, ret, "port %u (%s): receive queue of %u descriptors, buffers of %u "
-			"bytes: %s; if the driver's frames are longer, use longer buffers", p,
-			info->driver_name, rx, room, rte_strerror(-ret));
-	ret = rte_eth_tx_queue_setup(c->port_id, 0, tx, (unsigned int)socket, &txq);
-	if (ret < 0)
-		return fault(err, n, ret, "port %u (%s): transmit queue of %u descriptors: %s", p,
-			info->driver_name, tx, rte_strerror(-ret));
-	return 0;
-}
-
 static int dev_init(struct phca_net *net, const struct phca_net_conf *c, char *err, size_t n)
 {
 	struct rte_eth_dev_info info;
@@ -194,7 +131,7 @@ static int dev_init(struct phca_net *net, const struct phca_net_conf *c, char *e
 	if (ret < 0)
 		return fault(err, n, ret, "port %u: no information from its driver: %s", c->port_id,
 			rte_strerror(-ret));
-	ret = queues_init(c, &info, err, n);
+	ret = queues_init(net, c, &info, err, n);
 	if (ret < 0)
 		return ret;
 	if (rte_eth_macaddr_get(c->port_id, &mac) == 0 && memcmp(&mac, net->mac, 6) != 0) {
@@ -286,6 +223,16 @@ void phca_net_destroy(struct phca_net *net)
 uint16_t phca_net_port_id(const struct phca_net *net)
 {
 	return net->port_id;
+}
+
+uint16_t phca_net_nb_rxq(const struct phca_net *net)
+{
+	return net->nb_rxq;
+}
+
+uint16_t phca_net_nb_txq(const struct phca_net *net)
+{
+	return net->nb_txq;
 }
 
 uint16_t phca_net_mtu(const struct phca_net *net)
