@@ -94,6 +94,15 @@ void control_start(struct appliance *a, bool on)
 	phca_hca_enable(a->hca, on);
 }
 
+/* Whether messages wait for the proxy. */
+static bool rings_used(struct phca_proxy *p)
+{
+	for (unsigned int i = 0; i < phca_proxy_nb_chans(p); i++)
+		if (ring_used(phca_proxy_chan_ring(phca_proxy_chan_get(p, i))) > 0)
+			return true;
+	return false;
+}
+
 void control_drain(struct appliance *a)
 {
 	uint64_t end = phca_loop_now_ns() + DRAIN_MS * UINT64_C(1000000);
@@ -103,7 +112,7 @@ void control_drain(struct appliance *a)
 	do {
 		usleep(1000);
 		phca_proxy_stats_get(a->proxy, &st);
-	} while ((st.in_flight > 0 || ring_used(phca_proxy_ring(a->proxy)) > 0) &&
+	} while ((st.in_flight > 0 || rings_used(a->proxy)) &&
 			phca_loop_now_ns() < end);
 	usleep(10000); /* the application takes its last completions */
 }

@@ -22,12 +22,15 @@ void text_proxy_stats(struct appliance *a, FILE *out)
 
 void text_proxy(struct appliance *a, FILE *out)
 {
-	struct rte_ring *in = phca_proxy_ring(a->proxy), *back = phca_proxy_replies(a->proxy);
-
 	text_title(out, "Proxy");
-	fprintf(out, "  lcore %u; ring to the proxy: %u of %u used; replies: %u of %u used\n",
-		a->proxy_lcore->lcore, ring_used(in), rte_ring_get_capacity(in),
-		ring_used(back), rte_ring_get_capacity(back));
+	for (unsigned int i = 0; i < phca_proxy_nb_chans(a->proxy); i++) {
+		struct phca_proxy_chan *c = phca_proxy_chan_get(a->proxy, i);
+		struct rte_ring *in = phca_proxy_chan_ring(c), *back = phca_proxy_chan_replies(c);
+
+		fprintf(out, "  lcore %u; ring to the proxy: %u of %u used; replies: %u of %u used\n",
+			a->proxy_lcore->lcore, ring_used(in), rte_ring_get_capacity(in),
+			ring_used(back), rte_ring_get_capacity(back));
+	}
 	for (unsigned int i = 0; i < a->nb_qps; i++) {
 		struct phca_qp_info info;
 

@@ -58,9 +58,12 @@ struct phca_hca *phca_hca_create(const struct phca_hca_conf *conf)
 	h->next_cqn = 1;
 	h->fenv.prandom = conf->seed ? conf->seed : rte_get_tsc_cycles() | 1;
 	if (h->proxy != NULL) {
-		h->px_ring = phca_proxy_ring(h->proxy);
-		h->px_replies = phca_proxy_replies(h->proxy);
-		h->px_mbufs = phca_proxy_mbufs_return(h->proxy);
+		h->px_chan = phca_proxy_chan_create(h->proxy, h->loop);
+		if (h->px_chan == NULL)
+			goto nomem;
+		h->px_ring = phca_proxy_chan_ring(h->px_chan);
+		h->px_replies = phca_proxy_chan_replies(h->px_chan);
+		h->px_mbufs = phca_proxy_chan_mbufs(h->px_chan);
 		h->px_loop = phca_proxy_loop(h->proxy);
 	}
 	return h;

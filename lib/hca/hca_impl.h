@@ -183,6 +183,7 @@ struct phca_hca {
 	struct port *ports[PHCA_PORT_MAX];
 	struct phca_mem *mem;
 	struct rte_mempool *pool;
+	struct phca_proxy_chan *px_chan; /* our way to the proxy and back; NULL: none */
 	struct rte_ring *px_ring;   /* to the proxy; NULL: none */
 	struct rte_ring *px_replies;
 	struct rte_ring *px_mbufs;  /* of offloaded messages, to be freed here */

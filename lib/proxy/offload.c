@@ -55,10 +55,10 @@ struct phca_offload_req *req_take(struct phca_pqp *q)
 	return r;
 }
 
-void req_release(struct phca_proxy *p, struct phca_pqp *q, struct phca_offload_req *r)
+void req_release(struct phca_pqp *q, struct phca_offload_req *r)
 {
 	if (r->m != NULL)
-		mbuf_free_later(p, r->m);
+		mbuf_free_later(q->chan, r->m);
 	r->state = REQ_FREE;
 	r->next = q->free_reqs;
 	q->free_reqs = r;
@@ -92,7 +92,7 @@ static void let_go(struct phca_proxy *p, struct phca_offload_req *r)
 {
 	DEC(r->offload->c.in_flight);
 	DEC(p->c.in_flight);
-	req_release(p, r->pqp, r);
+	req_release(r->pqp, r);
 }
 
 static void count_result(struct phca_proxy *p, struct phca_offload_req *r, uint8_t status)
@@ -227,7 +227,7 @@ void offload_submit(struct phca_proxy *p, struct phca_pqp *q, const struct phca_
 		pend(p, w, r, m->flags);
 		return;
 	}
-	req_release(p, q, r);
+	req_release(q, r);
 	if (unlikely(out.status != PHCA_WC_SUCCESS)) {
 		out.fails = 1;
 		window_fail(p, w, m->seq, out.status);

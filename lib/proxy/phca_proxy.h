@@ -28,7 +28,8 @@
  *
  * The HCA holds the credits: it never has more requests in a window than the
  * window has places, nor puts more on the ring than fits. The proxy returns
- * places over a second ring, the replies.
+ * places over a second ring, the replies. There is such a pair, a channel, for
+ * each HCA lcore.
  *
  * Threads: create and destroy functions belong to control threads; the proxy
  * lcore runs phca_proxy_turn and calls the drivers; the HCA lcore fills and
@@ -122,8 +123,9 @@ struct phca_offload_wr {
 enum phca_pmsg_kind {
 	PHCA_PMSG_ATTACH,   /**< pqp, seq: from now on the proxy owns it; both sequences start at seq */
 	PHCA_PMSG_DETACH,   /**< pqp: cancel and discard all; answered by DETACHED */
-	PHCA_PMSG_FENCE,    /**< cookie: answered by FENCED when all messages before it were taken and
-	                     *   what they wrote into CQs is visible; does not wait for drivers */
+	PHCA_PMSG_FENCE,    /**< cookie: answered by FENCED when all messages before it in its channel
+	                     *   were taken and what they wrote into CQs is visible; does not
+	                     *   wait for drivers */
 	PHCA_PMSG_COMPLETE, /**< pqp, dir, seq, wc: a direct request completed */
 	PHCA_PMSG_OFFLOAD,  /**< pqp, dir, seq, rule: a request to carry out */
 	PHCA_PMSG_PLAIN,    /**< cqw, wc: completion of a plain QP on a CQ that the proxy owns */
@@ -165,7 +167,7 @@ _Static_assert(sizeof(struct phca_pmsg) == 64, "one cache line");
 enum phca_preply_kind {
 	PHCA_PREPLY_CREDIT,   /**< cookie of pqp, dir, seq: places before seq are free */
 	PHCA_PREPLY_ERROR,    /**< cookie of pqp, status: move the QP to ERROR */
-	PHCA_PREPLY_CQ_ERROR, /**< cqw overran */
+	PHCA_PREPLY_CQ_ERROR, /**< cqw overran; on the channel of the message that overran it */
 	PHCA_PREPLY_DETACHED, /**< cookie of pqp: the proxy has let go; the last reply about it */
 	PHCA_PREPLY_FENCED,   /**< cookie of FENCE */
 };
@@ -186,29 +188,52 @@ _Static_assert(sizeof(struct phca_preply) == 16, "ABI of the reply ring");
 struct phca_proxy_conf {
 	const char *name;          /**< unique in the process; names the rings */
 	struct phca_loop *loop;    /**< where it runs; the caller adds phca_proxy_turn */
-	struct phca_loop *hca_loop;/**< woken after replies */
 	const struct phca_mem *mem;/**< for drivers that read or write application memory */
-	uint32_t ring_size;        /**< elements of each ring, a power of two, one of which stays empty */
+	uint32_t ring_size;        /**< elements of each ring of a channel, a power of two, one of which stays empty */
 };
-/** @return the proxy; NULL with rte_errno */
+/** @return the proxy, without a channel; NULL with rte_errno */
 struct phca_proxy *phca_proxy_create(const struct phca_proxy_conf *conf);
-/** Free a proxy and its offloads; no QP is attached and no lcore runs it. NULL is allowed. */
+/** Free a proxy, its channels and offloads; no QP is attached and no lcore runs it. NULL is allowed. */
 void phca_proxy_destroy(struct phca_proxy *p);
 /** Proxy lcore: one turn: messages, drivers, time limits, release, replies. A phca_turn_fn. */
 unsigned int phca_proxy_turn(void *proxy, uint64_t now_ns);
+/** @return the loop it runs on. */
+struct phca_loop *phca_proxy_loop(struct phca_proxy *p);
+
+/* ------------------------------------------------------------- channels */
+
+/**
+ * One HCA lcore's way to a proxy lcore and back: three rings, each with a single
+ * producer and a single consumer. N HCA lcores and M proxies make N x M channels.
+ * Everything about a proxy QP, and about a CQ of plain QPs, goes one way: the
+ * channel of the HCA lcore that owns it. A turn serves all channels, each with
+ * at most as many messages as any other, a full one keeps no other waiting.
+ */
+struct phca_proxy_chan;
+#define PHCA_PROXY_CHAN_MAX 64 /**< channels of one proxy */
+/**
+ * Control thread, at any time; never from a turn. The channel goes with the proxy.
+ * @param hca_loop  the HCA lcore's, woken after replies; NULL: nobody
+ * @return the channel; NULL with rte_errno ENOMEM; ENOSPC: the proxy has PHCA_PROXY_CHAN_MAX
+ */
+struct phca_proxy_chan *phca_proxy_chan_create(struct phca_proxy *p, struct phca_loop *hca_loop);
 /** @return the ring of struct phca_pmsg; single producer (HCA lcore), single consumer. */
-struct rte_ring *phca_proxy_ring(struct phca_proxy *p);
+struct rte_ring *phca_proxy_chan_ring(struct phca_proxy_chan *c);
 /** @return the ring of struct phca_preply; single producer, single consumer (HCA lcore). */
-struct rte_ring *phca_proxy_replies(struct phca_proxy *p);
+struct rte_ring *phca_proxy_chan_replies(struct phca_proxy_chan *c);
 /**
  * Have the mbufs of finished requests go back to the HCA lcore, whose mempool
  * cache then hands out few warm ones again and again, instead of being freed here.
- * Control thread, before the proxy runs; what no-one takes is freed with the proxy.
+ * Control thread; what no-one takes is freed with the proxy.
  * @return the ring of struct rte_mbuf *; single producer, single consumer (HCA lcore)
  */
-struct rte_ring *phca_proxy_mbufs_return(struct phca_proxy *p);
-/** @return the loop it runs on. */
-struct phca_loop *phca_proxy_loop(struct phca_proxy *p);
+struct rte_ring *phca_proxy_chan_mbufs(struct phca_proxy_chan *c);
+/** @return the proxy at its other end. */
+struct phca_proxy *phca_proxy_chan_proxy(struct phca_proxy_chan *c);
+/** @return how many channels there are; any thread. */
+unsigned int phca_proxy_nb_chans(const struct phca_proxy *p);
+/** @return channel @p idx in the order of creation, idx < phca_proxy_nb_chans; any thread. */
+struct phca_proxy_chan *phca_proxy_chan_get(const struct phca_proxy *p, unsigned int idx);
 
 /**
  * Counters of a proxy. X(field, unit, what)
@@ -245,6 +270,7 @@ struct phca_pqp_conf {
 	uint32_t qpn;                            /**< for messages and completions */
 	uint8_t transport;                       /**< enum phca_transport, for drivers */
 	void *cookie;                            /**< the HCA's; comes back in replies */
+	struct phca_proxy_chan *chan;            /**< of this proxy; messages come and replies go here */
 	uint32_t window[PHCA_DIR_COUNT];         /**< places, powers of two, PHCA_WINDOW_MIN..MAX */
 	struct phca_cqw *cq[PHCA_DIR_COUNT];     /**< send CQ, receive CQ; the proxy writes them */
 	unsigned int nb_rules;                   /**< 0..PHCA_PROXY_RULE_MAX */

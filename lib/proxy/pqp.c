@@ -12,9 +12,9 @@
 
 #include "proxy_impl.h"
 
-static int conf_check(const struct phca_pqp_conf *conf)
+static int conf_check(const struct phca_proxy *p, const struct phca_pqp_conf *conf)
 {
-	if (conf->nb_rules > PHCA_PROXY_RULE_MAX)
+	if (conf->nb_rules > PHCA_PROXY_RULE_MAX || conf->chan == NULL || conf->chan->proxy != p)
 		return -EINVAL;
 	for (unsigned int i = 0; i < conf->nb_rules; i++)
 		if (conf->offloads[i] == NULL)
@@ -51,7 +51,7 @@ struct phca_pqp *phca_pqp_create(struct phca_proxy *p, const struct phca_pqp_con
 	size_t places, len;
 	struct phca_pqp *q;
 
-	if (conf_check(conf) != 0) {
+	if (conf_check(p, conf) != 0) {
 		rte_errno = EINVAL;
 		return NULL;
 	}
@@ -65,6 +65,7 @@ struct phca_pqp *phca_pqp_create(struct phca_proxy *p, const struct phca_pqp_con
 		return NULL;
 	}
 	q->proxy = p;
+	q->chan = conf->chan;
 	q->cookie = conf->cookie;
 	q->qpn = conf->qpn;
 	q->transport = conf->transport;

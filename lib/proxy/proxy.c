@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * The proxy's turn: messages, drivers, cancellations, then what became visible:
- * completions first, replies behind them.
+ * The proxy's turn: messages of all channels, drivers, cancellations, then what
+ * became visible: completions first, replies behind them.
  *
- * Invariant: a reply that finds no room stays with its owner (places to report
- * in their window, ERROR and DETACHED with their QP, an overrun with its CQ, a
- * FENCE in its message, which stops the burst) and is tried again; none is lost.
- * DETACHED is the last word about a QP: from then on nothing here points to it.
+ * Invariant: in a turn every channel is served once, for at most BURST messages,
+ * and another channel begins each turn. A message that needs a reply that finds
+ * no room stops its own channel only.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -25,11 +24,12 @@ RTE_LOG_REGISTER_DEFAULT(phca_proxy_logtype, NOTICE)
 
 /* --- messages */
 
-static void attach(struct phca_proxy *p, const struct phca_pmsg *m)
+static void attach(struct phca_proxy_chan *c, const struct phca_pmsg *m)
 {
+	struct phca_proxy *p = c->proxy;
 	struct phca_pqp *q = m->pqp;
 
-	if (q->state != PQP_DETACHED) {
+	if (q->state != PQP_DETACHED || q->chan != c) {
 		INC(p->c.bad_messages);
 		return;
 	}
@@ -95,21 +95,22 @@ static void offload_flush(struct phca_proxy *p, struct window *w, const struct p
 	struct phca_wc wc = { 0 };
 
 	if (m->dir == PHCA_DIR_RECV)
-		mbuf_free_later(p, m->in.m);
+		mbuf_free_later(m->pqp->chan, m->in.m);
 	else
 		wr_completion(m->pqp, m->wr, &wc);
 	window_outcome(p, w, m->seq, out, &wc);
 }
 
-static inline void offload(struct phca_proxy *p, const struct phca_pmsg *m)
+static inline void offload(struct phca_proxy_chan *c, const struct phca_pmsg *m)
 {
+	struct phca_proxy *p = c->proxy;
 	struct phca_pqp *q = m->pqp;
 	struct window *w = &q->win[m->dir & 1];
 
 	if (unlikely(m->dir >= PHCA_DIR_COUNT || m->rule >= q->nb_rules || !place_ok(w, m->seq))) {
 		INC(p->c.bad_messages);
 		if (m->dir == PHCA_DIR_RECV)
-			mbuf_free_later(p, m->in.m);
+			mbuf_free_later(c, m->in.m);
 		return;
 	}
 	INC(p->c.offloads);
@@ -120,22 +121,10 @@ static inline void offload(struct phca_proxy *p, const struct phca_pmsg *m)
 		offload_submit(p, q, m);
 }
 
-/* Overruns of CQs are told. @return false: no room */
-static bool cq_errors_tell(struct phca_proxy *p)
-{
-	while (p->cq_errors != NULL) {
-		struct phca_preply r = { .kind = PHCA_PREPLY_CQ_ERROR, .cookie = p->cq_errors };
-
-		if (!reply_stage(p, &r))
-			return false;
-		p->cq_errors = p->cq_errors->next_error;
-	}
-	return true;
-}
-
 /* @return false: no room for its reply, try again */
-static inline bool message(struct phca_proxy *p, const struct phca_pmsg *m)
+static inline bool message(struct phca_proxy_chan *c, const struct phca_pmsg *m)
 {
+	struct phca_proxy *p = c->proxy;
 	struct phca_preply fenced = { .kind = PHCA_PREPLY_FENCED, .cookie = m->cookie };
 
 	switch (m->kind) {
@@ -143,21 +132,21 @@ static inline bool message(struct phca_proxy *p, const struct phca_pmsg *m)
 		complete(p, m);
 		return true;
 	case PHCA_PMSG_OFFLOAD:
-		offload(p, m);
+		offload(c, m);
 		return true;
 	case PHCA_PMSG_PLAIN:
 		INC(p->c.plain);
-		cq_deliver(p, m->cqw, &m->wc, (m->flags & PHCA_PMSG_F_SOLICITED) != 0);
+		cq_deliver(c, m->cqw, &m->wc, (m->flags & PHCA_PMSG_F_SOLICITED) != 0);
 		return true;
 	case PHCA_PMSG_ATTACH:
-		attach(p, m);
+		attach(c, m);
 		return true;
 	case PHCA_PMSG_DETACH:
 		detach(p, m->pqp);
 		return true;
 	case PHCA_PMSG_FENCE:
 		/* with FENCED the HCA may free the CQ */
-		return cq_errors_tell(p) && reply_stage(p, &fenced);
+		return cq_errors_tell(c) && reply_stage(c, &fenced);
 	default:
 		INC(p->c.bad_messages);
 		return true;
@@ -194,125 +183,33 @@ static inline void prefetch_place(const struct phca_pmsg *m)
 		rte_prefetch0(window_place(w, m->seq));
 }
 
-static unsigned int messages(struct phca_proxy *p)
+static unsigned int messages(struct phca_proxy_chan *c)
 {
 	unsigned int i, n = 0;
 
-	if (p->burst_at == p->burst_n) {
-		p->burst_at = 0;
-		p->burst_n = rte_ring_sc_dequeue_burst_elem(p->ring, p->burst, sizeof(p->burst[0]), BURST, NULL);
-		for (i = 0; i < RTE_MIN(p->burst_n, (unsigned int)PREFETCH_MBUF); i++)
-			prefetch(&p->burst[i], true);
-		for (i = 0; i < RTE_MIN(p->burst_n, (unsigned int)PREFETCH_QP); i++)
-			prefetch(&p->burst[i], false);
+	if (c->burst_at == c->burst_n) {
+		c->burst_at = 0;
+		c->burst_n = rte_ring_sc_dequeue_burst_elem(c->ring, c->burst, sizeof(c->burst[0]), BURST, NULL);
+		for (i = 0; i < RTE_MIN(c->burst_n, (unsigned int)PREFETCH_MBUF); i++)
+			prefetch(&c->burst[i], true);
+		for (i = 0; i < RTE_MIN(c->burst_n, (unsigned int)PREFETCH_QP); i++)
+			prefetch(&c->burst[i], false);
 	}
-	for (i = p->burst_at; i < p->burst_n; i++, n++) {
-		if (i + PREFETCH_MBUF < p->burst_n)
-			prefetch(&p->burst[i + PREFETCH_MBUF], true);
-		if (i + PREFETCH_QP < p->burst_n)
-			prefetch(&p->burst[i + PREFETCH_QP], false);
-		if (i + PREFETCH_PLACE < p->burst_n)
-			prefetch_place(&p->burst[i + PREFETCH_PLACE]);
-		if (unlikely(!message(p, &p->burst[i])))
+	for (i = c->burst_at; i < c->burst_n; i++, n++) {
+		if (i + PREFETCH_MBUF < c->burst_n)
+			prefetch(&c->burst[i + PREFETCH_MBUF], true);
+		if (i + PREFETCH_QP < c->burst_n)
+			prefetch(&c->burst[i + PREFETCH_QP], false);
+		if (i + PREFETCH_PLACE < c->burst_n)
+			prefetch_place(&c->burst[i + PREFETCH_PLACE]);
+		if (unlikely(!message(c, &c->burst[i])))
 			break;
 	}
-	p->burst_at = i;
+	c->burst_at = i;
 	return n;
 }
 
 /* --- replies */
-
-/* Forget the windows of a QP that is let go. */
-static void lazy_remove(struct phca_proxy *p, struct phca_pqp *q)
-{
-	struct window **at = &p->lazy;
-
-	while (*at != NULL) {
-		struct window *w = *at;
-
-		if (window_pqp(w) == q) {
-			*at = w->next_lazy;
-			w->lazy = false;
-		} else {
-			at = &w->next_lazy;
-		}
-	}
-}
-
-/* @return false: no room */
-static bool pqp_tell(struct phca_proxy *p, struct phca_pqp *q)
-{
-	struct phca_preply r = { .cookie = q->cookie };
-
-	if (q->error_due) {
-		r.kind = PHCA_PREPLY_ERROR;
-		r.status = q->error_status;
-		if (!reply_stage(p, &r))
-			return false;
-		q->error_due = false;
-	}
-	if (q->state == PQP_DETACHING && q->zombies == 0) {
-		r.kind = PHCA_PREPLY_DETACHED;
-		r.status = 0;
-		if (!reply_stage(p, &r))
-			return false;
-		lazy_remove(p, q);
-		q->state = PQP_DETACHED;
-		DEC(p->c.pqps);
-	}
-	return true;
-}
-
-static void tell_due(struct phca_proxy *p)
-{
-	if (!cq_errors_tell(p))
-		return;
-	while (p->due != NULL) {
-		struct phca_pqp *q = p->due;
-
-		/* Out of the list first: it may be gone with the reply. */
-		p->due = q->next_due;
-		q->due = false;
-		if (!pqp_tell(p, q)) {
-			pqp_due(q);
-			return;
-		}
-	}
-}
-
-static void tell_lazy(struct phca_proxy *p)
-{
-	while (p->lazy != NULL) {
-		struct window *w = p->lazy;
-		struct phca_preply r = {
-			.kind = PHCA_PREPLY_CREDIT, .dir = w->dir, .seq = w->freed,
-			.cookie = window_pqp(w)->cookie,
-		};
-
-		if (w->freed != w->reported && w->size != 0 && !reply_stage(p, &r))
-			return;
-		w->reported = w->freed;
-		w->lazy = false;
-		p->lazy = w->next_lazy;
-	}
-}
-
-static void replies_flush(struct phca_proxy *p)
-{
-	unsigned int n;
-
-	if (p->nb_stage == 0)
-		return;
-	n = rte_ring_sp_enqueue_burst_elem(p->replies, p->stage, sizeof(p->stage[0]), p->nb_stage, NULL);
-	if (unlikely(n < p->nb_stage)) {
-		INC(p->c.reply_ring_full);
-		for (unsigned int i = n; i < p->nb_stage; i++)
-			p->stage[i - n] = p->stage[i];
-	}
-	p->nb_stage -= n;
-	if (n > 0 && p->hca_loop != NULL)
-		phca_loop_wake(p->hca_loop);
-}
 
 static void cqs_flush(struct phca_proxy *p)
 {
@@ -327,46 +224,32 @@ static void cqs_flush(struct phca_proxy *p)
 unsigned int phca_proxy_turn(void *proxy, uint64_t now_ns)
 {
 	struct phca_proxy *p = proxy;
-	unsigned int did;
+	unsigned int did = 0;
 
 	p->now_ns = now_ns;
 	p->turns++;
-	did = messages(p);
+	for (unsigned int i = 0; i < p->nb_chans; i++)
+		did += messages(p->chans[(p->turns + i) % p->nb_chans]);
 	did += offloads_poll(p);
 	if (unlikely(p->cancels != NULL))
 		cancels_run(p);
-	if (unlikely(p->cq_errors != NULL || p->due != NULL))
-		tell_due(p);
-	if (did == 0 || p->turns % LAZY_TURNS == 0)
-		tell_lazy(p);
 	cqs_flush(p);
-	replies_flush(p);
-	if (p->nb_free > 0)
-		mbufs_free(p);
+	for (unsigned int i = 0; i < p->nb_chans; i++) {
+		struct phca_proxy_chan *c = p->chans[i];
+
+		if (unlikely(c->cq_errors != NULL || c->due != NULL))
+			chan_tell_due(c);
+		if (did == 0 || p->turns % LAZY_TURNS == 0)
+			chan_tell_lazy(c);
+		chan_flush(c);
+	}
 	return did;
 }
 
 /* --- create, destroy */
 
-/* A ring in memory of its own: it needs no name that is unique in EAL. */
-static struct rte_ring *ring_new(const char *name, unsigned int esize, uint32_t count)
-{
-	ssize_t len = rte_ring_get_memsize_elem(esize, count);
-	struct rte_ring *r;
-
-	if (len < 0)
-		return NULL;
-	r = rte_zmalloc(NULL, (size_t)len, RTE_CACHE_LINE_SIZE);
-	if (r != NULL && rte_ring_init(r, name, count, RING_F_SP_ENQ | RING_F_SC_DEQ) != 0) {
-		rte_free(r);
-		r = NULL;
-	}
-	return r;
-}
-
 struct phca_proxy *phca_proxy_create(const struct phca_proxy_conf *conf)
 {
-	char name[RTE_RING_NAMESIZE];
 	struct phca_proxy *p;
 
 	if (conf->loop == NULL || conf->ring_size < 2 || !rte_is_power_of_2(conf->ring_size) ||
@@ -380,56 +263,23 @@ struct phca_proxy *phca_proxy_create(const struct phca_proxy_conf *conf)
 		return NULL;
 	}
 	p->loop = conf->loop;
-	p->hca_loop = conf->hca_loop;
 	p->mem = conf->mem;
-	snprintf(name, sizeof(name), "px_%s", conf->name != NULL ? conf->name : "");
-	p->ring = ring_new(name, sizeof(struct phca_pmsg), conf->ring_size);
-	p->replies = ring_new(name, sizeof(struct phca_preply), conf->ring_size);
-	p->mbufs = ring_new(name, sizeof(void *), conf->ring_size);
-	if (p->ring == NULL || p->replies == NULL || p->mbufs == NULL) {
-		LOG(ERR, "%s: no memory for rings of %u elements\n", name, conf->ring_size);
-		rte_free(p->ring);
-		rte_free(p->replies);
-		rte_free(p->mbufs);
-		rte_free(p);
-		rte_errno = ENOMEM;
-		return NULL;
-	}
+	p->ring_size = conf->ring_size;
+	snprintf(p->name, sizeof(p->name), "px_%s", conf->name != NULL ? conf->name : "");
 	return p;
 }
 
 void phca_proxy_destroy(struct phca_proxy *p)
 {
-	void *m;
-
 	if (p == NULL)
 		return;
 	for (unsigned int i = p->nb_offloads; i-- > 0;)
 		if (phca_offload_destroy(p->offloads[i]) != 0)
 			LOG(ERR, "offload %s: still in use while its proxy is destroyed\n",
 				p->offloads[i]->name);
-	while (rte_ring_sc_dequeue(p->mbufs, &m) == 0)
-		rte_pktmbuf_free(m);
-	rte_free(p->ring);
-	rte_free(p->replies);
-	rte_free(p->mbufs);
+	for (unsigned int i = 0; i < p->nb_chans; i++)
+		chan_free(p->chans[i]);
 	rte_free(p);
-}
-
-struct rte_ring *phca_proxy_ring(struct phca_proxy *p)
-{
-	return p->ring;
-}
-
-struct rte_ring *phca_proxy_replies(struct phca_proxy *p)
-{
-	return p->replies;
-}
-
-struct rte_ring *phca_proxy_mbufs_return(struct phca_proxy *p)
-{
-	p->return_mbufs = true;
-	return p->mbufs;
 }
 
 struct phca_loop *phca_proxy_loop(struct phca_proxy *p)

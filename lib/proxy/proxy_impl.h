@@ -85,6 +85,7 @@ struct phca_pqp {
 	struct window win[PHCA_DIR_COUNT];
 	struct pqp_counters c __rte_cache_aligned;
 	struct phca_proxy *proxy __rte_cache_aligned;
+	struct phca_proxy_chan *chan;
 	struct phca_offload_req *free_reqs; /* last used first: warm in the cache */
 	void *cookie;
 	uint32_t qpn;
@@ -122,26 +123,37 @@ struct proxy_counters {
 #undef CTR
 };
 
-struct phca_proxy {
-	uint64_t now_ns;
-	uint64_t turns;
+/* What came from one HCA lcore and what waits to go back to it. */
+struct phca_proxy_chan {
+	struct phca_proxy *proxy;
 	struct rte_ring *ring, *replies;
 	struct rte_ring *mbufs;               /* back to the HCA lcore, once it is in use */
-	bool return_mbufs;
-	struct phca_cqw *dirty;               /* CQs with staged completions */
+	struct phca_loop *hca_loop;
 	struct phca_cqw *cq_errors;           /* CQs whose overrun is to be told */
 	struct window *lazy;                  /* windows with places to report */
-	struct phca_pqp *due, *cancels;
-	uint8_t submit_status;                /* what done said within submit */
-	unsigned int nb_offloads, nb_free, nb_stage;
+	struct phca_pqp *due;                 /* QPs with ERROR or DETACHED to tell */
+	bool return_mbufs;
+	unsigned int nb_free, nb_stage;
 	unsigned int burst_at, burst_n;       /* messages not yet looked at */
-	struct phca_offload *offloads[PHCA_PROXY_OFFLOAD_MAX];
-	struct phca_loop *loop, *hca_loop;
-	const struct phca_mem *mem;
-	struct proxy_counters c __rte_cache_aligned;
 	struct rte_mbuf *to_free[BURST];
 	struct phca_preply stage[STAGE];
 	struct phca_pmsg burst[BURST] __rte_cache_aligned;
+};
+
+struct phca_proxy {
+	uint64_t now_ns;
+	uint64_t turns;
+	struct phca_cqw *dirty;               /* CQs with staged completions */
+	struct phca_pqp *cancels;
+	uint8_t submit_status;                /* what done said within submit */
+	unsigned int nb_chans, nb_offloads;
+	struct phca_proxy_chan *chans[PHCA_PROXY_CHAN_MAX];
+	struct phca_offload *offloads[PHCA_PROXY_OFFLOAD_MAX];
+	struct phca_loop *loop;
+	const struct phca_mem *mem;
+	uint32_t ring_size;
+	char name[32];
+	struct proxy_counters c __rte_cache_aligned;
 };
 
 static inline struct phca_pqp *window_pqp(struct window *w)
@@ -160,14 +172,14 @@ static inline bool seq_before(uint32_t a, uint32_t b)
 	return (int32_t)(a - b) < 0;
 }
 
-/* --- proxy.c: replies, memory to free */
+/* --- chan.c: replies, memory to free */
 
 /* Room in the stage, or the caller keeps its reply and comes again. */
-static inline bool reply_stage(struct phca_proxy *p, const struct phca_preply *r)
+static inline bool reply_stage(struct phca_proxy_chan *c, const struct phca_preply *r)
 {
-	if (unlikely(p->nb_stage == STAGE))
+	if (unlikely(c->nb_stage == STAGE))
 		return false;
-	p->stage[p->nb_stage++] = *r;
+	c->stage[c->nb_stage++] = *r;
 	return true;
 }
 
@@ -177,29 +189,39 @@ static inline void pqp_due(struct phca_pqp *q)
 	if (q->due)
 		return;
 	q->due = true;
-	q->next_due = q->proxy->due;
-	q->proxy->due = q;
+	q->next_due = q->chan->due;
+	q->chan->due = q;
 }
 
 /* Give the mbufs to be freed back to the HCA lcore; free what it has no room for. */
-static inline void mbufs_free(struct phca_proxy *p)
+static inline void mbufs_free(struct phca_proxy_chan *c)
 {
 	unsigned int n = 0;
 
-	if (p->return_mbufs)
-		n = rte_ring_sp_enqueue_burst(p->mbufs, (void **)p->to_free, p->nb_free, NULL);
-	if (n < p->nb_free)
-		rte_pktmbuf_free_bulk(p->to_free + n, p->nb_free - n);
-	p->nb_free = 0;
+	if (__atomic_load_n(&c->return_mbufs, __ATOMIC_RELAXED))
+		n = rte_ring_sp_enqueue_burst(c->mbufs, (void **)c->to_free, c->nb_free, NULL);
+	if (n < c->nb_free)
+		rte_pktmbuf_free_bulk(c->to_free + n, c->nb_free - n);
+	c->nb_free = 0;
 }
 
 /* Free a chain of mbufs with many others. */
-static inline void mbuf_free_later(struct phca_proxy *p, struct rte_mbuf *m)
+static inline void mbuf_free_later(struct phca_proxy_chan *c, struct rte_mbuf *m)
 {
-	if (unlikely(p->nb_free == BURST))
-		mbufs_free(p);
-	p->to_free[p->nb_free++] = m;
+	if (unlikely(c->nb_free == BURST))
+		mbufs_free(c);
+	c->to_free[c->nb_free++] = m;
 }
+
+/* The CQs whose overrun is known are told. @return false: no room */
+bool cq_errors_tell(struct phca_proxy_chan *c);
+/* ERROR, DETACHED and overruns that wait. */
+void chan_tell_due(struct phca_proxy_chan *c);
+/* Places that were freed in small numbers. */
+void chan_tell_lazy(struct phca_proxy_chan *c);
+/* At the end of the turn, when completions are visible: replies and mbufs on their way. */
+void chan_flush(struct phca_proxy_chan *c);
+void chan_free(struct phca_proxy_chan *c);
 
 /* --- window.c */
 
@@ -217,8 +239,8 @@ void window_fail(struct phca_proxy *p, struct window *w, uint32_t seq, uint8_t s
 void window_direct_error(struct phca_proxy *p, struct window *w, uint32_t seq, uint8_t status);
 /* Cancel what is behind failures. */
 void cancels_run(struct phca_proxy *p);
-/* Write a completion to a CQ of the proxy. @return whether it is in */
-bool cq_deliver(struct phca_proxy *p, struct phca_cqw *cq, const struct phca_wc *wc, bool solicited);
+/* Write a completion to a CQ of the HCA lcore of c. @return whether it is in */
+bool cq_deliver(struct phca_proxy_chan *c, struct phca_cqw *cq, const struct phca_wc *wc, bool solicited);
 /* Cancel, discard; places of requests that drivers hold become zombies. */
 void window_clear(struct phca_proxy *p, struct window *w);
 
@@ -227,7 +249,7 @@ void window_clear(struct phca_proxy *p, struct window *w);
 /* A request for the place seq, from its QP's pool. */
 struct phca_offload_req *req_take(struct phca_pqp *q);
 /* Give a request back, and its message. */
-void req_release(struct phca_proxy *p, struct phca_pqp *q, struct phca_offload_req *r);
+void req_release(struct phca_pqp *q, struct phca_offload_req *r);
 /* An OFFLOAD message whose place and rule are right. */
 void offload_submit(struct phca_proxy *p, struct phca_pqp *q, const struct phca_pmsg *m);
 /*

@@ -12,15 +12,16 @@
  */
 #include "proxy_impl.h"
 
-bool cq_deliver(struct phca_proxy *p, struct phca_cqw *cq, const struct phca_wc *wc, bool solicited)
+bool cq_deliver(struct phca_proxy_chan *c, struct phca_cqw *cq, const struct phca_wc *wc, bool solicited)
 {
+	struct phca_proxy *p = c->proxy;
 	bool before = cq->overrun;
 
 	if (unlikely(phca_cqw_put(cq, wc, solicited, p->now_ns) != 0)) {
 		if (!before) {
 			INC(p->c.cq_overruns);
-			cq->next_error = p->cq_errors;
-			p->cq_errors = cq;
+			cq->next_error = c->cq_errors;
+			c->cq_errors = cq;
 		}
 		return false;
 	}
@@ -73,7 +74,7 @@ static void deliver_error(struct phca_proxy *p, struct window *w, struct phca_pq
 	}
 	bad = *wc;
 	bad.status = status;
-	if (cq_deliver(p, w->cq, &bad, (out.flags & PHCA_PMSG_F_SOLICITED) != 0))
+	if (cq_deliver(q->chan, w->cq, &bad, (out.flags & PHCA_PMSG_F_SOLICITED) != 0))
 		INC(q->c.cqes);
 }
 
@@ -92,38 +93,40 @@ static inline void deliver(struct phca_proxy *p, struct window *w, struct outcom
 	if (out.offload && w->dir == PHCA_DIR_RECV)
 		noop_deliver(p, q, w->cq);
 	else if (!(out.flags & PHCA_PMSG_F_NO_CQE) &&
-			cq_deliver(p, w->cq, wc, (out.flags & PHCA_PMSG_F_SOLICITED) != 0))
+			cq_deliver(q->chan, w->cq, wc, (out.flags & PHCA_PMSG_F_SOLICITED) != 0))
 		INC(q->c.cqes);
 }
 
 /* Places were freed: tell the HCA now when they are many, else some time later. */
-static inline void credit(struct phca_proxy *p, struct window *w)
+static inline void credit(struct window *w)
 {
+	struct phca_proxy_chan *c = window_pqp(w)->chan;
+
 	if (w->freed - w->reported >= w->size / 4) {
 		struct phca_preply r = {
 			.kind = PHCA_PREPLY_CREDIT, .dir = w->dir, .seq = w->freed,
 			.cookie = window_pqp(w)->cookie,
 		};
 
-		if (likely(reply_stage(p, &r))) {
+		if (likely(reply_stage(c, &r))) {
 			w->reported = w->freed;
 			return;
 		}
 	}
 	if (!w->lazy && w->freed != w->reported) {
 		w->lazy = true;
-		w->next_lazy = p->lazy;
-		p->lazy = w;
+		w->next_lazy = c->lazy;
+		c->lazy = w;
 	}
 }
 
-static void freed_advance(struct phca_proxy *p, struct window *w)
+static void freed_advance(struct window *w)
 {
 	if (likely(window_pqp(w)->zombies == 0))
 		w->freed = w->released;
 	while (w->freed != w->released && window_place(w, w->freed)->state == PLACE_FREE)
 		w->freed++;
-	credit(p, w);
+	credit(w);
 }
 
 void window_release(struct phca_proxy *p, struct window *w)
@@ -138,7 +141,7 @@ void window_release(struct phca_proxy *p, struct window *w)
 		pl->state = pl->req != NULL ? PLACE_ZOMBIE : PLACE_FREE;
 		deliver(p, w, pl->out, &pl->wc);
 	}
-	freed_advance(p, w);
+	freed_advance(w);
 }
 
 static void place_ready(struct phca_proxy *p, struct window *w, struct place *pl, uint32_t seq,
@@ -166,7 +169,7 @@ void window_outcome(struct phca_proxy *p, struct window *w, uint32_t seq, struct
 		deliver(p, w, out, wc);
 		if (likely(w->busy == 0 && w->freed == seq)) {
 			w->freed = seq + 1;
-			credit(p, w);
+			credit(w);
 		} else {
 			window_release(p, w);
 		}

@@ -30,6 +30,7 @@ struct bench_qp {
 
 static struct bench_qp qps[QPS];
 static struct phca_proxy *p;
+static struct phca_proxy_chan *chan;
 static struct phca_offload *null, *delay;
 static struct rte_mempool *pool;
 static struct phca_preply replies[256];
@@ -43,7 +44,7 @@ static void qps_make(struct phca_offload *o)
 		void *mem = rte_zmalloc(NULL, len, 64);
 		struct phca_pmsg m = { .kind = PHCA_PMSG_ATTACH };
 		struct phca_pqp_conf conf = {
-			.qpn = i, .cookie = b, .window = { WINDOW, WINDOW }, .cq = { &b->cq, &b->cq },
+			.qpn = i, .cookie = b, .chan = chan, .window = { WINDOW, WINDOW }, .cq = { &b->cq, &b->cq },
 			.nb_rules = 1, .offloads = { o }, .transport = PHCA_TRANSPORT_UD,
 		};
 
@@ -56,9 +57,17 @@ static void qps_make(struct phca_offload *o)
 		b->q = m.pqp = phca_pqp_create(p, &conf);
 		if (b->q == NULL)
 			exit(1);
-		rte_ring_sp_enqueue_elem(phca_proxy_ring(p), &m, sizeof(m));
+		rte_ring_sp_enqueue_elem(phca_proxy_chan_ring(chan), &m, sizeof(m));
 	}
 	phca_proxy_turn(p, 1);
+}
+
+static void replies_drop(void)
+{
+	struct rte_ring *back = phca_proxy_chan_replies(chan);
+
+	while (rte_ring_sc_dequeue_burst_elem(back, replies, sizeof(replies[0]), RTE_DIM(replies), NULL))
+		;
 }
 
 static void qps_free(void)
@@ -66,12 +75,11 @@ static void qps_free(void)
 	for (uint32_t i = 0; i < QPS; i++) {
 		struct phca_pmsg m = { .kind = PHCA_PMSG_DETACH, .pqp = qps[i].q };
 
-		rte_ring_sp_enqueue_elem(phca_proxy_ring(p), &m, sizeof(m));
+		rte_ring_sp_enqueue_elem(phca_proxy_chan_ring(chan), &m, sizeof(m));
 	}
 	for (int i = 0; i < 10; i++) {
 		phca_proxy_turn(p, UINT64_MAX / 2);
-		while (rte_ring_sc_dequeue_burst_elem(phca_proxy_replies(p), replies, sizeof(replies[0]), 256, NULL))
-			;
+		replies_drop();
 	}
 	for (uint32_t i = 0; i < QPS; i++) {
 		phca_pqp_destroy(qps[i].q);
@@ -114,7 +122,7 @@ static void produce(uint64_t n, unsigned int offloads)
 			rte_pktmbuf_free(mb[i]);
 		}
 	}
-	if (rte_ring_sp_enqueue_bulk_elem(phca_proxy_ring(p), m, sizeof(m[0]), PER_TURN, NULL) == 0)
+	if (rte_ring_sp_enqueue_bulk_elem(phca_proxy_chan_ring(chan), m, sizeof(m[0]), PER_TURN, NULL) == 0)
 		exit(1);
 }
 
@@ -144,8 +152,7 @@ static void measure(const char *what, struct phca_offload *o, unsigned int offlo
 				while (phca_cq_poll(&qps[i].app, wc, 64) > 0)
 					;
 		}
-		while (rte_ring_sc_dequeue_burst_elem(phca_proxy_replies(p), replies, sizeof(replies[0]), 256, NULL))
-			;
+		replies_drop();
 	}
 	qps_free();
 	qsort(cycles, turns, sizeof(*cycles), cmp);
@@ -172,6 +179,9 @@ int main(int argc, char **argv)
 	pool = rte_pktmbuf_pool_create("bench", 32767, 256, 0, 512, 0);
 	pc.loop = phca_loop_create("bench", NULL, 0, PHCA_IDLE_POLL);
 	p = phca_proxy_create(&pc);
+	chan = p != NULL ? phca_proxy_chan_create(p, NULL) : NULL;
+	if (chan == NULL)
+		return 1;
 	null = phca_offload_create(p, &conf, err, sizeof(err));
 	conf = (struct phca_offload_conf){
 		.name = "delay", .ops = &phca_offload_delay, .args = args, .nb_args = RTE_DIM(args),

@@ -85,7 +85,6 @@ struct lab *lab_open(const struct lab_opts *opts)
 	CU_ASSERT_FATAL(l->mem && l->hca_loop && l->proxy_loop);
 	if (!o->no_proxy) {
 		pc.loop = l->proxy_loop;
-		pc.hca_loop = l->hca_loop;
 		pc.mem = l->mem;
 		pc.ring_size = o->ring_size ? o->ring_size : 256;
 		l->proxy = phca_proxy_create(&pc);

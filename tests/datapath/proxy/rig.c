@@ -28,6 +28,9 @@ void rig_init(struct rig *r, uint32_t ring_size)
 	conf.loop = r->loop;
 	r->p = phca_proxy_create(&conf);
 	CU_ASSERT_PTR_NOT_NULL_FATAL(r->p);
+	r->chan = phca_proxy_chan_create(r->p, NULL);
+	CU_ASSERT_PTR_NOT_NULL_FATAL(r->chan);
+	CU_ASSERT_PTR_EQUAL(phca_proxy_chan_proxy(r->chan), r->p);
 	CU_ASSERT_PTR_EQUAL(phca_proxy_loop(r->p), r->loop);
 	CU_ASSERT_EQUAL(phca_loop_add(r->loop, "proxy", phca_proxy_turn, r->p), 0);
 	r->now_ns = 1000;
@@ -105,6 +108,7 @@ struct phca_pqp *rig_pqp(struct rig *r, uint32_t qpn, uint32_t window, struct ri
 {
 	struct phca_pqp_conf conf = {
 		.qpn = qpn, .transport = PHCA_TRANSPORT_UD, .cookie = (void *)(uintptr_t)qpn,
+		.chan = r->chan,
 		.window = { window, window }, .cq = { &send->w, &recv->w }, .nb_rules = nb_rules,
 	};
 	struct phca_pmsg m = { .kind = PHCA_PMSG_ATTACH, .seq = seq };
@@ -134,7 +138,9 @@ void rig_pqp_end(struct rig *r, struct phca_pqp *q)
 
 void rig_send(struct rig *r, const struct phca_pmsg *m)
 {
-	CU_ASSERT_EQUAL_FATAL(rte_ring_sp_enqueue_elem(phca_proxy_ring(r->p), (void *)(uintptr_t)m, sizeof(*m)), 0);
+	struct rte_ring *to = phca_proxy_chan_ring(r->chan);
+
+	CU_ASSERT_EQUAL_FATAL(rte_ring_sp_enqueue_elem(to, (void *)(uintptr_t)m, sizeof(*m)), 0);
 }
 
 void rig_complete(struct rig *r, struct phca_pqp *q, enum phca_dir dir, uint32_t seq, uint64_t wr_id,
@@ -205,7 +211,7 @@ unsigned int rig_turn(struct rig *r)
 	unsigned int room = RIG_REPLIES - r->nb_replies;
 
 	CU_ASSERT_TRUE_FATAL(room > 0);
-	r->nb_replies += rte_ring_sc_dequeue_burst_elem(phca_proxy_replies(r->p), &r->replies[r->nb_replies],
+	r->nb_replies += rte_ring_sc_dequeue_burst_elem(phca_proxy_chan_replies(r->chan), &r->replies[r->nb_replies],
 			sizeof(r->replies[0]), room, NULL);
 	return did;
 }

@@ -24,6 +24,7 @@ struct rig_cq {
 struct rig {
 	struct phca_loop *loop;
 	struct phca_proxy *p;
+	struct phca_proxy_chan *chan; /* the first */
 	struct rte_mempool *pool;
 	uint64_t now_ns;
 	struct phca_preply replies[RIG_REPLIES]; /* all that came, in order */

@@ -71,18 +71,18 @@ PHCA_TEST(rings, full_reply_ring_loses_no_reply)
 	q = rig_pqp(&r, 0x11, 16, &cq, &cq, NULL, 0, 0);
 	for (uintptr_t round = 0; round < 400; round++) {
 		m = (struct phca_pmsg){ .kind = PHCA_PMSG_FENCE, .cookie = (void *)(round + 1) };
-		if (rte_ring_sp_enqueue_elem(phca_proxy_ring(r.p), &m, sizeof(m)) == 0)
+		if (rte_ring_sp_enqueue_elem(phca_proxy_chan_ring(r.chan), &m, sizeof(m)) == 0)
 			fences++;
 		if (round < 16)
 			rig_complete(&r, q, RECV, (uint32_t)round, round, OK, 0);
 		phca_loop_turn(r.loop, r.now_ns);
 	}
 	CU_ASSERT_TRUE(rig_stats(&r).reply_ring_full > 0);
-	CU_ASSERT_EQUAL(rte_ring_count(phca_proxy_replies(r.p)), 15);
+	CU_ASSERT_EQUAL(rte_ring_count(phca_proxy_chan_replies(r.chan)), 15);
 	CU_ASSERT_TRUE(fences > 256 && fences < 400); /* the stage is full, the ring backs up */
 	/* it reads again: every fence once and in order, then the credit */
 	for (unsigned int idle = 0; idle < 3;) {
-		k = rte_ring_sc_dequeue_burst_elem(phca_proxy_replies(r.p), got, sizeof(got[0]), 7, NULL);
+		k = rte_ring_sc_dequeue_burst_elem(phca_proxy_chan_replies(r.chan), got, sizeof(got[0]), 7, NULL);
 		idle = k == 0 ? idle + 1 : 0;
 		for (unsigned int i = 0; i < k; i++) {
 			if (got[i].kind == PHCA_PREPLY_FENCED) {
@@ -126,7 +126,7 @@ PHCA_TEST(rings, error_and_detached_wait_for_room_in_the_reply_ring)
 	}
 	CU_ASSERT_EQUAL(rig_stats(&r).pqps, 0); /* told, into the stage */
 	for (unsigned int i = 0; i < 200; i++) {
-		if (rte_ring_sc_dequeue_elem(phca_proxy_replies(r.p), &got, sizeof(got)) == 0) {
+		if (rte_ring_sc_dequeue_elem(phca_proxy_chan_replies(r.chan), &got, sizeof(got)) == 0) {
 			errors += got.kind == PHCA_PREPLY_ERROR;
 			detached += got.kind == PHCA_PREPLY_DETACHED;
 			if (got.kind == PHCA_PREPLY_DETACHED) {
@@ -230,7 +230,7 @@ PHCA_TEST(rings, mbufs_go_back_to_the_hca_lcore_and_what_finds_no_room_is_freed)
 	rig_cq_init(&cq, 96, 32);
 	o = rig_offload(&r, "null", "null", 0, NULL, 0);
 	q = rig_pqp(&r, 0x31, 64, &cq, &cq, &o, 1, 0);
-	back = phca_proxy_mbufs_return(r.p);
+	back = phca_proxy_chan_mbufs(r.chan);
 	all = rte_mempool_avail_count(r.pool);
 	for (unsigned int i = 0; i < 20; i++) {
 		rig_offload_in(&r, q, i, 0, 8);

@@ -268,7 +268,7 @@ static void cqs_poll(void)
 
 static bool send_msg(const struct phca_pmsg *m)
 {
-	return rte_ring_sp_enqueue_elem(phca_proxy_ring(r.p), (void *)(uintptr_t)m, sizeof(*m)) == 0;
+	return rte_ring_sp_enqueue_elem(phca_proxy_chan_ring(r.chan), (void *)(uintptr_t)m, sizeof(*m)) == 0;
 }
 
 static struct rte_mbuf *message_make(struct phca_pmsg *m)
@@ -306,7 +306,7 @@ static void request(unsigned int i, int dir, bool flush)
 	uint64_t wr_id = (uint64_t)i << 33 | (uint64_t)dir << 32 | s->next;
 
 	if (s->next - s->freed >= WINDOW || cq_owed[cq] >= CQE ||
-			rte_ring_free_count(phca_proxy_ring(r.p)) == 0)
+			rte_ring_free_count(phca_proxy_chan_ring(r.chan)) == 0)
 		return;
 	*c = (struct cell){ .offload = !flush && x % 2, .silent = x >> 8 & 1 };
 	if (!notes)
@@ -407,7 +407,8 @@ static void reply(const struct phca_preply *p)
 static unsigned int replies_read(void)
 {
 	struct phca_preply got[64];
-	unsigned int n = rte_ring_sc_dequeue_burst_elem(phca_proxy_replies(r.p), got, sizeof(got[0]), 64, NULL);
+	struct rte_ring *back = phca_proxy_chan_replies(r.chan);
+	unsigned int n = rte_ring_sc_dequeue_burst_elem(back, got, sizeof(got[0]), 64, NULL);
 
 	cqs_poll();
 	for (unsigned int i = 0; i < n; i++)
@@ -476,7 +477,7 @@ static void world_init(unsigned int fail_of_64k)
 		rig_cq_init(&cqs[i], CQE, 512 - CQE);
 	for (unsigned int i = 0; i < QPS; i++) {
 		struct phca_pqp_conf conf = {
-			.qpn = i, .transport = PHCA_TRANSPORT_UD, .cookie = &qps[i],
+			.qpn = i, .transport = PHCA_TRANSPORT_UD, .cookie = &qps[i], .chan = r.chan,
 			.window = { WINDOW, WINDOW }, .nb_rules = 2, .offloads = { o[0], o[1] },
 		};
 

@@ -343,6 +343,7 @@ PHCA_TEST(window, messages_for_a_detached_qp_are_bad)
 	setup(16);
 	conf = (struct phca_pqp_conf){
 		.window = { 16, 16 }, .cq = { &b.send.w, &b.recv.w }, .nb_rules = 1, .offloads = { b.o },
+		.chan = b.r.chan,
 	};
 	q = phca_pqp_create(b.r.p, &conf);
 	CU_ASSERT_PTR_NOT_NULL_FATAL(q);
@@ -364,7 +365,7 @@ PHCA_TEST(window, unsound_configurations_are_refused)
 	setup(16);
 	good = (struct phca_pqp_conf){
 		.window = { 16, PHCA_WINDOW_MAX }, .cq = { &b.send.w, &b.recv.w }, .nb_rules = 1,
-		.offloads = { b.o },
+		.offloads = { b.o }, .chan = b.r.chan,
 	};
 	bad = good;
 	bad.window[0] = 8;
@@ -375,6 +376,9 @@ PHCA_TEST(window, unsound_configurations_are_refused)
 	CU_ASSERT_PTR_NULL(phca_pqp_create(b.r.p, &bad));
 	bad = good;
 	bad.cq[RECV] = NULL;
+	CU_ASSERT_PTR_NULL(phca_pqp_create(b.r.p, &bad));
+	bad = good;
+	bad.chan = NULL;
 	CU_ASSERT_PTR_NULL(phca_pqp_create(b.r.p, &bad));
 	bad = good;
 	bad.offloads[0] = NULL;
