@@ -2,7 +2,7 @@
 /**
  * @file
  * What every polling lcore has: a clock read once a turn, a command ring, a
- * report of quiescence, and sleep when idle.
+ * report of quiescence, sleep when idle, and timers.
  *
  * A loop runs a list of turn functions (the HCA, a proxy, resident
  * applications), each once a turn with the same time. State that they own is
@@ -100,6 +100,91 @@ const char *phca_loop_name(const struct phca_loop *loop);
 #define PHCA_STAT_ADD(ctr, n) __atomic_store_n(&(ctr), (ctr) + (n), __ATOMIC_RELAXED)
 /** Read a counter of another thread. */
 #define PHCA_STAT_GET(ctr) __atomic_load_n(&(ctr), __ATOMIC_RELAXED)
+
+/*
+ * Timers. A wheel belongs to one lcore and has no clock: the lcore runs it once
+ * a turn with the turn's time, tests with a time of their own. Nothing is
+ * allocated; a timer is a member of what it times.
+ */
+
+#define PHCA_TIMERS_LEVELS 9 /**< levels of a wheel: any 64-bit time fits */
+#define PHCA_TIMERS_SLOTS 64 /**< slots of a level */
+
+/**
+ * A timer. Zeroed memory is one that is not armed. While armed it must stay
+ * where it is. Members are private to lib/loop.
+ */
+struct phca_timer {
+	struct phca_timer *next, **pprev; /**< its list; pprev is NULL when not armed */
+	uint64_t at_ns;                   /**< when it expires */
+	uint64_t due_ns;                  /**< when the wheel will look at it, not after at_ns */
+};
+
+/** The timers of one lcore, about 4.7 KiB. Members are private to lib/loop. */
+struct phca_timers {
+	uint64_t tick;    /**< how far it has come, in 1024 ns */
+	uint64_t next_ns; /**< no run has anything to do before */
+	uint64_t now_ns;  /**< time of the run that is under way */
+	bool running;     /**< whether one is */
+	uint16_t levels;  /**< levels that are not empty */
+	uint64_t bits[PHCA_TIMERS_LEVELS]; /**< their slots that are not empty */
+	struct phca_timer *slots[PHCA_TIMERS_LEVELS * PHCA_TIMERS_SLOTS + 2]; /**< and two more lists */
+};
+
+/** An expired timer; it is not armed any more. Data path. */
+typedef void (*phca_timer_fn)(void *arg, struct phca_timer *t);
+
+/** Make a wheel without timers. @param now_ns  the time, of which all others are later */
+void phca_timers_init(struct phca_timers *w, uint64_t now_ns);
+
+/**
+ * Call fn for each timer whose time is not after now_ns, never early. They come in the order
+ * of their times in steps of 1024 ns; within a step in any order. The wheel's lcore.
+ *
+ * fn may arm and cancel any timer, its own too, and free what holds its own, but must not run
+ * the wheel. A timer that it arms for now_ns or earlier waits for the next run, so that no
+ * timer expires twice in a run.
+ * @param now_ns  the time; it never goes back
+ * @param budget  timers looked at, at most: each counts that expires, or was in a slot that was
+ *                reached but is for later. What is left over comes first in the next run.
+ * @return how many expired
+ */
+unsigned int phca_timers_run(struct phca_timers *w, uint64_t now_ns, phca_timer_fn fn, void *arg,
+		unsigned int budget);
+
+/**
+ * A time before which no timer expires: not after the next one's, and not always near it. A
+ * run at that time comes closer: to run again and again at what this returns reaches a timer
+ * in at most 10 steps, so that virtual time can jump.
+ * @return the time, in the past when a run is due; UINT64_MAX when no timer is armed
+ */
+uint64_t phca_timers_next(const struct phca_timers *w);
+
+/** As phca_timer_arm, but links the timer at its new time at once, whichever that is. */
+void phca_timer_place(struct phca_timers *w, struct phca_timer *t, uint64_t at_ns);
+
+/** Disarm a timer; no effect when it is not armed. The wheel's lcore. */
+void phca_timer_cancel(struct phca_timers *w, struct phca_timer *t);
+
+/**
+ * Arm a timer, or change when an armed one expires. To a later time is a store: it may be done
+ * for every acknowledgement. The wheel's lcore.
+ * @param w      the same wheel as long as it is armed
+ * @param at_ns  when it expires, any time; in the past: in the next run
+ */
+static inline void phca_timer_arm(struct phca_timers *w, struct phca_timer *t, uint64_t at_ns)
+{
+	if (t->pprev != NULL && at_ns >= t->due_ns)
+		t->at_ns = at_ns;
+	else
+		phca_timer_place(w, t, at_ns);
+}
+
+/** @return whether a timer is armed. */
+static inline bool phca_timer_armed(const struct phca_timer *t)
+{
+	return t->pprev != NULL;
+}
 
 #ifdef __cplusplus
 }
