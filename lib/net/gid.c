@@ -125,6 +125,11 @@ int phca_net_gid_find(const struct phca_net *net, const uint8_t gid[16])
 	return -ENOENT;
 }
 
+bool phca_net_is_own(const struct phca_net *net, const uint8_t gid[16])
+{
+	return phca_net_gid_find(net, gid) >= 0;
+}
+
 int phca_gid_parse(const char *text, uint8_t gid[16], bool *ip6)
 {
 	uint8_t ip4[4];

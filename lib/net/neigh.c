@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * The neighbour table: who is where, asked for and confirmed as RFC 4861 7.3
- * has it, for ARP and NDP alike. The HCA lcore owns it.
+ * has it, for ARP and NDP alike. One HCA lcore owns it; the others see what
+ * state_set() publishes of it (lookup.c), and their use counts as the owner's.
  *
  * A full table evicts by one rule, so that neither a flood of ARP nor an
  * application that sends to everyone takes the places of peers in use:
@@ -15,8 +16,8 @@
  * told is ignored, and our own request fails. Only stations on the port's
  * prefixes and its gateways get a place at all.
  *
- * Invariant: an entry is on the probe list exactly while it is ASKING or PROBE;
- * the list is ordered by due_ns.
+ * Invariant: an entry is on the probe list exactly while it is ASKING or PROBE,
+ * on the held list exactly while it is NO_ANSWER; both are ordered by due_ns.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -46,10 +47,14 @@ int neigh_init(struct phca_net *net, int socket_id)
 		.name = name, .entries = 2 * PHCA_NEIGH_MAX, .key_len = 16,
 		.hash_func = gid_hash, .hash_func_init_val = (uint32_t)rte_rand(),
 		.socket_id = socket_id,
+		/* Other lcores look up meanwhile. What they find may have been taken
+		 * away and its place used again: they check the entry itself. */
+		.extra_flag = RTE_HASH_EXTRA_FLAGS_RW_CONCURRENCY_LF,
 	};
 
 	snprintf(name, sizeof(name), "phca_neigh_%u", net->port_id);
 	TAILQ_INIT(&net->probe_list);
+	TAILQ_INIT(&net->held_list);
 	net->hash = rte_hash_create(&p);
 	return net->hash == NULL ? -rte_errno : 0;
 }
@@ -79,24 +84,41 @@ static bool probing(const struct neigh *e)
 	return e->state == NEIGH_ASKING || e->state == NEIGH_PROBE;
 }
 
-/* The only place where a state changes: keeps the list. */
+/* What users are told of it. */
+static enum phca_neigh_state state_told(const struct neigh *e)
+{
+	return has_mac(e) ? PHCA_NEIGH_READY :
+		e->state == NEIGH_NO_ANSWER ? PHCA_NEIGH_FAILED : PHCA_NEIGH_PENDING;
+}
+
+/* Where a state changes and, before it, the MAC address: keeps the lists, tells the others. */
 static void state_set(struct phca_net *net, struct neigh *e, enum neigh_is state, uint64_t now_ns)
 {
 	if (probing(e))
-		TAILQ_REMOVE(&net->probe_list, e, probing);
+		TAILQ_REMOVE(&net->probe_list, e, listed);
+	else if (e->state == NEIGH_NO_ANSWER)
+		TAILQ_REMOVE(&net->held_list, e, listed);
 	e->state = (uint8_t)state;
 	if (probing(e)) {
 		e->probes = 0;
 		e->due_ns = now_ns;
-		TAILQ_INSERT_HEAD(&net->probe_list, e, probing); /* nothing is due earlier */
+		TAILQ_INSERT_HEAD(&net->probe_list, e, listed); /* nothing is due earlier */
 		net->poll_ns = RTE_MIN(net->poll_ns, now_ns);
+	} else if (state == NEIGH_NO_ANSWER) {
+		e->due_ns = now_ns + HOLD_NS;
+		TAILQ_INSERT_TAIL(&net->held_list, e, listed); /* all are held equally long */
 	}
+	view_write(net, e, state_told(e));
 }
 
 static void forget(struct phca_net *net, struct neigh *e)
 {
+	int32_t pos;
+
 	state_set(net, e, NEIGH_FREE, 0);
-	rte_hash_del_key(net->hash, e->gid);
+	pos = rte_hash_del_key(net->hash, e->gid);
+	if (pos >= 0)
+		rte_hash_free_key_with_position(net->hash, pos);
 	net->nb_neighs--;
 }
 
@@ -137,6 +159,7 @@ static struct neigh *place(struct phca_net *net, const uint8_t gid[16], enum wan
 		return NULL;
 	memset(e, 0, sizeof(*e));
 	memcpy(e->gid, gid, 16);
+	(void)touched_take(net, (unsigned int)(e - net->neighs)); /* whoever had the place */
 	e->used_ns = now_ns;
 	net->nb_neighs++;
 	return e;
@@ -198,7 +221,19 @@ static enum phca_neigh_state ask(struct phca_net *net, struct neigh *e, unsigned
 	return PHCA_NEIGH_PENDING;
 }
 
-static enum phca_neigh_state lookup(struct phca_net *net, unsigned int sgid, const uint8_t gid[16],
+/* Own traffic goes there: confirm what is in doubt. */
+static void use(struct phca_net *net, struct neigh *e, unsigned int sgid, uint64_t now_ns)
+{
+	e->used = true;
+	e->used_ns = now_ns;
+	if (unlikely(e->state == NEIGH_STALE || (e->state == NEIGH_REACHABLE &&
+			now_ns - e->confirmed_ns >= REACHABLE_NS))) {
+		e->sgid = (uint8_t)sgid;
+		state_set(net, e, NEIGH_PROBE, now_ns);
+	}
+}
+
+static enum phca_neigh_state resolve(struct phca_net *net, unsigned int sgid, const uint8_t gid[16],
 		uint8_t mac[6], uint64_t now_ns)
 {
 	struct neigh *e = neigh_find(net, gid);
@@ -214,40 +249,52 @@ static enum phca_neigh_state lookup(struct phca_net *net, unsigned int sgid, con
 			return PHCA_NEIGH_FAILED;
 		return ask(net, e, sgid, now_ns);
 	}
-	e->used = true;
-	e->used_ns = now_ns;
 	memcpy(mac, e->mac, 6);
-	if (unlikely(e->state == NEIGH_STALE || (e->state == NEIGH_REACHABLE &&
-			now_ns - e->confirmed_ns >= REACHABLE_NS))) {
-		e->sgid = (uint8_t)sgid;
-		state_set(net, e, NEIGH_PROBE, now_ns);
-	}
+	use(net, e, sgid, now_ns);
 	return PHCA_NEIGH_READY;
+}
+
+enum hop next_hop(const struct phca_net *net, unsigned int sgid, const uint8_t dgid[16],
+		uint8_t mac[6], const uint8_t **gw)
+{
+	bool ip6 = !phca_gid_is_ip4(dgid);
+
+	*gw = NULL;
+	if (unlikely(sgid >= net->nb_gids || net->prefixes[sgid].ip6 != ip6))
+		return HOP_NONE;
+	if (unlikely(gid_multicast_mac(dgid, mac)))
+		return HOP_MAC;
+	if (unlikely(!gid_is_unicast(dgid)))
+		return HOP_NONE;
+	if (unlikely(phca_net_is_own(net, dgid))) {
+		memcpy(mac, net->mac, 6);
+		return HOP_MAC;
+	}
+	if (likely(gid_on_link(net, dgid, ip6)))
+		return HOP_LINK;
+	if (ip6 ? net->has_gw6 : net->has_gw4)
+		*gw = ip6 ? net->gw6 : net->gw4;
+	return HOP_FAR;
 }
 
 enum phca_neigh_state phca_net_resolve(struct phca_net *net, unsigned int sgid_index,
 		const uint8_t dgid[16], uint8_t mac[6], uint64_t now_ns)
 {
-	bool ip6 = !phca_gid_is_ip4(dgid);
+	const uint8_t *gw;
 
-	if (unlikely(sgid_index >= net->nb_gids || net->prefixes[sgid_index].ip6 != ip6))
-		return PHCA_NEIGH_FAILED;
-	if (unlikely(gid_multicast_mac(dgid, mac)))
+	switch (next_hop(net, sgid_index, dgid, mac, &gw)) {
+	case HOP_MAC:
 		return PHCA_NEIGH_READY;
-	if (unlikely(!gid_is_unicast(dgid)))
+	case HOP_LINK:
+		return resolve(net, sgid_index, dgid, mac, now_ns);
+	case HOP_FAR:
+		/* A static neighbour need not be on a prefix. */
+		if (neigh_find(net, dgid) != NULL)
+			return resolve(net, sgid_index, dgid, mac, now_ns);
+		return gw == NULL ? PHCA_NEIGH_FAILED : resolve(net, sgid_index, gw, mac, now_ns);
+	default:
 		return PHCA_NEIGH_FAILED;
-	if (unlikely(phca_net_gid_find(net, dgid) >= 0)) {
-		memcpy(mac, net->mac, 6);
-		return PHCA_NEIGH_READY;
 	}
-	if (likely(gid_on_link(net, dgid, ip6)))
-		return lookup(net, sgid_index, dgid, mac, now_ns);
-	/* A static neighbour need not be on a prefix. */
-	if (neigh_find(net, dgid) != NULL)
-		return lookup(net, sgid_index, dgid, mac, now_ns);
-	if (ip6 ? net->has_gw6 : net->has_gw4)
-		return lookup(net, sgid_index, ip6 ? net->gw6 : net->gw4, mac, now_ns);
-	return PHCA_NEIGH_FAILED;
 }
 
 int phca_net_neigh_add(struct phca_net *net, const uint8_t gid[16], const uint8_t mac[6])
@@ -269,12 +316,7 @@ int phca_net_neigh_add(struct phca_net *net, const uint8_t gid[16], const uint8_
 /* Three probes went unanswered. Whoever is in use is asked for by broadcast. */
 static void no_answer(struct phca_net *net, struct neigh *e, uint64_t now_ns)
 {
-	if (e->state == NEIGH_PROBE) {
-		state_set(net, e, NEIGH_ASKING, now_ns);
-	} else {
-		state_set(net, e, NEIGH_NO_ANSWER, now_ns);
-		e->due_ns = now_ns + HOLD_NS;
-	}
+	state_set(net, e, e->state == NEIGH_PROBE ? NEIGH_ASKING : NEIGH_NO_ANSWER, now_ns);
 }
 
 static struct rte_mbuf *probe_frame(struct phca_net *net, const struct neigh *e)
@@ -305,8 +347,8 @@ static unsigned int probes_run(struct phca_net *net, uint64_t now_ns, struct rte
 		done++;
 		e->probes++;
 		e->due_ns = now_ns + PROBE_GAP_NS;
-		TAILQ_REMOVE(&net->probe_list, e, probing);
-		TAILQ_INSERT_TAIL(&net->probe_list, e, probing);
+		TAILQ_REMOVE(&net->probe_list, e, listed);
+		TAILQ_INSERT_TAIL(&net->probe_list, e, listed);
 	}
 	if (e != NULL)
 		*next = RTE_MIN(*next, e->due_ns);
@@ -346,18 +388,43 @@ static unsigned int announce_run(struct phca_net *net, uint64_t now_ns, struct r
 	return done;
 }
 
+/* Whoever did not answer may be asked again. */
+static void held_run(struct phca_net *net, uint64_t now_ns, uint64_t *next)
+{
+	struct neigh *e;
+
+	while ((e = TAILQ_FIRST(&net->held_list)) != NULL && e->due_ns <= now_ns)
+		forget(net, e);
+	if (e != NULL)
+		*next = RTE_MIN(*next, e->due_ns);
+}
+
+/* What other lcores used since the last time is as if the owner had used it now. */
+static void touched_run(struct phca_net *net, uint64_t now_ns)
+{
+	for (unsigned int i = 0; i < PHCA_NEIGH_MAX; i++) {
+		unsigned int touched = touched_take(net, i);
+		struct neigh *e = &net->neighs[i];
+
+		/* the place may have changed hands since */
+		if (touched != 0 && has_mac(e) &&
+				net->prefixes[touched - 1].ip6 == !phca_gid_is_ip4(e->gid))
+			use(net, e, touched - 1, now_ns);
+	}
+}
+
 /* Forget what nobody used for long; some entries a second. */
 static void sweep_run(struct phca_net *net, uint64_t now_ns, uint64_t *next)
 {
 	if (now_ns >= net->sweep_ns) {
+		touched_run(net, now_ns);
 		for (uint32_t i = 0; i < SWEEP_STEP; i++) {
 			struct neigh *e = &net->neighs[net->sweep];
 
 			net->sweep = (net->sweep + 1) % PHCA_NEIGH_MAX;
 			if (e->state == NEIGH_FREE || e->state == NEIGH_STATIC || probing(e))
 				continue;
-			if (now_ns - e->used_ns >= AGE_NS ||
-					(e->state == NEIGH_NO_ANSWER && now_ns >= e->due_ns))
+			if (now_ns - e->used_ns >= AGE_NS)
 				forget(net, e);
 		}
 		net->sweep_ns = now_ns + SWEEP_NS;
@@ -373,8 +440,9 @@ unsigned int phca_net_poll(struct phca_net *net, uint64_t now_ns, struct rte_mbu
 	if (likely(now_ns < net->poll_ns))
 		return 0;
 	done = announce_run(net, now_ns, out, n, &next);
+	sweep_run(net, now_ns, &next); /* may find neighbours to probe */
 	done += probes_run(net, now_ns, out + done, n - done, &next);
-	sweep_run(net, now_ns, &next);
+	held_run(net, now_ns, &next);
 	net->poll_ns = next;
 	return done;
 }
@@ -393,8 +461,7 @@ unsigned int phca_net_neigh_dump(const struct phca_net *net, struct phca_neigh_i
 		if (has_mac(e))
 			memcpy(out[done].mac, e->mac, 6);
 		out[done].is_static = e->state == NEIGH_STATIC;
-		out[done].state = has_mac(e) ? PHCA_NEIGH_READY :
-			e->state == NEIGH_ASKING ? PHCA_NEIGH_PENDING : PHCA_NEIGH_FAILED;
+		out[done].state = state_told(e);
 		done++;
 	}
 	return done;

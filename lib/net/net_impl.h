@@ -49,7 +49,7 @@ enum neigh_is {
 	NEIGH_REACHABLE, /* has answered since confirmed_ns */
 	NEIGH_STALE,     /* MAC known, never confirmed; its use starts probes */
 	NEIGH_PROBE,     /* MAC known and used, being asked; on the probe list */
-	NEIGH_NO_ANSWER, /* until due_ns */
+	NEIGH_NO_ANSWER, /* until due_ns, then forgotten; on the held list */
 };
 
 struct neigh {
@@ -62,9 +62,16 @@ struct neigh {
 	uint64_t used_ns;      /* last resolved; learnt when never used */
 	uint64_t confirmed_ns; /* REACHABLE: last answer */
 	uint64_t due_ns;       /* next probe, or end of NO_ANSWER */
-	TAILQ_ENTRY(neigh) probing;
+	TAILQ_ENTRY(neigh) listed; /* ASKING, PROBE: probe_list; NO_ANSWER: held_list */
 };
 TAILQ_HEAD(neigh_list, neigh);
+
+/* What other lcores see of an entry (lookup.c). */
+struct neigh_view {
+	uint64_t gid[2];  /* zeros: nobody */
+	uint64_t what;    /* as view_pack() makes it: MAC address and state */
+	uint32_t version; /* odd: being written */
+};
 
 /* How a neighbour's address came to be known. */
 enum neigh_heard {
@@ -99,12 +106,18 @@ struct phca_net {
 	/* the HCA lcore's */
 	struct rte_hash *hash;  /* GID -> index into neighs */
 	struct neigh_list probe_list; /* ordered by due_ns */
+	struct neigh_list held_list;  /* ordered by due_ns */
 	uint64_t poll_ns;       /* nothing is due before */
 	uint64_t sweep_ns;
 	uint32_t nb_neighs, hand, sweep; /* clock hand of eviction; next to look at for age */
 	uint32_t announce_left, announce_gid;
 	uint64_t announce_ns;
 	struct neigh neighs[PHCA_NEIGH_MAX];
+
+	/* written by the HCA lcore that owns the port, read by all */
+	struct neigh_view views[PHCA_NEIGH_MAX] __rte_cache_aligned;
+	/* own GID + 1: another lcore used the entry with it; the owner clears */
+	uint8_t touched[PHCA_NEIGH_MAX] __rte_cache_aligned;
 };
 
 static inline uint64_t load64(const void *p)
@@ -159,6 +172,18 @@ struct neigh *neigh_find(const struct phca_net *net, const uint8_t gid[16]);
 bool neigh_hear(struct phca_net *net, const uint8_t gid[16], const uint8_t mac[6],
 		enum neigh_heard how, uint64_t now_ns);
 void neigh_doubt(struct neigh *e);
+
+/*
+ * The way to a destination, as far as it never changes. HOP_LINK: a station of the
+ * link. HOP_FAR: a static neighbour, or else the gateway *gw (NULL: there is none).
+ */
+enum hop { HOP_MAC /* mac is written */, HOP_NONE, HOP_LINK, HOP_FAR };
+enum hop next_hop(const struct phca_net *net, unsigned int sgid, const uint8_t dgid[16],
+		uint8_t mac[6], const uint8_t **gw);
+
+/* lookup.c: the owner's side */
+void view_write(struct phca_net *net, const struct neigh *e, enum phca_neigh_state state);
+unsigned int touched_take(struct phca_net *net, unsigned int idx);
 
 /* input.c: helpers for the frames that this port sends by itself */
 struct rte_mbuf *frame_new(struct phca_net *net, const uint8_t dmac[6], uint16_t type,

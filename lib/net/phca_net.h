@@ -6,8 +6,9 @@
  *
  * Threads: create, start, stop, destroy belong to a control thread while no
  * lcore uses the port. Everything marked "HCA lcore" belongs to the one lcore
- * that polls the port; it owns the neighbour table. Counters may be read by any
- * thread.
+ * that owns the port: its neighbour table, and the frames that the port answers
+ * and sends by itself. What is marked "any HCA lcore", or reads what never
+ * changes after create, may be called by all that poll one of the port's queues.
  */
 #ifndef PHCA_NET_H
 #define PHCA_NET_H
@@ -87,9 +88,11 @@ unsigned int phca_net_nb_gids(const struct phca_net *net); /**< @return GIDs, li
 const uint8_t *phca_net_gid(const struct phca_net *net, unsigned int idx);
 /** @return the index of a GID, -ENOENT when it is not the port's. */
 int phca_net_gid_find(const struct phca_net *net, const uint8_t gid[16]);
+/** @return whether a GID is one of the port's: what goes there is loopback. Any thread. */
+bool phca_net_is_own(const struct phca_net *net, const uint8_t gid[16]);
 
 /**
- * HCA lcore: is this parsed RoCEv2 frame for this port? Checks destination MAC
+ * Any HCA lcore: is this parsed RoCEv2 frame for this port? Checks destination MAC
  * (own or multicast/broadcast, unless promisc), VLAN and destination address
  * (a GID; multicast is allowed). Cheap: a few compares for the common case.
  */
@@ -122,6 +125,15 @@ enum phca_neigh_state {
  */
 enum phca_neigh_state phca_net_resolve(struct phca_net *net, unsigned int sgid_index,
 		const uint8_t dgid[16], uint8_t mac[6], uint64_t now_ns);
+/**
+ * Any HCA lcore: the same, without asking: what the port's owner knows. Lock-free,
+ * and nothing is sent. Use of an entry keeps it alive and has it confirmed, as if
+ * the owner had resolved it.
+ * @return READY; FAILED; PENDING: not known, or changing just now: have the owner
+ * call phca_net_resolve, and look again
+ */
+enum phca_neigh_state phca_net_lookup(struct phca_net *net, unsigned int sgid_index,
+		const uint8_t dgid[16], uint8_t mac[6]);
 /** HCA lcore: add or change a static entry. @return 0; -EINVAL no other station's address; -ENOSPC */
 int phca_net_neigh_add(struct phca_net *net, const uint8_t gid[16], const uint8_t mac[6]);
 
