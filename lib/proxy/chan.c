@@ -50,13 +50,16 @@ static bool pqp_tell(struct phca_proxy_chan *c, struct phca_pqp *q)
 	if (q->error_due) {
 		r.kind = PHCA_PREPLY_ERROR;
 		r.status = q->error_status;
+		r.dir = q->error_dir;
+		r.seq = q->error_seq;
 		if (!reply_stage(c, &r))
 			return false;
 		q->error_due = false;
 	}
 	if (q->state == PQP_DETACHING && q->zombies == 0) {
 		r.kind = PHCA_PREPLY_DETACHED;
-		r.status = 0;
+		r.status = r.dir = 0;
+		r.seq = 0;
 		if (!reply_stage(c, &r))
 			return false;
 		lazy_remove(c, q);

@@ -191,18 +191,18 @@ static void pend(struct phca_proxy *p, struct window *w, struct phca_offload_req
 	pl->out = (struct outcome){ .offload = 1, .flags = flags };
 	INC(w->busy);
 	w->pending++;
-	w->flushing = false;
 }
 
-void offload_submit(struct phca_proxy *p, struct phca_pqp *q, const struct phca_pmsg *m)
+void offload_submit(struct phca_proxy *p, struct phca_pqp *q, const struct phca_pmsg *m, uint8_t flags)
 {
 	struct phca_offload *o = q->offloads[m->rule];
 	struct phca_offload_req *r = req_take(q);
 	struct window *w = &q->win[m->dir];
-	struct outcome out = { .offload = 1, .flags = m->flags };
+	struct outcome out = { .offload = 1, .flags = flags };
 	struct phca_wc wc;
 	int rc;
 
+	w->flushing = false;
 	r->dir = m->dir;
 	r->seq = m->seq;
 	r->offload = o;
@@ -224,7 +224,7 @@ void offload_submit(struct phca_proxy *p, struct phca_pqp *q, const struct phca_
 		INC(p->c.errors);
 		INC(q->c.offload_failed);
 	} else {
-		pend(p, w, r, m->flags);
+		pend(p, w, r, flags);
 		return;
 	}
 	req_release(q, r);

@@ -6,25 +6,35 @@
  *
  * A proxy QP numbers its work requests: one sequence for the send queue, one
  * for inbound requests. For each sequence the proxy keeps a window. Everything
- * of the QP reaches the proxy over one rte_ring in the order of the requests:
- * completions of direct requests (COMPLETE) and offloaded requests (OFFLOAD).
- * An offloaded request keeps its place until its driver has finished it; the
- * window releases a place when all earlier ones were released:
+ * of the QP reaches the proxy over one rte_ring: offloaded requests (OFFLOAD) in
+ * the order of the requests; completions of direct requests (COMPLETE) when the
+ * HCA has them, which for RC is when the peer has acknowledged, so that a place
+ * may be filled after any number of later ones. An offloaded request keeps its
+ * place until its driver has finished it; the window releases a place when all
+ * earlier ones were released:
  *
  *   send      the completion, or nothing when the WR was unsignaled and succeeded
  *   inbound   a direct request's completion as it is; for an offloaded one a
  *             no-op, which the consumer skips
  *
- * When an offloaded request fails, the QP goes to the error state (reply ERROR):
- * its place carries the error (inbound: the next receive that completes carries
- * it), everything behind it in its window is flushed, signaled or not, and
- * offloaded requests behind it are cancelled.
+ * The first error in the order of the requests is what the application sees,
+ * whenever it became known; everything behind it in its window is flushed,
+ * signaled or not, done or not. Errors are:
  *
- * A direct completion with an error is delivered as it is. Offloaded requests
- * behind it in its window are cancelled and flushed. A direct completion that is
- * flushed (WR_FLUSH_ERR) tells that the QP went to ERROR for a reason elsewhere:
- * all offloaded requests of its window are cancelled and flushed, except those
- * that stand before an error in the window, which may still finish.
+ *   an offloaded request that failed: the QP goes to the error state (reply
+ *   ERROR); inbound, the next receive in the window carries the error.
+ *   Offloaded requests behind it are cancelled. Direct requests in front of it
+ *   whose COMPLETE has not arrived are still the HCA's to complete, or flush.
+ *
+ *   a direct completion with an error. Offloaded requests behind it in its
+ *   window are cancelled. UC and UD go on with the first request behind it that
+ *   arrives after it and is no flush (SQE to RTS); RC never.
+ *
+ * A direct completion that is flushed (WR_FLUSH_ERR) tells that the QP is in error
+ * for a reason elsewhere. Nothing behind it succeeds, but the error itself may yet
+ * stand there, as when the HCA flushes what stands in front of a failed offload.
+ * Offloaded requests of its window are cancelled, except those that stand before
+ * it and a known error, which may still finish.
  *
  * The HCA holds the credits: it never has more requests in a window than the
  * window has places, nor puts more on the ring than fits. The proxy returns
@@ -166,7 +176,8 @@ _Static_assert(sizeof(struct phca_pmsg) == 64, "one cache line");
 /** What a reply of the proxy is about. */
 enum phca_preply_kind {
 	PHCA_PREPLY_CREDIT,   /**< cookie of pqp, dir, seq: places before seq are free */
-	PHCA_PREPLY_ERROR,    /**< cookie of pqp, status: move the QP to ERROR */
+	PHCA_PREPLY_ERROR,    /**< cookie of pqp, status, dir, seq: move the QP to ERROR since the offload of
+	                       *   this place failed; once, the first that was known */
 	PHCA_PREPLY_CQ_ERROR, /**< cqw overran; on the channel of the message that overran it */
 	PHCA_PREPLY_DETACHED, /**< cookie of pqp: the proxy has let go; the last reply about it */
 	PHCA_PREPLY_FENCED,   /**< cookie of FENCE */

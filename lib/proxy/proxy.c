@@ -37,7 +37,8 @@ static void attach(struct phca_proxy_chan *c, const struct phca_pmsg *m)
 		struct window *w = &q->win[d];
 
 		w->released = w->freed = w->reported = m->seq;
-		w->failing = w->failed = w->direct_error = w->flushing = false;
+		w->failing = w->direct_error = w->flushing = w->erred = false;
+		w->gone = GONE_WELL;
 		w->carry = PHCA_WC_SUCCESS;
 		w->size = w->mask + 1;
 	}
@@ -72,6 +73,19 @@ static inline bool place_ok(const struct window *w, uint32_t seq)
 	return !seq_before(seq, w->released) && window_place(w, seq)->state == PLACE_FREE;
 }
 
+/*
+ * Whether a request that went well, or begins, tells that the HCA recovered from
+ * a direct error: SQE to RTS, or an error that stopped nothing. It stands behind
+ * the error and came after it. RC does not recover, nor does an offload's failure.
+ */
+static inline uint8_t fresh(const struct phca_pqp *q, struct window *w, uint32_t seq)
+{
+	if (likely(!w->erred) || w->failing || q->transport == PHCA_TRANSPORT_RC || !seq_before(w->err_max, seq))
+		return 0;
+	w->erred = false;
+	return OUT_FRESH;
+}
+
 static inline void complete(struct phca_proxy *p, const struct phca_pmsg *m)
 {
 	struct phca_pqp *q = m->pqp;
@@ -84,8 +98,11 @@ static inline void complete(struct phca_proxy *p, const struct phca_pmsg *m)
 	}
 	INC(p->c.completions);
 	INC(q->c.completions);
+	out.flags &= (uint8_t)~OUT_FRESH;
 	if (unlikely(out.status != PHCA_WC_SUCCESS))
 		window_direct_error(p, w, m->seq, out.status);
+	else
+		out.flags |= fresh(q, w, m->seq);
 	window_outcome(p, w, m->seq, out, &m->wc);
 }
 
@@ -118,7 +135,7 @@ static inline void offload(struct phca_proxy_chan *c, const struct phca_pmsg *m)
 	if (unlikely(w->failing && seq_before(w->fail_seq, m->seq)))
 		offload_flush(p, w, m);
 	else
-		offload_submit(p, q, m);
+		offload_submit(p, q, m, (uint8_t)(m->flags & ~OUT_FRESH) | fresh(q, w, m->seq));
 }
 
 /* @return false: no room for its reply, try again */

@@ -29,10 +29,13 @@ enum place_state {
 	PLACE_ZOMBIE,  /* released in order, but its driver holds on to req */
 };
 
+/* The HCA recovered from a direct error: the first request after it. Beside PHCA_PMSG_F_*. */
+#define OUT_FRESH 0x80
+
 /* How a place ends. */
 struct outcome {
 	uint8_t offload; /* an offloaded request, not a completion of the HCA's */
-	uint8_t flags;   /* PHCA_PMSG_F_* */
+	uint8_t flags;   /* PHCA_PMSG_F_*, OUT_FRESH */
 	uint8_t status;  /* enum phca_wc_status */
 	uint8_t fails;   /* its offload failed: what is behind it is flushed */
 };
@@ -45,6 +48,14 @@ struct place {
 	uint8_t rsvd[3];
 };
 _Static_assert(sizeof(struct place) == 64, "one cache line");
+
+/* What was released of a window decides what may follow. The order counts. */
+enum gone {
+	GONE_WELL,    /* no error yet, or the HCA recovered from it */
+	GONE_FLUSHED, /* a place was flushed: none behind it succeeds, but the error may yet come */
+	GONE_DIRECT,  /* a direct completion with an error: the rest is flushed */
+	GONE_OFFLOAD, /* an offload that failed: the rest is flushed, for good */
+};
 
 /*
  * One sequence of a proxy QP. Places freed..released-1 are released, of which
@@ -60,13 +71,15 @@ struct window {
 	uint32_t busy;           /* WAITING and READY */
 	uint32_t pending;        /* WAITING */
 	uint32_t fail_seq;       /* failing: first failed offload that is known */
-	uint32_t error_seq;      /* direct_error: the place of that completion */
+	uint32_t error_seq;      /* direct_error: the first place of such a completion */
+	uint32_t flush_from, err_max;
 	uint8_t dir;             /* enum phca_dir */
 	bool failing;            /* an offload failed: those behind it are refused */
-	bool failed;             /* a failed place was released: the rest is flushed */
+	uint8_t gone;            /* enum gone */
 	uint8_t carry;           /* inbound: status for the next completion */
-	bool direct_error;       /* a completion with an error of its own arrived */
-	bool flushing;           /* the HCA's flush was seen: drivers' requests are cancelled */
+	bool direct_error;       /* completions with errors of their own arrived */
+	bool flushing;           /* the HCA's flush was seen: from flush_from on drivers hold nothing */
+	bool erred;              /* a direct error or flush arrived, the last one at err_max */
 	bool lazy;               /* in the list of windows with places to report */
 	struct phca_cqw *cq;
 	struct place *places;
@@ -89,11 +102,12 @@ struct phca_pqp {
 	struct phca_offload_req *free_reqs; /* last used first: warm in the cache */
 	void *cookie;
 	uint32_t qpn;
+	uint32_t error_seq;
 	uint32_t zombies;               /* requests whose places are over, drivers hold them */
 	uint8_t state;                  /* enum pqp_state */
 	uint8_t nb_rules;
 	uint8_t transport;
-	uint8_t error_status;           /* of the ERROR reply */
+	uint8_t error_status, error_dir; /* of the ERROR reply */
 	bool error_due, error_told;
 	bool due;                       /* in the list of those with ERROR or DETACHED to tell */
 	bool cancel;                    /* in the list of those with requests to cancel */
@@ -235,7 +249,7 @@ void window_finish(struct phca_proxy *p, struct window *w, uint32_t seq, struct 
 void window_release(struct phca_proxy *p, struct window *w);
 /* An offload failed at seq: the QP goes to ERROR, what is behind is cancelled this turn. */
 void window_fail(struct phca_proxy *p, struct window *w, uint32_t seq, uint8_t status);
-/* A completion with an error arrived at seq: cancel what it makes obsolete. */
+/* A completion with an error or flush arrived at seq: cancel what it makes obsolete. */
 void window_direct_error(struct phca_proxy *p, struct window *w, uint32_t seq, uint8_t status);
 /* Cancel what is behind failures. */
 void cancels_run(struct phca_proxy *p);
@@ -251,7 +265,7 @@ struct phca_offload_req *req_take(struct phca_pqp *q);
 /* Give a request back, and its message. */
 void req_release(struct phca_pqp *q, struct phca_offload_req *r);
 /* An OFFLOAD message whose place and rule are right. */
-void offload_submit(struct phca_proxy *p, struct phca_pqp *q, const struct phca_pmsg *m);
+void offload_submit(struct phca_proxy *p, struct phca_pqp *q, const struct phca_pmsg *m, uint8_t flags);
 /*
  * Take a request away from its driver, which may hold on to it.
  * @return the request if it does, else NULL: it is released

@@ -4,7 +4,10 @@
  *
  * Invariant: `released` advances by one place at a time, and only over a place
  * that has its outcome; what the place delivers is written at that moment. So
- * completions leave in the order of the sequence, whatever finishes first.
+ * completions leave in the order of the sequence, whatever finishes or arrives
+ * first. What an error makes of those behind it is decided there, too, in
+ * status_seen, so that it cannot depend on the order of arrival; on arrival an
+ * error only cancels what drivers need not do any more.
  * `freed` follows it, but never passes a place whose request a driver holds.
  *
  * A place whose turn it is when its outcome arrives is delivered without ever
@@ -45,20 +48,48 @@ static void noop_deliver(struct phca_proxy *p, struct phca_pqp *q, struct phca_c
 	}
 }
 
+static inline void deliver_good(struct phca_proxy *p, struct window *w, struct phca_pqp *q,
+		struct outcome out, const struct phca_wc *wc)
+{
+	if (out.offload && w->dir == PHCA_DIR_RECV)
+		noop_deliver(p, q, w->cq);
+	else if (!(out.flags & PHCA_PMSG_F_NO_CQE) &&
+			cq_deliver(q->chan, w->cq, wc, (out.flags & PHCA_PMSG_F_SOLICITED) != 0))
+		INC(q->c.cqes);
+}
+
+/* What the application sees of a place, now that its turn has come. */
+static uint8_t status_seen(struct window *w, struct outcome out)
+{
+	if ((out.flags & OUT_FRESH) && w->gone != GONE_OFFLOAD)
+		w->gone = GONE_WELL;
+	if (w->gone >= GONE_DIRECT)
+		return PHCA_WC_WR_FLUSH_ERR;
+	if (out.status == PHCA_WC_SUCCESS)
+		return w->gone == GONE_WELL ? PHCA_WC_SUCCESS : PHCA_WC_WR_FLUSH_ERR;
+	if (out.fails) {
+		w->gone = GONE_OFFLOAD;
+		w->carry = out.status;
+	} else if (out.status == PHCA_WC_WR_FLUSH_ERR) {
+		w->gone = GONE_FLUSHED;
+	} else {
+		w->gone = GONE_DIRECT;
+	}
+	return out.status;
+}
+
 /* A place that failed, or that comes after one that did. */
 static void deliver_error(struct phca_proxy *p, struct window *w, struct phca_pqp *q,
 		struct outcome out, const struct phca_wc *wc)
 {
 	struct phca_wc bad;
-	uint8_t status = out.status;
+	uint8_t status = status_seen(w, out);
 
-	if (w->failed) {
-		status = PHCA_WC_WR_FLUSH_ERR;
-	} else if (out.fails) {
-		w->failed = true;
-		w->carry = out.status;
+	if (status == PHCA_WC_SUCCESS) {
+		deliver_good(p, w, q, out, wc);
+		return;
 	}
-	if (status == PHCA_WC_WR_FLUSH_ERR && (out.offload || out.status == PHCA_WC_SUCCESS)) {
+	if (status == PHCA_WC_WR_FLUSH_ERR && (out.offload || out.status != PHCA_WC_WR_FLUSH_ERR)) {
 		INC(p->c.flushed);
 		INC(q->c.flushed);
 	}
@@ -67,7 +98,7 @@ static void deliver_error(struct phca_proxy *p, struct window *w, struct phca_pq
 			noop_deliver(p, q, w->cq);
 			return;
 		}
-		if (w->failed && w->carry != PHCA_WC_SUCCESS) {
+		if (w->gone == GONE_OFFLOAD && w->carry != PHCA_WC_SUCCESS) {
 			status = w->carry;
 			w->carry = PHCA_WC_SUCCESS;
 		}
@@ -86,15 +117,10 @@ static inline void deliver(struct phca_proxy *p, struct window *w, struct outcom
 
 	INC(p->c.released);
 	INC(q->c.released);
-	if (unlikely(w->failed || out.status != PHCA_WC_SUCCESS)) {
+	if (unlikely(w->gone != GONE_WELL || out.status != PHCA_WC_SUCCESS))
 		deliver_error(p, w, q, out, wc);
-		return;
-	}
-	if (out.offload && w->dir == PHCA_DIR_RECV)
-		noop_deliver(p, q, w->cq);
-	else if (!(out.flags & PHCA_PMSG_F_NO_CQE) &&
-			cq_deliver(q->chan, w->cq, wc, (out.flags & PHCA_PMSG_F_SOLICITED) != 0))
-		INC(q->c.cqes);
+	else
+		deliver_good(p, w, q, out, wc);
 }
 
 /* Places were freed: tell the HCA now when they are many, else some time later. */
@@ -204,6 +230,8 @@ void window_fail(struct phca_proxy *p, struct window *w, uint32_t seq, uint8_t s
 	if (!q->error_told) {
 		q->error_told = q->error_due = true;
 		q->error_status = status;
+		q->error_dir = w->dir;
+		q->error_seq = seq;
 		pqp_due(q);
 	}
 }
@@ -211,7 +239,7 @@ void window_fail(struct phca_proxy *p, struct window *w, uint32_t seq, uint8_t s
 /* Cancel what drivers hold at and after @p from; their places are flushed. */
 static void window_cancel(struct phca_proxy *p, struct window *w, uint32_t from)
 {
-	const struct outcome flush = { .offload = 1, .status = PHCA_WC_WR_FLUSH_ERR };
+	struct outcome flush = { .offload = 1, .status = PHCA_WC_WR_FLUSH_ERR };
 	struct phca_pqp *q = window_pqp(w);
 	uint32_t end = w->freed + w->size;
 
@@ -225,14 +253,34 @@ static void window_cancel(struct phca_proxy *p, struct window *w, uint32_t from)
 			continue;
 		if (w->dir == PHCA_DIR_SEND)
 			wr_completion(q, pl->req->wr, &wc);
+		flush.flags = pl->out.flags;
 		pl->req = offload_cancel(p, pl->req, false);
 		w->pending--;
 		place_ready(p, w, pl, seq, flush, &wc);
 	}
 }
 
+/* From where on a flush at seq leaves nothing to drivers. */
+static uint32_t flush_from(const struct window *w, uint32_t seq)
+{
+	uint32_t from = seq + 1;
+
+	if (!w->failing && !w->direct_error)
+		return w->released;
+	if (w->failing && seq_before(w->fail_seq + 1, from))
+		from = w->fail_seq + 1;
+	if (w->direct_error && seq_before(w->error_seq + 1, from))
+		from = w->error_seq + 1;
+	return from;
+}
+
 void window_direct_error(struct phca_proxy *p, struct window *w, uint32_t seq, uint8_t status)
 {
+	uint32_t from;
+
+	if (!w->erred || seq_before(w->err_max, seq))
+		w->err_max = seq;
+	w->erred = true;
 	if (w->direct_error && seq_before(w->error_seq, w->released))
 		w->direct_error = false;
 	if (status != PHCA_WC_WR_FLUSH_ERR) {
@@ -242,13 +290,12 @@ void window_direct_error(struct phca_proxy *p, struct window *w, uint32_t seq, u
 		window_cancel(p, w, w->error_seq + 1);
 		return;
 	}
-	if (w->flushing)
+	from = flush_from(w, seq);
+	if (w->flushing && !seq_before(from, w->flush_from))
 		return;
 	w->flushing = true; /* until another request is offloaded */
-	if (w->failing)
-		window_cancel(p, w, w->fail_seq + 1);
-	else
-		window_cancel(p, w, w->direct_error ? w->error_seq + 1 : w->released);
+	w->flush_from = from;
+	window_cancel(p, w, from);
 }
 
 void cancels_run(struct phca_proxy *p)

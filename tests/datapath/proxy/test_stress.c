@@ -3,8 +3,10 @@
  * Order under stress, against a model.
  *
  * A model of the HCA and of the applications sends seeded random requests for
- * many QPs and polls the CQs; a driver ("chaos") finishes, fails, refuses and
- * cancels at random and notes for every place what became of it. From the notes
+ * many QPs and polls the CQs; direct requests get their place when they are
+ * issued, and complete at any time after that, in any order, well, with an error
+ * or flushed; a driver ("chaos") finishes, fails, refuses and cancels at random
+ * and notes for every place what became of it. From the notes
  * the model computes, place by place and in order, what each CQ must say: so a
  * completion that is early, late, missing, twice or with the wrong status is
  * seen at once. The same model runs with the proxy turned by hand, and with the
@@ -39,6 +41,8 @@ enum fate { NEVER_SEEN, HELD, FINISHED, CANCELLED };
 
 struct cell {
 	uint8_t offload, silent, direct_status; /* the model's */
+	uint8_t issued;                         /* direct: its completion has not been sent */
+	uint64_t wr_id;
 	uint8_t fate, status;                   /* the driver's */
 	struct phca_offload_wr wr;
 };
@@ -46,7 +50,10 @@ struct cell {
 struct seqs {
 	uint32_t next, freed;  /* as the HCA knows them */
 	uint32_t seen;         /* all before it were checked */
-	bool failed;
+	unsigned int issued;   /* cells that are */
+	bool error;            /* the HCA knows of an error at error_at */
+	uint32_t error_at;
+	enum { WELL, FLUSHED, FAILED } gone;
 	uint8_t carry;
 	struct cell cell[WINDOW];
 };
@@ -57,6 +64,7 @@ struct mqp {
 	struct seqs s[PHCA_DIR_COUNT];
 	enum life life;
 	unsigned int flushes;  /* in error: WRs still to flush before DETACH */
+	bool rc;
 	struct phca_pqp *q;
 	struct rig_cq *cq[PHCA_DIR_COUNT];
 };
@@ -77,6 +85,7 @@ static uint64_t plain_next[CQS], plain_seen[CQS];
 static struct mqp qps[QPS];
 static uint64_t seed, sent, plain_sent, wrong, received, errors, attaches;
 static bool turns_elsewhere;       /* the proxy has a thread of its own */
+static uint32_t direct_error_of;   /* one of so many direct requests has an error */
 static bool notes;                 /* the drivers note fates; else all succeed */
 
 /* --- the driver */
@@ -190,26 +199,38 @@ static void complain(const struct phca_wc *wc, const char *what)
 		printf("  wr_id 0x%lx %s: %s\n", (unsigned long)wc->wr_id, phca_wc_status_str(wc->status), what);
 }
 
-/* The place is over: @return the status that its completion must have, -1: none must come */
-static int place_expect(struct seqs *s, int dir, const struct cell *c)
+/*
+ * The first error that is no flush is seen, all behind it are flushed; behind a
+ * flush nothing succeeds. @return the status that the place has for the application
+ */
+static uint8_t place_status(struct seqs *s, const struct cell *c)
 {
 	uint8_t status = c->direct_status;
 
-	if (c->offload) {
+	if (c->offload)
 		status = c->fate == FINISHED ? c->status : FLUSH;
-		if (s->failed)
-			status = FLUSH;
-		else if (c->fate == FINISHED && status != PHCA_WC_SUCCESS) {
-			s->failed = true;
-			s->carry = status;
-		}
-		if (dir == PHCA_DIR_RECV)
+	if (s->gone == FAILED || (s->gone == FLUSHED && status == PHCA_WC_SUCCESS))
+		return FLUSH;
+	if (status == FLUSH) {
+		s->gone = FLUSHED;
+	} else if (status != PHCA_WC_SUCCESS) {
+		s->gone = FAILED;
+		s->carry = c->offload ? status : PHCA_WC_SUCCESS;
+	}
+	return status;
+}
+
+/* The place is over: @return the status that its completion must have, -1: none must come */
+static int place_expect(struct seqs *s, int dir, const struct cell *c)
+{
+	uint8_t carry = s->carry, status = place_status(s, c);
+
+	if (dir == PHCA_DIR_RECV) {
+		if (c->offload)
 			return -1;
-	} else if (s->failed) {
-		status = FLUSH;
-		if (dir == PHCA_DIR_RECV && s->carry != PHCA_WC_SUCCESS) {
-			status = s->carry;
+		if (carry != PHCA_WC_SUCCESS) {
 			s->carry = PHCA_WC_SUCCESS;
+			return carry;
 		}
 	}
 	return status == PHCA_WC_SUCCESS && c->silent ? -1 : status;
@@ -223,6 +244,8 @@ static int place_next(struct mqp *q, int dir, const struct phca_wc *wc)
 
 	if (c->offload && c->fate == HELD)
 		complain(wc, "overtook a request that its driver still has");
+	if (c->issued)
+		complain(wc, "overtook a direct request that has not completed");
 	cq_owed[q->cq[dir] - cqs]--;
 	return place_expect(s, dir, c);
 }
@@ -285,13 +308,72 @@ static struct rte_mbuf *message_make(struct phca_pmsg *m)
 	return mb;
 }
 
-static void in_error(struct mqp *q)
+static void in_error(struct mqp *q, int dir, uint32_t seq)
 {
+	struct seqs *s = &q->s[dir];
+
+	if (!s->error || (int32_t)(seq - s->error_at) < 0)
+		s->error_at = seq;
+	s->error = true;
 	if (q->life != LIVE)
 		return;
 	q->life = IN_ERROR;
 	q->flushes = (unsigned int)(phca_test_rand(&seed) % 200);
 	errors++;
+}
+
+/* How the HCA completes a direct request at seq. */
+static uint8_t direct_status(struct mqp *q, int dir, uint32_t seq)
+{
+	uint64_t x = phca_test_rand(&seed);
+	struct seqs *s = &q->s[dir];
+
+	if (!notes)
+		return PHCA_WC_SUCCESS;
+	if (x % direct_error_of == 0 || (q->life == IN_ERROR && q->rc && x % 64 == 0)) {
+		in_error(q, dir, seq);
+		return PHCA_WC_LOC_PROT_ERR;
+	}
+	if (q->life == LIVE)
+		return PHCA_WC_SUCCESS;
+	/* Another success behind an error would tell that a UD QP has recovered. */
+	if (q->rc || (s->error && (int32_t)(seq - s->error_at) < 0))
+		return x >> 32 & 1 ? PHCA_WC_SUCCESS : FLUSH;
+	return FLUSH;
+}
+
+/* A direct request that was issued completes. */
+static void arrive(struct mqp *q, int dir, uint32_t seq)
+{
+	struct seqs *s = &q->s[dir];
+	struct cell *c = &s->cell[seq % WINDOW];
+	struct phca_pmsg m = {
+		.kind = PHCA_PMSG_COMPLETE, .dir = (uint8_t)dir, .seq = seq, .pqp = q->q,
+		.flags = c->silent ? PHCA_PMSG_F_NO_CQE : 0,
+	};
+
+	if (rte_ring_free_count(phca_proxy_chan_ring(r.chan)) == 0)
+		return;
+	c->direct_status = direct_status(q, dir, seq);
+	m.wc = (struct phca_wc){ .wr_id = c->wr_id, .status = c->direct_status };
+	c->issued = false;
+	s->issued--;
+	sent++;
+	CU_ASSERT_TRUE_FATAL(send_msg(&m));
+}
+
+/* Any one of those that were issued. */
+static void arrive_any(struct mqp *q, int dir)
+{
+	struct seqs *s = &q->s[dir];
+	uint32_t places = s->next - s->freed, at;
+
+	if (s->issued == 0)
+		return;
+	at = (uint32_t)(phca_test_rand(&seed) % places);
+	while (!s->cell[(s->freed + at) % WINDOW].issued)
+		at = (at + 1) % places;
+	arrive(q, dir, s->freed + at);
 }
 
 /* One request of a QP, if window, CQ and ring allow. */
@@ -302,40 +384,36 @@ static void request(unsigned int i, int dir, bool flush)
 	struct seqs *s = &q->s[dir];
 	struct cell *c = &s->cell[s->next % WINDOW];
 	unsigned int cq = (unsigned int)(q->cq[dir] - cqs);
-	struct phca_pmsg m = { .dir = (uint8_t)dir, .seq = s->next, .pqp = q->q };
-	uint64_t wr_id = (uint64_t)i << 33 | (uint64_t)dir << 32 | s->next;
+	struct phca_pmsg m = { .kind = PHCA_PMSG_OFFLOAD, .dir = (uint8_t)dir, .seq = s->next, .pqp = q->q };
 
 	if (s->next - s->freed >= WINDOW || cq_owed[cq] >= CQE ||
 			rte_ring_free_count(phca_proxy_chan_ring(r.chan)) == 0)
 		return;
-	*c = (struct cell){ .offload = !flush && x % 2, .silent = x >> 8 & 1 };
+	*c = (struct cell){
+		.offload = !flush && x % 2, .silent = dir == PHCA_DIR_SEND && (x >> 8 & 1),
+		.wr_id = (uint64_t)i << 33 | (uint64_t)dir << 32 | s->next,
+	};
 	if (!notes)
 		c->fate = FINISHED;
-	m.flags = c->silent ? PHCA_PMSG_F_NO_CQE : 0;
-	if (dir == PHCA_DIR_RECV) /* receives are always signaled */
-		m.flags = c->silent = 0;
-	if (!c->offload) {
-		m.kind = PHCA_PMSG_COMPLETE;
-		if (flush) {
-			c->direct_status = FLUSH;
-		} else if (notes && (x >> 20) % 16384 == 0) {
-			c->direct_status = PHCA_WC_LOC_PROT_ERR;
-			in_error(q);
-		}
-		m.wc = (struct phca_wc){ .wr_id = wr_id, .status = c->direct_status };
-	} else {
-		m.kind = PHCA_PMSG_OFFLOAD;
+	if (c->offload) {
+		m.flags = c->silent ? PHCA_PMSG_F_NO_CQE : 0;
 		m.rule = (uint8_t)(x >> 16 & 1);
-		c->wr.wqe.wr_id = wr_id;
+		c->wr.wqe.wr_id = c->wr_id;
 		c->wr.wqe.opcode = PHCA_WR_SEND;
 		m.wr = &c->wr;
 		if (dir == PHCA_DIR_RECV && message_make(&m) == NULL)
 			return;
+		sent++;
+		CU_ASSERT_TRUE_FATAL(send_msg(&m));
 	}
 	cq_owed[cq]++; /* never more than the CQ holds */
 	s->next++;
-	sent++;
-	CU_ASSERT_TRUE_FATAL(send_msg(&m));
+	if (c->offload)
+		return;
+	c->issued = true;
+	s->issued++;
+	if (x >> 24 & 1) /* at once */
+		arrive(q, dir, s->next - 1);
 }
 
 static void attach(struct mqp *q)
@@ -349,7 +427,9 @@ static void attach(struct mqp *q)
 		struct seqs *s = &q->s[d];
 
 		s->next = s->freed = s->seen = m.seq;
-		s->failed = false;
+		s->issued = 0;
+		s->error = false;
+		s->gone = WELL;
 		s->carry = PHCA_WC_SUCCESS;
 	}
 	q->life = LIVE;
@@ -391,7 +471,7 @@ static void reply(const struct phca_preply *p)
 				complain(&none, "a completion is missing, its place is free");
 		break;
 	case PHCA_PREPLY_ERROR:
-		in_error(q);
+		in_error(q, p->dir, p->seq);
 		break;
 	case PHCA_PREPLY_DETACHED:
 		for (int d = 0; d < PHCA_DIR_COUNT; d++)
@@ -425,6 +505,8 @@ static void qp_step(unsigned int i)
 	case LIVE:
 		for (unsigned int k = 0; k < x % 8 && q->life == LIVE; k++)
 			request(i, (int)(x >> (8 + k) & 1), false);
+		for (unsigned int k = 0; k < (x >> 16) % 8; k++)
+			arrive_any(q, (int)(x >> (20 + k) & 1));
 		if (notes && x >> 32 < UINT32_MAX / 5000)
 			detach(q);
 		break;
@@ -432,6 +514,7 @@ static void qp_step(unsigned int i)
 		if (q->flushes > 0) {
 			q->flushes--;
 			request(i, (int)(x & 1), true);
+			arrive_any(q, (int)(x >> 1 & 1));
 		} else {
 			detach(q);
 		}
@@ -448,6 +531,7 @@ static void qp_step(unsigned int i)
 
 static void world_init(unsigned int fail_of_64k)
 {
+	direct_error_of = fail_of_64k > 0 ? 1000000 / fail_of_64k : UINT32_MAX;
 	struct phca_offload **o = offloads;
 	const struct phca_setting_arg args[] = { { "delay_max_us", PHCA_SETTING_UINT, 20, NULL } };
 
@@ -477,7 +561,8 @@ static void world_init(unsigned int fail_of_64k)
 		rig_cq_init(&cqs[i], CQE, 512 - CQE);
 	for (unsigned int i = 0; i < QPS; i++) {
 		struct phca_pqp_conf conf = {
-			.qpn = i, .transport = PHCA_TRANSPORT_UD, .cookie = &qps[i], .chan = r.chan,
+			.qpn = i, .transport = i % 2 ? PHCA_TRANSPORT_RC : PHCA_TRANSPORT_UD,
+			.cookie = &qps[i], .chan = r.chan,
 			.window = { WINDOW, WINDOW }, .nb_rules = 2, .offloads = { o[0], o[1] },
 		};
 
@@ -486,6 +571,7 @@ static void world_init(unsigned int fail_of_64k)
 			conf.cq[d] = &qps[i].cq[d]->w;
 		}
 		qps[i].life = DETACHED;
+		qps[i].rc = i % 2;
 		qps[i].q = phca_pqp_create(r.p, &conf);
 		CU_ASSERT_PTR_NOT_NULL_FATAL(qps[i].q);
 	}
@@ -510,6 +596,9 @@ static void world_drain(void (*turns)(void))
 	unsigned int attached = 1;
 
 	while (world_open() > 0 && phca_loop_now_ns() < end_ns) {
+		for (unsigned int i = 0; i < 2 * QPS; i++)
+			if (qps[i / 2].life == LIVE)
+				arrive_any(&qps[i / 2], (int)(i & 1));
 		turns();
 		replies_read();
 	}
@@ -610,6 +699,15 @@ PHCA_TEST(stress, chaos_by_hand)
 	notes = true;
 	world_init(60);
 	run(REQUESTS * (phca_test_long() ? 10 : 1), turn_by_hand);
+	world_fini();
+}
+
+/* Errors so often that most windows see several. */
+PHCA_TEST(stress, chaos_with_many_errors)
+{
+	notes = true;
+	world_init(3000);
+	run(REQUESTS / 4 * (phca_test_long() ? 10 : 1), turn_by_hand);
 	world_fini();
 }
 
