@@ -82,7 +82,7 @@ static const struct key memory_keys[] = {
 	{ .name = "max_qp", .kind = &kind_uint, AT(memory, max_qp), .min = 1, .max = 1u << 20, .def = 1024,
 		.help = "queue pairs at most" },
 	{ .name = "max_mr", .kind = &kind_uint, AT(memory, max_mr), .min = 1, .max = (1u << 24) - 1, .def = 4096,
-		.help = "memory regions at most" },
+		.help = "memory regions and windows at most" },
 	END
 };
 static const struct table memory_table = { "memory", memory_keys, sizeof(struct phca_config_memory),

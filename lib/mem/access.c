@@ -12,13 +12,14 @@
 #include "mem_impl.h"
 
 static const char *const err_str[] = {
-	[PHCA_MEM_OK] = "ok", [PHCA_MEM_KEY] = "key", [PHCA_MEM_PD] = "pd",
-	[PHCA_MEM_BOUNDS] = "bounds", [PHCA_MEM_ACCESS] = "access",
+#define ERR_STR(e, text) [PHCA_MEM_##e] = text,
+	PHCA_MEM_ERRS(ERR_STR)
+#undef ERR_STR
 };
 
 const char *phca_mem_err_str(enum phca_mem_err e)
 {
-	return (unsigned int)e < sizeof(err_str) / sizeof(err_str[0]) ? err_str[e] : "?";
+	return (unsigned int)e < PHCA_MEM_ERR_COUNT ? err_str[e] : "?";
 }
 
 /* In the order of 10.6.3: key, domain, bounds, rights. */
@@ -65,6 +66,25 @@ void *phca_mem_ptr(const struct phca_mem *mem, uint32_t key, uint32_t pd, uint64
 	if (unlikely(len == 0)) {
 		*err = PHCA_MEM_OK;
 		return NULL;
+	}
+	return find(mem, key, pd, va, len, access, err);
+}
+
+void *phca_mem_remote(const struct phca_mem *mem, uint32_t key, uint32_t pd, uint32_t qpn,
+		uint64_t va, uint64_t len, uint32_t access, enum phca_mem_err *err)
+{
+	uint32_t i = key >> KEY_TAG_BITS;
+
+	if (unlikely(len == 0)) {
+		*err = PHCA_MEM_OK;
+		return NULL;
+	}
+	if (likely(i <= mem->max_mr)) {
+		const struct mr_entry *e = &mem->entries[i];
+		uint64_t w = __atomic_load_n(&e->window, __ATOMIC_ACQUIRE);
+
+		if (unlikely((uint32_t)w == key))
+			return window_ptr(e, w, pd, qpn, va, len, access, err);
 	}
 	return find(mem, key, pd, va, len, access, err);
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* What the two halves of lib/mem share: the table of regions. */
+/* What the parts of lib/mem share: the table of regions and windows. */
 #ifndef MEM_IMPL_H
 #define MEM_IMPL_H
 
@@ -15,14 +15,39 @@
 #define likely(x)   __builtin_expect(!!(x), 1)
 #define unlikely(x) __builtin_expect(!!(x), 0)
 
+/* The lower half of mr_entry.window: an rkey, or */
+#define WINDOW_NONE 0u /* no access */
+#define WINDOW_BUSY 1u /* an lcore is binding; of index 0, so never a key */
+
+#define WINDOWS_CLOSED UINT32_MAX /* mr_entry.windows: no more binds, it is deregistered */
+#define QPN_ANY        UINT32_MAX /* mr_entry.qpn: type 1 */
+
 /*
- * An entry: one cache line. mr.key publishes it; the other fields of mr are
- * written only while it is KEY_NONE and no lcore can have seen it otherwise.
+ * An entry: one cache line, of a region or of a window.
+ *
+ * Of a region, mr.key publishes it; the other fields of mr are written only
+ * while it is KEY_NONE and no lcore can have seen it otherwise.
+ *
+ * Of a window, mr.key is always KEY_NONE, so that what looks for regions does
+ * not find it; rkey says that it is one. mr.pd and type are as constant as a
+ * region's. Fields marked (b) change with a bind while other lcores read: by who
+ * has set the lower half of window to WINDOW_BUSY, with atomic stores. The upper
+ * half counts the changes: who found the same word before and after reading (b)
+ * has read what belongs together.
  */
 struct mr_entry {
-	struct phca_mr mr;
-	uint8_t tag;      /* of the last key; control threads, under the lock */
-	uint8_t pad[PHCA_CACHE_LINE - sizeof(struct phca_mr) - 1];
+	struct phca_mr mr;   /* window: (b) iova, length, base, access */
+	uint64_t window;     /* window: changes << 32 | rkey that gives access */
+	uint32_t rkey;       /* window: (b) by which it is named now; KEY_NONE: no window */
+	union {
+		uint32_t windows; /* region: bound to it, or WINDOWS_CLOSED; atomic */
+		uint32_t region;  /* window: (b) index of what it is bound to; 0: not bound */
+	};
+	uint32_t qpn;        /* window: (b) the only queue pair, or QPN_ANY */
+	uint8_t type;        /* window: enum phca_mw_type */
+	uint8_t tag;         /* of the last key; control threads, under the lock */
+	uint8_t handle_tag;  /* window: of its first rkey; as tag */
+	uint8_t pad;
 };
 _Static_assert(sizeof(struct mr_entry) == PHCA_CACHE_LINE, "one line an entry");
 
@@ -35,7 +60,7 @@ struct phca_mem {
 	struct rte_rcu_qsbr *qsbr __attribute__((aligned(PHCA_CACHE_LINE)));
 	pthread_mutex_t lock;     /* entries' tags, what is below; never held while waiting */
 	pthread_mutex_t wait_lock;/* one waits for the lcores at a time */
-	uint32_t nb_mr;           /* registered; other threads read it relaxed */
+	uint32_t nb_mr, nb_mw;    /* in use; other threads read them relaxed */
 	uint32_t fresh;           /* entries from here on were never used */
 	uint32_t *freed;          /* ring of entries to use again, oldest first */
 	uint32_t freed_head;      /* 0..max_mr-1: the oldest */
@@ -44,5 +69,14 @@ struct phca_mem {
 	uint32_t *pd;             /* per domain: 0 free, else 1 + what refers to it; atomic */
 	size_t map_len, entries_len, freed_len; /* bytes that were mapped */
 };
+
+/* table.c, for control threads. Take an entry that no lcore knows, 0 when all are in use; under the lock. */
+uint32_t entry_take(struct phca_mem *mem);
+/* Wait until every lcore was quiescent, then let the entry be taken again. Not under the lock. */
+void entry_give(struct phca_mem *mem, uint32_t i);
+
+/* window.c: look up in the window e, where the word window was w. */
+uint8_t *window_ptr(const struct mr_entry *e, uint64_t w, uint32_t pd, uint32_t qpn, uint64_t va,
+		uint64_t len, uint32_t access, enum phca_mem_err *err);
 
 #endif

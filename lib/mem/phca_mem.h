@@ -1,18 +1,21 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /**
  * @file
- * Protection domains, memory regions, key lookup, checked gather and scatter.
+ * Protection domains, memory regions and windows, key lookup, checked gather
+ * and scatter, atomics.
  *
- * A key has 32 bits: the upper 24 index the region table, the lower 8 are a tag
- * that changes with each reuse of the entry, so that a stale key is refused.
- * lkey and rkey of a region are the same number.
+ * A key has 32 bits: the upper 24 index the table, the lower 8 are a tag. Of a
+ * region's key the tag changes with each reuse of the entry, so that a stale key
+ * is refused; lkey and rkey of a region are the same number. Of a window's rkey
+ * the consumer chooses the tag, anew with each bind; a window has no lkey.
  *
  * Threads: alloc, reg and dereg functions belong to control threads and take an
  * internal lock; dereg must not be called by an lcore that reports to the
  * rte_rcu_qsbr variable, as it would wait for itself. phca_pd_get and
- * phca_pd_put take no lock and may be called by any thread. Lookup, gather and
- * scatter belong to data-path lcores, which read the table without locks; dereg
- * unpublishes the entry, waits until every lcore that reports to the rte_rcu_qsbr variable was quiescent, then frees.
+ * phca_pd_put take no lock and may be called by any thread. Lookup, gather,
+ * scatter, atomics, bind and invalidate belong to data-path lcores, which report
+ * to the rte_rcu_qsbr variable and take no locks; dereg and dealloc unpublish the
+ * entry, wait until every such lcore was quiescent, then free.
  */
 #ifndef PHCA_MEM_H
 #define PHCA_MEM_H
@@ -35,7 +38,9 @@ extern "C" {
 #define PHCA_ACCESS_REMOTE_READ   0x04 /**< RDMA READ by the peer */
 #define PHCA_ACCESS_REMOTE_ATOMIC 0x08 /**< atomics by the peer */
 #define PHCA_ACCESS_MW_BIND       0x10 /**< memory windows may be bound */
-#define PHCA_ACCESS_ALL           0x1f /**< all of them */
+#define PHCA_ACCESS_ALL           0x1f /**< all rights of a region */
+/** Windows of type 2: the first byte's address is 0 for the peer. A region says so by its iova. */
+#define PHCA_ACCESS_ZERO_BASED    0x20
 
 struct phca_mem; /**< the tables of one HCA */
 
@@ -51,7 +56,7 @@ struct phca_mr {
 
 /**
  * Create the tables.
- * @param max_mr  regions at most, 1..2^24-1
+ * @param max_mr  regions and windows at most, 1..2^24-1
  * @param qsbr    where the data-path lcores report quiescence; outlives the tables
  * @return the tables; NULL with rte_errno EINVAL, ENOMEM
  */
@@ -61,7 +66,7 @@ void phca_mem_destroy(struct phca_mem *mem);
 
 /** @return a new protection domain, > 0; 0 with rte_errno ENOSPC (65535 at most). */
 uint32_t phca_pd_alloc(struct phca_mem *mem);
-/** @return 0; -EINVAL no such domain; -EBUSY regions or references left. */
+/** @return 0; -EINVAL no such domain; -EBUSY regions, windows or references left. */
 int phca_pd_free(struct phca_mem *mem, uint32_t pd);
 /** Hold a domain for another object (a queue pair). Any thread. @return 0; -EINVAL no such domain */
 int phca_pd_get(struct phca_mem *mem, uint32_t pd);
@@ -81,24 +86,61 @@ void phca_pd_put(struct phca_mem *mem, uint32_t pd);
  */
 int phca_mr_reg(struct phca_mem *mem, uint32_t pd, void *base, uint64_t length,
 		uint64_t iova, uint32_t access, uint32_t *key);
-/** Deregister; waits for the lcores. @return 0; -EINVAL no such key */
+/**
+ * Deregister; waits for the lcores.
+ * @return 0; -EINVAL no such key; -EBUSY windows are bound to it, nothing changed (10.6.7.2.5)
+ */
 int phca_mr_dereg(struct phca_mem *mem, uint32_t key);
 /** @return regions registered now. */
 uint32_t phca_mem_nb_mr(const struct phca_mem *mem);
 
-/** Why an access is refused. */
-enum phca_mem_err {
-	PHCA_MEM_OK,     /**< allowed */
-	PHCA_MEM_KEY,    /**< no such key */
-	PHCA_MEM_PD,     /**< other protection domain */
-	PHCA_MEM_BOUNDS, /**< outside the region, or the address wraps */
-	PHCA_MEM_ACCESS, /**< right not granted */
+/** Types of memory windows, numbered as enum ibv_mw_type. */
+enum phca_mw_type {
+	PHCA_MW_TYPE_1 = 1, /**< usable by every queue pair of its domain */
+	PHCA_MW_TYPE_2 = 2, /**< type 2A: usable by the queue pair that bound it */
 };
-/** @return "ok", "key", "pd", "bounds", "access". */
+
+/**
+ * Allocate a memory window, not bound (10.6.7.1). Its entry counts as a region's.
+ * @param pd    protection domain
+ * @param rkey  written: the first rkey, which gives no access and names the
+ *              window for the first bind and, whatever was bound since, for dealloc
+ * @return 0; -EINVAL; -ENOSPC table full
+ */
+int phca_mw_alloc(struct phca_mem *mem, uint32_t pd, enum phca_mw_type type, uint32_t *rkey);
+/**
+ * Deallocate a window, bound or not; waits for the lcores.
+ * @param rkey  the present one, or the first one
+ * @return 0; -EINVAL no such window
+ */
+int phca_mw_dealloc(struct phca_mem *mem, uint32_t rkey);
+/** @return windows allocated now. */
+uint32_t phca_mem_nb_mw(const struct phca_mem *mem);
+
+/** Why an access, a bind or an invalidation is refused. X(ENUM, text) */
+#define PHCA_MEM_ERRS(X) \
+	X(OK, "ok")         /* allowed */ \
+	X(KEY, "key")       /* no such key, or no access by it now */ \
+	X(PD, "pd")         /* other protection domain */ \
+	X(BOUNDS, "bounds") /* outside the region or window, or the address wraps */ \
+	X(ACCESS, "access") /* right not granted, or such rights cannot be given */ \
+	X(QP, "qp")         /* type 2 window of another queue pair */ \
+	X(TYPE, "type")     /* a region or type 1 window, which cannot be invalidated */ \
+	X(STATE, "state")   /* type 2 window that must not be bound, or must be */ \
+	X(ALIGN, "align")   /* atomic whose address is no multiple of 8 */
+/** See PHCA_MEM_ERRS. */
+enum phca_mem_err {
+#define PHCA_MEM_ENUM(e, text) PHCA_MEM_##e,
+	PHCA_MEM_ERRS(PHCA_MEM_ENUM)
+#undef PHCA_MEM_ENUM
+	PHCA_MEM_ERR_COUNT
+};
+/** @return the error in a word; "?" when out of range. */
 const char *phca_mem_err_str(enum phca_mem_err e);
 
 /**
- * Data path: check one access and find the memory (10.6.3).
+ * Data path: check one access and find the memory (10.6.3), for a key that this
+ * side's consumer named. The rkey of a window is refused.
  * @param len     bytes; 0 is allowed whatever the key is (C9-88: no key is checked then)
  * @param access  rights needed; 0 is a local read
  * @param err     written when NULL is returned: why; PHCA_MEM_OK for @p len 0
@@ -106,6 +148,63 @@ const char *phca_mem_err_str(enum phca_mem_err e);
  */
 void *phca_mem_ptr(const struct phca_mem *mem, uint32_t key, uint32_t pd, uint64_t va,
 		uint64_t len, uint32_t access, enum phca_mem_err *err);
+
+/**
+ * Data path: as phca_mem_ptr, for a key that the peer named: a region's or a
+ * bound window's.
+ * @param qpn  the queue pair that the access came to; type 2 windows ask for it
+ */
+void *phca_mem_remote(const struct phca_mem *mem, uint32_t key, uint32_t pd, uint32_t qpn,
+		uint64_t va, uint64_t len, uint32_t access, enum phca_mem_err *err);
+
+/** Atomic operations. */
+enum phca_atomic_op {
+	PHCA_ATOMIC_CMP_SWAP,  /**< write swap_add when the value is cmp */
+	PHCA_ATOMIC_FETCH_ADD, /**< add swap_add, modulo 2^64 */
+};
+/**
+ * Data path: carry out the peer's atomic on 8 bytes in the host's byte order.
+ * Atomic towards every lcore and the application's own atomics (as
+ * IBV_ATOMIC_GLOB), and sequentially consistent.
+ * @param qpn   as phca_mem_remote
+ * @param va    multiple of 8; so must be the address in this process
+ * @param cmp   PHCA_ATOMIC_CMP_SWAP: what to compare with
+ * @param orig  written when done: the value before
+ * @param err   written when refused: why; PHCA_MEM_ALIGN before all others
+ * @return whether it was done
+ */
+bool phca_mem_atomic(const struct phca_mem *mem, uint32_t key, uint32_t pd, uint32_t qpn,
+		uint64_t va, enum phca_atomic_op op, uint64_t cmp, uint64_t swap_add,
+		uint64_t *orig, enum phca_mem_err *err);
+
+/** What to bind a window to. */
+struct phca_mw_bind {
+	uint64_t addr;     /**< first byte, as the region's iova counts */
+	uint64_t length;   /**< bytes; 0 unbinds type 1, and is refused for type 2 */
+	uint32_t rkey;     /**< the window's present rkey */
+	uint32_t new_rkey; /**< its rkey afterwards: same index, any tag */
+	uint32_t mr_key;   /**< lkey of the region; not looked at for length 0 */
+	uint32_t access;   /**< PHCA_ACCESS_REMOTE_*; type 2: also PHCA_ACCESS_ZERO_BASED */
+	uint32_t pd;       /**< domain of the queue pair that binds */
+	uint32_t qpn;      /**< its number */
+};
+/**
+ * Data path: bind a window (10.6.7.2, C10-72 to C10-75). Type 1 may be bound to
+ * something else without more ado; type 2 has to be invalidated before. A bind
+ * that is refused changes nothing. From its return on, lookups know the new rkey
+ * and not the old one; an lcore that looked the old one up before may use what it
+ * found until its next quiescent point. Two binds of one window at once, which only
+ * an application at odds with itself posts: one of them is refused (PHCA_MEM_KEY).
+ */
+enum phca_mem_err phca_mw_bind(struct phca_mem *mem, const struct phca_mw_bind *b);
+/**
+ * Data path: invalidate a bound type 2 window of the queue pair: LOCAL_INV, and
+ * SEND with invalidate that arrived. The rkey
+ * stays the window's, gives no access, and names it for the next bind.
+ * @param pd, qpn  of the queue pair
+ * @return PHCA_MEM_OK; _TYPE a region or type 1; _STATE not bound; _QP; _PD; _KEY
+ */
+enum phca_mem_err phca_mem_invalidate(struct phca_mem *mem, uint32_t pd, uint32_t qpn, uint32_t rkey);
 
 /** Data path: sum of lengths of @p n elements, in 64 bits (cannot wrap for n <= 2^16). */
 uint64_t phca_sg_len(const struct phca_sge *sge, uint32_t n);

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * The control side: what is registered. It keeps: a published entry does not
+ * The control side: what is registered. It keeps: a published region does not
  * change; an entry is written again only after every lcore was quiescent since
  * its key was taken back; freed entries are used again oldest first and with
  * another tag, so that a stale key stays refused as long as possible.
  *
- * A domain's count holds it while regions or queue pairs refer to it. Counts
+ * A domain's count holds it while regions, windows or queue pairs refer to it. Counts
  * are atomic, not under the lock.
  */
 #include <errno.h>
@@ -67,6 +67,7 @@ struct phca_mem *phca_mem_create(uint32_t max_mr, struct rte_rcu_qsbr *qsbr)
 	}
 	/* Entry 0 would match keys of index 0: give it one of another index. */
 	mem->entries[0].mr.key = UINT32_MAX;
+	mem->entries[0].window = UINT32_MAX;
 	return mem;
 }
 
@@ -141,8 +142,7 @@ void phca_pd_put(struct phca_mem *mem, uint32_t pd)
 			__ATOMIC_ACQ_REL, __ATOMIC_RELAXED));
 }
 
-/* Take an entry that no lcore knows; 0 when all are in use. Under the lock. */
-static uint32_t entry_take(struct phca_mem *mem)
+uint32_t entry_take(struct phca_mem *mem)
 {
 	uint32_t i;
 
@@ -156,13 +156,22 @@ static uint32_t entry_take(struct phca_mem *mem)
 	return i;
 }
 
-/* Give back an entry that no lcore sees any more. Under the lock. */
-static void entry_give(struct phca_mem *mem, uint32_t i)
+void entry_give(struct phca_mem *mem, uint32_t i)
 {
-	uint64_t at = (uint64_t)mem->freed_head + mem->nb_freed;
+	uint64_t token, at;
 
+	pthread_mutex_lock(&mem->wait_lock);
+	token = rte_rcu_qsbr_start(mem->qsbr);
+	/* Yield, not spin: the lcore may need this very processor to get there. */
+	while (rte_rcu_qsbr_check(mem->qsbr, token, false) == 0)
+		sched_yield();
+	pthread_mutex_unlock(&mem->wait_lock);
+
+	pthread_mutex_lock(&mem->lock);
+	at = (uint64_t)mem->freed_head + mem->nb_freed;
 	mem->freed[at % mem->max_mr] = i;
 	mem->nb_freed++;
+	pthread_mutex_unlock(&mem->lock);
 }
 
 static bool reg_args_ok(const void *base, uint64_t length, uint64_t iova, uint32_t access)
@@ -196,6 +205,7 @@ int phca_mr_reg(struct phca_mem *mem, uint32_t pd, void *base, uint64_t length,
 	e->mr.base = base;
 	e->mr.pd = pd;
 	e->mr.access = access;
+	__atomic_store_n(&e->windows, 0, __ATOMIC_RELAXED);
 	*key = i << KEY_TAG_BITS | e->tag;
 	__atomic_store_n(&e->mr.key, *key, __ATOMIC_RELEASE);
 	__atomic_store_n(&mem->nb_mr, mem->nb_mr + 1, __ATOMIC_RELAXED);
@@ -203,22 +213,9 @@ int phca_mr_reg(struct phca_mem *mem, uint32_t pd, void *base, uint64_t length,
 	return 0;
 }
 
-/* Wait until every lcore that reports was quiescent. */
-static void lcores_wait(struct phca_mem *mem)
-{
-	uint64_t token;
-
-	pthread_mutex_lock(&mem->wait_lock);
-	token = rte_rcu_qsbr_start(mem->qsbr);
-	/* Yield, not spin: the lcore may need this very processor to get there. */
-	while (rte_rcu_qsbr_check(mem->qsbr, token, false) == 0)
-		sched_yield();
-	pthread_mutex_unlock(&mem->wait_lock);
-}
-
 int phca_mr_dereg(struct phca_mem *mem, uint32_t key)
 {
-	uint32_t i = key >> KEY_TAG_BITS, pd;
+	uint32_t i = key >> KEY_TAG_BITS, pd, unbound = 0;
 	struct mr_entry *e;
 
 	if (i < 1 || i > mem->max_mr)
@@ -229,16 +226,18 @@ int phca_mr_dereg(struct phca_mem *mem, uint32_t key)
 		pthread_mutex_unlock(&mem->lock);
 		return -EINVAL;
 	}
+	/* Closed before it is unpublished: no lcore binds a window to it from here on. */
+	if (!__atomic_compare_exchange_n(&e->windows, &unbound, WINDOWS_CLOSED, false,
+			__ATOMIC_ACQUIRE, __ATOMIC_RELAXED)) {
+		pthread_mutex_unlock(&mem->lock);
+		return -EBUSY;
+	}
 	pd = e->mr.pd;
 	__atomic_store_n(&e->mr.key, KEY_NONE, __ATOMIC_RELEASE);
 	__atomic_store_n(&mem->nb_mr, mem->nb_mr - 1, __ATOMIC_RELAXED);
 	pthread_mutex_unlock(&mem->lock);
 
-	lcores_wait(mem);
-
-	pthread_mutex_lock(&mem->lock);
 	entry_give(mem, i);
-	pthread_mutex_unlock(&mem->lock);
 	phca_pd_put(mem, pd);
 	return 0;
 }
