@@ -9,13 +9,13 @@ import ctext
 
 # Libraries whose functions are followed. lib/loop is the frame around a turn:
 # it reads the one clock, and sleeps when idle.
-FOLLOWED = tuple(f"lib/{lib}/" for lib in ("wire", "queue", "mem", "net", "filter", "proxy", "hca")) \
+FOLLOWED = tuple(f"lib/{lib}/" for lib in ("wire", "queue", "cc", "mem", "net", "filter", "proxy", "hca")) \
     + ("drivers/",)
 
 # Public functions that lcores and applications call for every packet or request.
 ENTRIES = re.compile(
     r"phca_(hca_turn|proxy_turn|app_turn|post_recv|post_send|poll_cq|filter_run|net_(input|resolve|"
-    r"poll|is_ours)|wire_\w+|offload_(done|read|emit\w*))$")
+    r"poll|is_ours)|cc_(cnp|sent|timer|next_send|np_mark)|wire_\w+|offload_(done|read|emit\w*))$")
 # Members of drivers' tables that run in a turn.
 CALLBACKS = re.compile(r"\.(?:turn|submit|cancel|poll)\s*=\s*(\w+)")
 # Named in a turn, but they work in a thread's first turn only.
