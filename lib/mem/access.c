@@ -98,40 +98,53 @@ uint64_t phca_sg_len(const struct phca_sge *sge, uint32_t n)
 	return sum;
 }
 
-/* One walk for both directions; to_list is a constant where it is inlined. */
+/* len > 0 bytes of one element, from offset on; to_list is a constant where it is inlined. */
+static inline enum phca_mem_err part(const struct phca_mem *mem, uint32_t pd,
+		const struct phca_sge *sge, uint64_t offset, uint8_t *buf, uint32_t len, bool to_list)
+{
+	const uint32_t access = to_list ? PHCA_ACCESS_LOCAL_WRITE : 0;
+	const uint64_t va = sge->addr + offset;
+	enum phca_mem_err err = PHCA_MEM_OK;
+	uint8_t *p = find(mem, sge->lkey, pd, va, len, access, &err);
+
+	if (unlikely(p == NULL))
+		return err;
+	if (unlikely(va < offset)) /* the element wraps around the address space */
+		return PHCA_MEM_BOUNDS;
+	if (to_list)
+		memcpy(p, buf, len);
+	else
+		memcpy(buf, p, len);
+	return PHCA_MEM_OK;
+}
+
+/* One walk for both directions. Most packets lie in the first element: they do not walk. */
 static inline enum phca_mem_err walk(const struct phca_mem *mem, uint32_t pd,
 		const struct phca_sge *sge, uint32_t n, uint64_t offset, uint8_t *buf,
 		uint32_t len, bool to_list)
 {
-	const uint32_t access = to_list ? PHCA_ACCESS_LOCAL_WRITE : 0;
+	if (unlikely(len == 0))
+		return PHCA_MEM_OK;
+	if (likely(n > 0 && offset < sge->length && len <= sge->length - offset))
+		return part(mem, pd, sge, offset, buf, len, to_list);
+	for (; n > 0 && offset >= sge->length; n--, sge++) /* empty elements too */
+		offset -= sge->length;
+	for (; len > 0; n--, sge++) {
+		enum phca_mem_err err;
+		uint32_t l;
 
-	for (uint32_t i = 0; len > 0; i++) {
-		enum phca_mem_err err = PHCA_MEM_OK;
-		uint32_t part;
-		uint64_t va;
-		uint8_t *p;
-
-		if (unlikely(i == n))
+		if (unlikely(n == 0))
 			return PHCA_MEM_BOUNDS;
-		if (offset >= sge[i].length) { /* empty elements too */
-			offset -= sge[i].length;
+		l = sge->length - (uint32_t)offset;
+		if (unlikely(l == 0))
 			continue;
-		}
-		part = sge[i].length - (uint32_t)offset;
-		if (part > len)
-			part = len;
-		va = sge[i].addr + offset;
-		p = find(mem, sge[i].lkey, pd, va, part, access, &err);
-		if (unlikely(p == NULL))
+		if (l > len)
+			l = len;
+		err = part(mem, pd, sge, offset, buf, l, to_list);
+		if (unlikely(err != PHCA_MEM_OK))
 			return err;
-		if (unlikely(va < offset)) /* the element wraps around the address space */
-			return PHCA_MEM_BOUNDS;
-		if (to_list)
-			memcpy(p, buf, part);
-		else
-			memcpy(buf, p, part);
-		buf += part;
-		len -= part;
+		buf += l;
+		len -= l;
 		offset = 0;
 	}
 	return PHCA_MEM_OK;
