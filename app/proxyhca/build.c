@@ -84,7 +84,8 @@ static int create_hca(struct appliance *a, char *err, size_t err_len)
 {
 	struct phca_loop *loop = a->hca_lcore->loop;
 	const struct phca_hca_conf conf = {
-		.name = "hca", .loop = loop, .proxy = a->proxy, .mem = a->mem, .qsbr = a->qsbr,
+		.name = "hca", .loops = { loop }, .nb_shards = 1,
+		.proxies = { a->proxy }, .nb_proxies = 1, .mem = a->mem, .qsbr = a->qsbr,
 		.pool = a->pool, .max_qp = a->cfg->memory.max_qp,
 		.offload_max_packets = a->cfg->proxy.offload_max_packets,
 	};
@@ -94,7 +95,7 @@ static int create_hca(struct appliance *a, char *err, size_t err_len)
 	if (!a->hca)
 		return fail(err, err_len, "hca: not created");
 	phca_hca_enable(a->hca, false);
-	rc = phca_loop_add(loop, "hca", phca_hca_turn, a->hca);
+	rc = phca_loop_add(loop, "hca", phca_hca_turn, phca_hca_shard(a->hca, 0));
 	if (rc < 0)
 		snprintf(err, err_len, "lcore %u: no room for the HCA", a->hca_lcore->lcore);
 	return rc;

@@ -15,7 +15,8 @@
 #include "appliance.h"
 
 /* RESET to INIT to RTR to RTS, each with the attributes that belong to it. */
-static int qp_to_rts(struct qp_obj *q, const struct phca_config_qp *c, char *err, size_t err_len)
+static int qp_to_rts(const struct phca_hca *hca, unsigned int port, struct qp_obj *q, const struct phca_config_qp *c,
+		char *err, size_t err_len)
 {
 	static const struct { enum phca_qp_state state; unsigned int mask; } steps[] = {
 		{ PHCA_QPS_INIT, PHCA_QP_PKEY | PHCA_QP_QKEY | PHCA_QP_ACCESS },
@@ -23,7 +24,14 @@ static int qp_to_rts(struct qp_obj *q, const struct phca_config_qp *c, char *err
 		{ PHCA_QPS_RTS, PHCA_QP_SQ_PSN },
 	};
 	struct phca_qp_attr attr = c->attr;
+	const struct phca_net *net = phca_hca_port(hca, port);
+	int gid = phca_net_gid_for(net, attr.av.dgid);
 
+	if (c->attr_mask & PHCA_QP_AV && gid < 0) {
+		snprintf(err, err_len, "qp %s: peer: port %u has no address of its family", c->name, port);
+		return -EINVAL;
+	}
+	attr.av.sgid_index = gid < 0 ? 0 : (uint8_t)gid;
 	for (unsigned int i = 0; i < RTE_DIM(steps); i++) {
 		int rc;
 
@@ -64,7 +72,7 @@ static int qp_create(struct appliance *a, struct qp_obj *q, const struct phca_co
 			rc == -EEXIST ? "the number is taken" : rte_strerror(-rc));
 		return rc;
 	}
-	return qp_to_rts(q, c, err, err_len);
+	return qp_to_rts(a->hca, init.port, q, c, err, err_len);
 }
 
 static int qp_remove(struct qp_obj *q)

@@ -93,7 +93,7 @@ static uint16_t inbound_flags(const struct phca_pkt *pkt, const struct phca_opco
 #define WORDS_PAYLOAD (~(WORD(payload) - 1))
 
 /* The fixed part, without addresses and payload. */
-static void ctx_head(struct phca_hca *h, const struct phca_qp *qp, const void *frame,
+static void ctx_head(struct shard *h, const struct phca_qp *qp, const void *frame,
 		const struct phca_pkt *pkt, const struct phca_opcode_info *info, struct phca_filter_ctx *c)
 {
 	const struct phca_deth *deth = phca_pkt_hdr(frame, pkt, PHCA_HDR_DETH);
@@ -122,7 +122,7 @@ static void ctx_head(struct phca_hca *h, const struct phca_qp *qp, const void *f
 }
 
 /* Only what the filters may read is filled in; the check at their loading knows it. */
-uint32_t classify_inbound(struct phca_hca *h, struct phca_qp *qp, const void *frame,
+uint32_t classify_inbound(struct shard *h, struct phca_qp *qp, const void *frame,
 		const struct phca_pkt *pkt, uint32_t msg_len)
 {
 	const struct phca_opcode_info *info = &phca_opcode_table[pkt->opcode];
@@ -181,7 +181,7 @@ static uint16_t send_flags(const struct phca_qp *qp, const struct phca_send_wqe 
 	return f;
 }
 
-uint32_t classify_send(struct phca_hca *h, struct phca_qp *qp, const struct phca_offload_wr *wr)
+uint32_t classify_send(struct shard *h, struct phca_qp *qp, const struct phca_offload_wr *wr)
 {
 	const struct phca_send_wqe *w = &wr->wqe;
 	uint32_t n = RTE_MIN(wr->len, (uint32_t)PHCA_CTX_PAYLOAD);

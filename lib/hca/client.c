@@ -47,35 +47,39 @@ void *ring_pair(enum phca_ring_type type, uint32_t size, uint32_t stride, struct
 	return mem;
 }
 
-struct link_arg {
-	struct phca_hca *h;
-	struct phca_client *c;
-};
-
 static int client_link(void *arg)
 {
-	struct link_arg *a = arg;
+	struct client_shard *s = arg;
+	struct shard *h = s->client->hca->shards[s - s->client->sh];
 
-	a->c->next = a->h->clients;
-	a->h->clients = a->c;
+	s->next = h->clients;
+	h->clients = s;
 	return 0;
 }
 
 static int client_unlink(void *arg)
 {
-	struct link_arg *a = arg;
-	struct phca_client **pp = &a->h->clients;
+	struct client_shard *s = arg;
+	struct client_shard **pp = &s->client->hca->shards[s - s->client->sh]->clients;
 
-	while (*pp != a->c)
+	while (*pp != s)
 		pp = &(*pp)->next;
-	*pp = a->c->next;
+	*pp = s->next;
 	return 0;
 }
 
-struct phca_client *phca_client_open(struct phca_hca *h, const char *name, uint32_t max_qp)
+static void client_free(struct phca_client *c)
+{
+	for (unsigned int i = 0; i < PHCA_SHARD_MAX; i++)
+		free(c->sh[i].db_mem);
+	free(c->name);
+	free(c);
+}
+
+struct phca_client *phca_client_open(struct phca_hca *hca, const char *name, uint32_t max_qp)
 {
 	struct phca_client *c;
-	struct link_arg a;
+	bool ok;
 
 	if (max_qp == 0 || max_qp > 1u << 20) {
 		rte_errno = EINVAL;
@@ -87,51 +91,33 @@ struct phca_client *phca_client_open(struct phca_hca *h, const char *name, uint3
 		return NULL;
 	}
 	memset(c, 0, sizeof(*c));
-	c->hca = h;
+	c->hca = hca;
 	c->name = strdup(name);
-	c->db_mem = ring_pair(PHCA_RING_DB, rte_align32pow2(max_qp), sizeof(uint32_t), &c->db, &c->user_db);
-	if (c->name == NULL || c->db_mem == NULL) {
-		free(c->name);
-		free(c->db_mem);
-		free(c);
+	ok = c->name != NULL;
+	for (unsigned int i = 0; i < hca->nb_shards && ok; i++) {
+		c->sh[i].client = c;
+		c->sh[i].db_mem = ring_pair(PHCA_RING_DB, rte_align32pow2(max_qp), sizeof(uint32_t),
+			&c->sh[i].db, &c->sh[i].user_db);
+		ok = c->sh[i].db_mem != NULL;
+	}
+	if (!ok) {
+		client_free(c);
 		rte_errno = ENOMEM;
 		return NULL;
 	}
-	a = (struct link_arg){ h, c };
-	phca_loop_call(h->loop, client_link, &a);
+	for (unsigned int i = 0; i < hca->nb_shards; i++)
+		phca_loop_call(hca->shards[i]->loops[i], client_link, &c->sh[i]);
+	c->next = hca->clients;
+	hca->clients = c;
 	return c;
-}
-
-struct loop_arg {
-	struct phca_client *c;
-	struct phca_loop *loop;
-};
-
-static int loop_set(void *arg)
-{
-	struct loop_arg *a = arg;
-
-	a->c->app_loop = a->loop;
-	for (struct phca_cq *cq = a->c->hca->cqs; cq != NULL; cq = cq->next)
-		if (cq->client == a->c)
-			__atomic_store_n(&cq->w.consumer, a->loop, __ATOMIC_RELAXED);
-	return 0;
 }
 
 void phca_client_loop_set(struct phca_client *c, struct phca_loop *loop)
 {
-	struct loop_arg a = { c, loop };
-
-	phca_loop_call(c->hca->loop, loop_set, &a);
-}
-
-static struct phca_qp *client_qp(const struct phca_client *c)
-{
-	struct phca_qp *qp = c->hca->qps;
-
-	while (qp != NULL && qp->client != c)
-		qp = qp->next;
-	return qp;
+	c->app_loop = loop;
+	for (struct phca_cq *cq = c->hca->cqs; cq != NULL; cq = cq->next)
+		if (cq->client == c)
+			__atomic_store_n(&cq->w.consumer, loop, __ATOMIC_RELAXED);
 }
 
 static struct phca_cq *client_cq(const struct phca_client *c)
@@ -143,26 +129,39 @@ static struct phca_cq *client_cq(const struct phca_client *c)
 	return cq;
 }
 
+static struct phca_srq *client_srq(const struct phca_client *c)
+{
+	struct phca_srq *srq = c->hca->srqs;
+
+	while (srq != NULL && srq->client != c)
+		srq = srq->next;
+	return srq;
+}
+
 void phca_client_close(struct phca_client *c)
 {
-	struct phca_hca *h = c->hca;
-	struct link_arg a = { h, c };
-	struct phca_qp *qp;
+	struct phca_hca *hca = c->hca;
+	struct phca_client **pp = &hca->clients;
+	struct phca_srq *srq;
 	struct phca_cq *cq;
 
-	while ((qp = client_qp(c)) != NULL) {
-		if (phca_qp_destroy(qp) != 0) {
+	while (c->qps != NULL) {
+		if (phca_qp_destroy(c->qps) != 0) {
 			HCA_LOG(ERR, "client %s: qp 0x%x: its offload does not let go of a request; the client stays\n",
-				c->name, qp->qpn);
+				c->name, c->qps->qpn);
 			return;
 		}
 	}
+	while ((srq = client_srq(c)) != NULL)
+		phca_srq_destroy(srq);
 	while ((cq = client_cq(c)) != NULL)
 		phca_cq_destroy(cq);
-	phca_loop_call(h->loop, client_unlink, &a);
-	free(c->db_mem);
-	free(c->name);
-	free(c);
+	for (unsigned int i = 0; i < hca->nb_shards; i++)
+		phca_loop_call(hca->shards[i]->loops[i], client_unlink, &c->sh[i]);
+	while (*pp != c)
+		pp = &(*pp)->next;
+	*pp = c->next;
+	client_free(c);
 }
 
 /* ------------------------------------------------------------------- CQ */
@@ -188,6 +187,7 @@ int phca_cq_create(struct phca_client *c, uint32_t cqe, struct phca_cq **out)
 	}
 	cq->client = c;
 	cq->cqe = cqe;
+	cq->shard = SHARD_NONE;
 	cq->w.noop_room = size - cqe;
 	cq->w.cqn = h->next_cqn++;
 	cq->w.consumer = c->app_loop;
@@ -226,7 +226,7 @@ void phca_cq_info_get(const struct phca_cq *cq, struct phca_cq_info *info)
 	*info = (struct phca_cq_info){
 		.cqn = cq->w.cqn,
 		.cqe = cq->cqe,
-		.proxy_owned = __atomic_load_n(&cq->proxy_owned, __ATOMIC_RELAXED),
+		.proxy_owned = __atomic_load_n(&cq->px, __ATOMIC_RELAXED) != NULL,
 		.overrun = __atomic_load_n(&cq->w.overrun, __ATOMIC_RELAXED),
 		.nb_qps = cq->refs,
 		.written = PHCA_STAT_GET(cq->w.written),

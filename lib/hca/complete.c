@@ -17,17 +17,22 @@ static unsigned int ring_room(const struct rte_ring *r)
 	return r->capacity - ((r->prod.tail - __atomic_load_n(&r->cons.tail, __ATOMIC_RELAXED)) & r->mask);
 }
 
-void proxy_begin(struct phca_hca *h)
+void px_begin(struct px *x)
 {
-	if (h->px_ring != NULL)
-		h->pm_room = RTE_MIN(ring_room(h->px_ring), (unsigned int)PM_STAGE);
+	x->pm_room = RTE_MIN(ring_room(x->ring), (unsigned int)PM_STAGE);
 }
 
-bool proxy_room(struct phca_hca *h, const struct phca_qp *qp, enum phca_dir dir, enum phca_verdict *why)
+void proxy_begin(struct shard *h)
+{
+	for (unsigned int i = 0; i < h->nb_px; i++)
+		px_begin(h->px[i]);
+}
+
+bool proxy_room(const struct phca_qp *qp, const struct px *x, enum phca_dir dir, enum phca_verdict *why)
 {
 	const struct pseq *s = &qp->pseq[dir];
 
-	if (unlikely(h->pm_room == 0)) {
+	if (unlikely(x->pm_room == 0)) {
 		*why = PHCA_V_PROXY_RING_FULL;
 		return false;
 	}
@@ -38,35 +43,41 @@ bool proxy_room(struct phca_hca *h, const struct phca_qp *qp, enum phca_dir dir,
 	return true;
 }
 
-bool complete_room(struct phca_hca *h, const struct phca_qp *qp, enum phca_dir dir, enum phca_verdict *why)
+bool complete_room(struct shard *h, const struct phca_qp *qp, enum phca_dir dir, enum phca_verdict *why)
 {
-	if (!qp->cq[dir]->proxy_owned)
-		return true;
-	return proxy_room(h, qp, dir, why);
+	const struct px *x = qp->cq[dir]->px;
+
+	(void)h;
+	return x == NULL || proxy_room(qp, x, dir, why);
 }
 
 /* Room is known. The caller fills the message in before the turn ends. */
-struct phca_pmsg *proxy_msg(struct phca_hca *h)
+struct phca_pmsg *proxy_msg(struct px *x)
 {
-	RTE_ASSERT(h->pm_room > 0 && h->nb_pm < PM_STAGE);
-	h->pm_room--;
-	return &h->pm[h->nb_pm++];
+	RTE_ASSERT(x->pm_room > 0 && x->nb_pm < PM_STAGE);
+	x->pm_room--;
+	return &x->pm[x->nb_pm++];
 }
 
-void proxy_flush(struct phca_hca *h)
+void px_flush(struct px *x)
 {
-	unsigned int n = h->nb_pm;
+	unsigned int n = x->nb_pm;
 
 	if (n == 0)
 		return;
-	if (unlikely(rte_ring_sp_enqueue_bulk_elem(h->px_ring, h->pm, sizeof(h->pm[0]), n, NULL) != n))
-		rte_panic("hca %s: %u messages for the proxy, ring has room for %u\n",
-			h->name, n, ring_room(h->px_ring));
-	h->nb_pm = 0;
-	phca_loop_wake(h->px_loop);
+	if (unlikely(rte_ring_sp_enqueue_bulk_elem(x->ring, x->pm, sizeof(x->pm[0]), n, NULL) != n))
+		rte_panic("hca: %u messages for a proxy, ring has room for %u\n", n, ring_room(x->ring));
+	x->nb_pm = 0;
+	phca_loop_wake(x->loop);
 }
 
-static struct phca_wc *cq_next(struct phca_hca *h, struct phca_cq *cq, bool solicited)
+void proxy_flush(struct shard *h)
+{
+	for (unsigned int i = 0; i < h->nb_px; i++)
+		px_flush(h->px[i]);
+}
+
+static struct phca_wc *cq_next(struct shard *h, struct phca_cq *cq, bool solicited)
 {
 	bool before = cq->w.overrun;
 	struct phca_wc *wc = phca_cqw_next(&cq->w, solicited, h->now_ns);
@@ -84,9 +95,9 @@ static struct phca_wc *cq_next(struct phca_hca *h, struct phca_cq *cq, bool soli
 	return wc;
 }
 
-static struct phca_wc *proxy_next(struct phca_hca *h, struct phca_qp *qp, enum phca_dir dir, unsigned int pm_flags)
+static struct phca_wc *proxy_next(struct phca_qp *qp, enum phca_dir dir, unsigned int pm_flags)
 {
-	struct phca_pmsg *pm = proxy_msg(h);
+	struct phca_pmsg *pm = proxy_msg(qp->cq[dir]->px);
 
 	pm->dir = (uint8_t)dir;
 	pm->rule = 0;
@@ -107,14 +118,14 @@ static struct phca_wc *proxy_next(struct phca_hca *h, struct phca_qp *qp, enum p
  * Room is known. The completion is made where it will lie, since a copy right
  * after would wait for these stores; the caller may fill in more of it.
  */
-struct phca_wc *complete(struct phca_hca *h, struct phca_qp *qp, enum phca_dir dir, uint64_t wr_id,
+struct phca_wc *complete(struct shard *h, struct phca_qp *qp, enum phca_dir dir, uint64_t wr_id,
 		uint32_t status, uint32_t opcode, unsigned int pm_flags)
 {
 	struct phca_cq *cq = qp->cq[dir];
 	struct phca_wc *wc = &h->nowhere;
 
-	if (qp->proxy || (cq->proxy_owned && !(pm_flags & PHCA_PMSG_F_NO_CQE)))
-		wc = proxy_next(h, qp, dir, pm_flags);
+	if (qp->proxy || (cq->px != NULL && !(pm_flags & PHCA_PMSG_F_NO_CQE)))
+		wc = proxy_next(qp, dir, pm_flags);
 	else if (!(pm_flags & PHCA_PMSG_F_NO_CQE))
 		wc = cq_next(h, cq, pm_flags & PHCA_PMSG_F_SOLICITED);
 	*wc = (struct phca_wc){
@@ -123,7 +134,7 @@ struct phca_wc *complete(struct phca_hca *h, struct phca_qp *qp, enum phca_dir d
 	return wc;
 }
 
-void cq_flush(struct phca_hca *h)
+void cq_flush(struct shard *h)
 {
 	while (h->dirty != NULL) {
 		struct phca_cqw *w = h->dirty;
@@ -133,7 +144,7 @@ void cq_flush(struct phca_hca *h)
 	}
 }
 
-static void reply(struct phca_hca *h, const struct phca_preply *r)
+static void reply(struct shard *h, const struct phca_preply *r)
 {
 	struct phca_qp *qp = r->cookie;
 
@@ -148,36 +159,43 @@ static void reply(struct phca_hca *h, const struct phca_preply *r)
 		cq_error(h, r->cookie);
 		break;
 	case PHCA_PREPLY_DETACHED:
-		__atomic_store_n(&qp->detached, 1, __ATOMIC_RELEASE);
+		for (unsigned int d = 0; d < PHCA_DIR_COUNT; d++)
+			__atomic_store_n(&qp->detached[d], 1, __ATOMIC_RELEASE);
 		break;
 	case PHCA_PREPLY_FENCED:
 		__atomic_store_n((uint32_t *)r->cookie, 1, __ATOMIC_RELEASE);
 		break;
 	default:
-		rte_panic("hca %s: proxy replied with kind %u\n", h->name, r->kind);
+		rte_panic("hca %s: proxy replied with kind %u\n", h->hca->name, r->kind);
 	}
 }
 
 /* Into this lcore's mempool cache, so that the driver receives into warm memory. */
-static unsigned int mbufs_returned(struct phca_hca *h)
+static unsigned int mbufs_returned(struct px *x)
 {
 	struct rte_mbuf *m[MBUF_BURST];
-	unsigned int n = rte_ring_sc_dequeue_burst(h->px_mbufs, (void **)m, RTE_DIM(m), NULL);
+	unsigned int n = rte_ring_sc_dequeue_burst(x->mbufs, (void **)m, RTE_DIM(m), NULL);
 
 	if (n > 0)
 		rte_pktmbuf_free_bulk(m, n);
 	return n;
 }
 
-unsigned int proxy_replies(struct phca_hca *h)
+static unsigned int px_replies(struct shard *h, struct px *x)
 {
 	struct phca_preply r[REPLY_BURST];
-	unsigned int n;
+	unsigned int n = rte_ring_sc_dequeue_burst_elem(x->replies, r, sizeof(r[0]), RTE_DIM(r), NULL);
 
-	if (h->px_replies == NULL)
-		return 0;
-	n = rte_ring_sc_dequeue_burst_elem(h->px_replies, r, sizeof(r[0]), RTE_DIM(r), NULL);
 	for (unsigned int i = 0; i < n; i++)
 		reply(h, &r[i]);
-	return n + mbufs_returned(h);
+	return n + mbufs_returned(x);
+}
+
+unsigned int proxy_replies(struct shard *h)
+{
+	unsigned int n = 0;
+
+	for (unsigned int i = 0; i < h->nb_px; i++)
+		n += px_replies(h, h->px[i]);
+	return n;
 }

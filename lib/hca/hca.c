@@ -16,91 +16,211 @@
 
 RTE_LOG_REGISTER(phca_hca_logtype, phca.hca, NOTICE)
 
-static int ring_new(struct phca_hca *h)
+static struct rte_ring *ring_new(const char *name, uint32_t elem, unsigned int count, unsigned int flags)
 {
-	ssize_t n = rte_ring_get_memsize_elem(sizeof(struct phca_event), EVENT_RING);
+	ssize_t n = rte_ring_get_memsize_elem(elem, count);
+	struct rte_ring *r = NULL;
 
-	if (n < 0)
-		return -ENOMEM;
-	h->events = aligned_alloc(RTE_CACHE_LINE_SIZE, RTE_ALIGN((size_t)n, RTE_CACHE_LINE_SIZE));
-	if (h->events == NULL)
-		return -ENOMEM;
-	return rte_ring_init(h->events, "phca_events", EVENT_RING, RING_F_SP_ENQ | RING_F_SC_DEQ);
+	if (n > 0)
+		r = aligned_alloc(RTE_CACHE_LINE_SIZE, RTE_ALIGN((size_t)n, RTE_CACHE_LINE_SIZE));
+	if (r != NULL && rte_ring_init(r, name, count, flags) != 0) {
+		free(r);
+		r = NULL;
+	}
+	return r;
 }
 
-struct phca_hca *phca_hca_create(const struct phca_hca_conf *conf)
+static void *zalloc(size_t n)
 {
-	struct phca_hca *h;
+	void *p = aligned_alloc(RTE_CACHE_LINE_SIZE, RTE_ALIGN(n, (size_t)RTE_CACHE_LINE_SIZE));
 
-	if (conf->mem == NULL || conf->loop == NULL || conf->pool == NULL || conf->qsbr == NULL ||
-	    conf->max_qp == 0 || conf->max_qp > 1u << 20) {
-		rte_errno = EINVAL;
+	if (p != NULL)
+		memset(p, 0, n);
+	return p;
+}
+
+static struct px *px_new(struct phca_proxy *proxy, struct phca_loop *loop)
+{
+	struct px *x = zalloc(sizeof(*x));
+
+	if (x == NULL)
+		return NULL;
+	x->proxy = proxy;
+	x->chan = phca_proxy_chan_create(proxy, loop);
+	if (x->chan == NULL) {
+		free(x);
 		return NULL;
 	}
-	h = aligned_alloc(RTE_CACHE_LINE_SIZE, RTE_ALIGN(sizeof(*h), RTE_CACHE_LINE_SIZE));
-	if (h == NULL)
-		goto nomem;
-	memset(h, 0, sizeof(*h));
-	h->name = strdup(conf->name ? conf->name : "phca0");
-	if (h->name == NULL || ring_new(h) != 0)
-		goto nomem;
-	h->loop = conf->loop;
-	h->proxy = conf->proxy;
-	h->mem = conf->mem;
-	h->qsbr = conf->qsbr;
-	h->pool = conf->pool;
-	h->max_qp = conf->max_qp;
-	h->max_held_all = conf->pool->size / 4;
-	h->max_held = conf->offload_max_packets ? conf->offload_max_packets : 256;
-	h->no_icrc = conf->no_icrc;
-	h->enabled = true;
-	h->next_qpn = 0x11;
-	h->next_cqn = 1;
-	h->fenv.prandom = conf->seed ? conf->seed : rte_get_tsc_cycles() | 1;
-	if (h->proxy != NULL) {
-		h->px_chan = phca_proxy_chan_create(h->proxy, h->loop);
-		if (h->px_chan == NULL)
-			goto nomem;
-		h->px_ring = phca_proxy_chan_ring(h->px_chan);
-		h->px_replies = phca_proxy_chan_replies(h->px_chan);
-		h->px_mbufs = phca_proxy_chan_mbufs(h->px_chan);
-		h->px_loop = phca_proxy_loop(h->proxy);
-	}
-	return h;
-nomem:
-	if (h != NULL) {
-		free(h->events);
-		free(h->name);
-		free(h);
-	}
-	rte_errno = ENOMEM;
-	return NULL;
+	x->ring = phca_proxy_chan_ring(x->chan);
+	x->replies = phca_proxy_chan_replies(x->chan);
+	x->mbufs = phca_proxy_chan_mbufs(x->chan);
+	x->loop = phca_proxy_loop(proxy);
+	return x;
 }
 
-void phca_hca_destroy(struct phca_hca *h)
+/* A shard without its rings to others. */
+static struct shard *shard_new(struct phca_hca *hca, const struct phca_hca_conf *conf, unsigned int idx)
 {
+	struct shard *h = zalloc(sizeof(*h));
+
+	if (h == NULL)
+		return NULL;
+	h->hca = hca;
+	h->idx = (uint8_t)idx;
+	h->nb_shards = conf->nb_shards;
+	memcpy(h->loops, conf->loops, sizeof(h->loops));
+	h->mem = conf->mem;
+	h->pool = conf->pool;
+	h->max_held_all = conf->pool->size / 4 / conf->nb_shards;
+	h->max_held = conf->offload_max_packets ? conf->offload_max_packets : 256;
+	h->no_icrc = conf->no_icrc;
+	phca_timers_init(&h->timers, 0);
+	h->fenv.prandom = (conf->seed ? conf->seed : rte_get_tsc_cycles() | 1) + idx;
+	return h;
+}
+
+static int shard_fill(struct shard *h, const struct phca_hca_conf *conf)
+{
+	for (unsigned int i = 0; i < conf->nb_proxies; i++) {
+		h->px[i] = px_new(conf->proxies[i], conf->loops[h->idx]);
+		if (h->px[i] == NULL)
+			return -ENOMEM;
+		h->nb_px++;
+	}
+	for (unsigned int i = 0; i < conf->nb_shards; i++) {
+		struct shard *from = h->hca->shards[i];
+
+		if (from == h)
+			continue;
+		h->from[i] = ring_new("phca_handoff", sizeof(struct handoff), HANDOFF_RING,
+			RING_F_SP_ENQ | RING_F_SC_DEQ);
+		if (h->from[i] == NULL)
+			return -ENOMEM;
+		from->to[h->idx] = h->from[i];
+	}
+	return 0;
+}
+
+/* No lcore runs it any more: what is on its way is dropped. */
+static void shard_free(struct shard *h)
+{
+	struct handoff o;
+
 	if (h == NULL)
 		return;
-	while (h->clients != NULL) {
-		struct phca_client *c = h->clients;
-
-		phca_client_close(c);
-		if (h->clients == c)
-			h->clients = c->next; /* a driver holds on to its memory: leaked */
-	}
 	for (unsigned int i = 0; i < h->nb_ports; i++) {
 		rte_pktmbuf_free_bulk(h->ports[i]->tx, h->ports[i]->nb_tx);
 		free(h->ports[i]);
 	}
-	for (unsigned int i = 0; i < QPN_LEAF; i++)
-		free(h->qpn_top[i]);
-	free(h->events);
-	free(h->name);
+	rte_pktmbuf_free_bulk(h->loop, h->nb_loop);
+	for (unsigned int i = 0; i < h->nb_shards; i++) {
+		while (h->from[i] != NULL && rte_ring_sc_dequeue_elem(h->from[i], &o, sizeof(o)) == 0)
+			rte_pktmbuf_free(o.m);
+		free(h->from[i]);
+	}
+	for (unsigned int i = 0; i < h->nb_px; i++)
+		free(h->px[i]);
 	free(h);
 }
 
+static bool conf_ok(const struct phca_hca_conf *c)
+{
+	if (c->mem == NULL || c->pool == NULL || c->qsbr == NULL || c->max_qp == 0 || c->max_qp > 1u << 20 ||
+	    c->nb_shards == 0 || c->nb_shards > PHCA_SHARD_MAX || c->nb_proxies > PHCA_HCA_PROXY_MAX)
+		return false;
+	for (unsigned int i = 0; i < c->nb_shards; i++)
+		if (c->loops[i] == NULL)
+			return false;
+	return true;
+}
+
+static int hca_fill(struct phca_hca *hca, const struct phca_hca_conf *conf)
+{
+	hca->name = strdup(conf->name ? conf->name : "phca0");
+	/* several shards may have something to tell at once */
+	hca->events = ring_new("phca_events", sizeof(struct phca_event), EVENT_RING, RING_F_SC_DEQ);
+	if (hca->name == NULL || hca->events == NULL)
+		return -ENOMEM;
+	for (unsigned int i = 0; i < conf->nb_shards; i++) {
+		hca->shards[i] = shard_new(hca, conf, i);
+		if (hca->shards[i] == NULL)
+			return -ENOMEM;
+		hca->nb_shards++;
+	}
+	for (unsigned int i = 0; i < conf->nb_shards; i++) {
+		int ret = shard_fill(hca->shards[i], conf);
+
+		if (ret != 0)
+			return ret;
+	}
+	return 0;
+}
+
+static void hca_free(struct phca_hca *hca)
+{
+	for (unsigned int i = 0; i < hca->nb_shards; i++)
+		shard_free(hca->shards[i]);
+	for (unsigned int i = 0; i < QPN_LEAF; i++)
+		free(hca->qpn_top[i]);
+	free(hca->events);
+	free(hca->name);
+	free(hca);
+}
+
+struct phca_hca *phca_hca_create(const struct phca_hca_conf *conf)
+{
+	struct phca_hca *hca;
+
+	if (!conf_ok(conf)) {
+		rte_errno = EINVAL;
+		return NULL;
+	}
+	hca = zalloc(sizeof(*hca));
+	if (hca == NULL) {
+		rte_errno = ENOMEM;
+		return NULL;
+	}
+	hca->mem = conf->mem;
+	hca->qsbr = conf->qsbr;
+	hca->max_qp = conf->max_qp;
+	hca->enabled = true;
+	hca->next_qpn = 0x11;
+	hca->next_cqn = 1;
+	hca->next_srqn = 1;
+	if (hca_fill(hca, conf) != 0) {
+		hca_free(hca);
+		rte_errno = ENOMEM;
+		return NULL;
+	}
+	return hca;
+}
+
+void phca_hca_destroy(struct phca_hca *hca)
+{
+	if (hca == NULL)
+		return;
+	while (hca->clients != NULL) {
+		struct phca_client *c = hca->clients;
+
+		phca_client_close(c);
+		if (hca->clients == c)
+			hca->clients = c->next; /* a driver holds on to its memory: leaked */
+	}
+	hca_free(hca);
+}
+
+void *phca_hca_shard(struct phca_hca *hca, unsigned int shard)
+{
+	return shard < hca->nb_shards ? hca->shards[shard] : NULL;
+}
+
+unsigned int phca_hca_nb_shards(const struct phca_hca *hca)
+{
+	return hca->nb_shards;
+}
+
 struct port_add {
-	struct phca_hca *h;
+	struct shard *h;
 	struct port *p;
 };
 
@@ -108,32 +228,52 @@ static int port_add(void *arg)
 {
 	struct port_add *a = arg;
 
-	a->h->ports[a->h->nb_ports] = a->p;
-	return (int)a->h->nb_ports++;
+	a->h->ports[a->p->idx] = a->p;
+	a->h->nb_ports = a->p->idx + 1u;
+	return 0;
 }
 
-int phca_hca_port_add(struct phca_hca *h, struct phca_net *net)
+int phca_hca_port_add(struct phca_hca *hca, struct phca_net *net)
 {
-	struct port_add a = { .h = h };
+	struct port *p[PHCA_SHARD_MAX];
+	unsigned int n, txq = phca_net_nb_txq(net);
 
-	if (h->nb_ports == PHCA_PORT_MAX)
+	if (hca->nb_ports == PHCA_PORT_MAX)
 		return -ENOSPC;
-	a.p = calloc(1, sizeof(*a.p));
-	if (a.p == NULL)
+	for (n = 0; n < hca->nb_shards; n++) {
+		p[n] = zalloc(sizeof(*p[n]));
+		if (p[n] == NULL)
+			break;
+		p[n]->net = net;
+		p[n]->id = phca_net_port_id(net);
+		p[n]->idx = (uint8_t)hca->nb_ports;
+		p[n]->rx = n < phca_net_nb_rxq(net);
+		p[n]->tx_own = n < txq;
+		p[n]->tx_by = (uint8_t)(n % txq);
+		p[n]->owner = n == 0;
+	}
+	if (n < hca->nb_shards) {
+		while (n > 0)
+			free(p[--n]);
 		return -ENOMEM;
-	a.p->net = net;
-	a.p->id = phca_net_port_id(net);
-	return phca_loop_call(h->loop, port_add, &a);
+	}
+	hca->nets[hca->nb_ports] = net;
+	for (n = 0; n < hca->nb_shards; n++) {
+		struct port_add a = { .h = hca->shards[n], .p = p[n] };
+
+		phca_loop_call(a.h->loops[n], port_add, &a);
+	}
+	return (int)hca->nb_ports++;
 }
 
-unsigned int phca_hca_nb_ports(const struct phca_hca *h)
+unsigned int phca_hca_nb_ports(const struct phca_hca *hca)
 {
-	return h->nb_ports;
+	return hca->nb_ports;
 }
 
-struct phca_net *phca_hca_port(const struct phca_hca *h, unsigned int idx)
+struct phca_net *phca_hca_port(const struct phca_hca *hca, unsigned int idx)
 {
-	return idx < h->nb_ports ? h->ports[idx]->net : NULL;
+	return idx < hca->nb_ports ? hca->nets[idx] : NULL;
 }
 
 void phca_hca_enable(struct phca_hca *h, bool on)
@@ -158,29 +298,37 @@ void hca_wait(struct phca_hca *h)
 		nanosleep(&nap, NULL);
 }
 
-int phca_port_stats_get(const struct phca_hca *h, unsigned int port, struct phca_port_stats *st)
+/* Control thread: until no lcore can know what was unpublished before. */
+void hca_quiesce(struct phca_hca *hca)
 {
-	const struct phca_port_stats *s;
+	rte_rcu_qsbr_synchronize(hca->qsbr, RTE_QSBR_THRID_INVALID);
+}
 
-	if (port >= h->nb_ports)
+int phca_port_stats_get(const struct phca_hca *hca, unsigned int port, struct phca_port_stats *st)
+{
+	if (port >= hca->nb_ports)
 		return -EINVAL;
-	s = &h->ports[port]->st;
-#define COPY(f, u, w) st->f = PHCA_STAT_GET(s->f);
-	PHCA_PORT_COUNTERS(COPY)
-#undef COPY
-	for (unsigned int v = 0; v < PHCA_V_COUNT; v++)
-		st->verdict[v] = PHCA_STAT_GET(s->verdict[v]);
+	memset(st, 0, sizeof(*st));
+	for (unsigned int i = 0; i < hca->nb_shards; i++) {
+		const struct phca_port_stats *s = &hca->shards[i]->ports[port]->st;
+
+#define SUM(f, u, w) st->f += PHCA_STAT_GET(s->f);
+		PHCA_PORT_COUNTERS(SUM)
+#undef SUM
+		for (unsigned int v = 0; v < PHCA_V_COUNT; v++)
+			st->verdict[v] += PHCA_STAT_GET(s->verdict[v]);
+	}
 	return 0;
 }
 
 /* -------------------------------------------------------------- events */
 
-void hca_event(struct phca_hca *h, enum phca_event_type type, uint32_t status, uint32_t num)
+void hca_event(struct shard *h, enum phca_event_type type, uint32_t status, uint32_t num)
 {
 	struct phca_event e = { .type = (uint8_t)type, .status = (uint8_t)status, .num = num };
 
-	if (rte_ring_sp_enqueue_elem(h->events, &e, sizeof(e)) != 0)
-		PHCA_STAT_ADD(h->events_lost, 1);
+	if (rte_ring_mp_enqueue_elem(h->hca->events, &e, sizeof(e)) != 0)
+		__atomic_fetch_add(&h->hca->events_lost, 1, __ATOMIC_RELAXED);
 }
 
 unsigned int phca_hca_events(struct phca_hca *h, struct phca_event *ev, unsigned int n)
@@ -201,6 +349,13 @@ const char *phca_event_str(enum phca_event_type t)
 		[PHCA_EVENT_CQ_ERR] = "CQ error",
 		[PHCA_EVENT_OFFLOAD_FAILED] = "offload failed",
 		[PHCA_EVENT_SQ_ERR] = "send queue error",
+		[PHCA_EVENT_QP_REQ_ERR] = "QP request error",
+		[PHCA_EVENT_COMM_EST] = "communication established",
+		[PHCA_EVENT_SQ_DRAINED] = "send queue drained",
+		[PHCA_EVENT_LAST_WQE] = "last WQE reached",
+		[PHCA_EVENT_SRQ_LIMIT] = "SRQ limit reached",
+		[PHCA_EVENT_PORT_ACTIVE] = "port active",
+		[PHCA_EVENT_PORT_ERR] = "port error",
 	};
 
 	return (unsigned int)t < RTE_DIM(str) ? str[t] : "?";

@@ -23,16 +23,27 @@
 #define REPLY_BURST 64    /* replies of the proxy a turn */
 #define MBUF_BURST 128    /* mbufs that come back from the proxy a turn */
 #define EVENT_RING 1024   /* events kept for the control thread */
+#define HANDOFF_RING 512  /* elements of the ring between two shards */
+#define HANDOFF_BURST 64  /* of which a turn takes so many from each */
+#define RESOLVE_AGAIN_NS 10000000u
+#define LOOP_STAGE 256    /* packets to own addresses that wait for the next turn */
 #define QPN_LEAF_BITS 12  /* the QPN table has two levels of 2^12 */
 #define QPN_LEAF (1u << QPN_LEAF_BITS)
 
 extern int phca_hca_logtype;
 #define HCA_LOG(level, ...) rte_log(RTE_LOG_##level, (uint32_t)phca_hca_logtype, "hca: " __VA_ARGS__)
 
-/* A port and what waits to be sent on it. */
+struct shard;
+
+/* A port as one shard has it, and what waits to be sent on it. */
 struct port {
 	struct phca_net *net;
 	uint16_t id;
+	uint8_t idx;       /* in the HCA's list */
+	bool rx;           /* this shard has a receive queue */
+	bool tx_own;       /* this shard has a transmit queue; else */
+	uint8_t tx_by;     /* the shard that sends for it */
+	bool owner;        /* this shard runs its ARP, NDP, and timers: shard 0 */
 	uint16_t nb_tx;
 	struct rte_mbuf *tx[TX_STAGE];
 	struct phca_port_stats st;
@@ -91,6 +102,7 @@ struct phca_qp {
 	uint8_t transport;      /* enum phca_transport */
 	uint8_t state;          /* enum phca_qp_state */
 	uint8_t port;           /* index */
+	uint8_t shard;          /* index */
 	bool proxy;             /* a proxy QP */
 	bool check_peer;        /* av.dgid is the only source allowed */
 	uint8_t nb_rules;
@@ -104,9 +116,11 @@ struct phca_qp {
 	uint32_t dest_qpn;
 	uint32_t rq_released;   /* rq.own as the application knows it */
 	struct phca_ring rq;    /* consumer's view */
+	struct phca_srq *srq;   /* where receives come from; NULL: rq */
 	struct phca_cq *cq[PHCA_DIR_COUNT];
 	struct rule *rules;
 	struct phca_pqp *pqp;
+	struct px *px;          /* to pqp's proxy */
 
 	/* responder */
 	struct responder resp;
@@ -124,20 +138,26 @@ struct phca_qp {
 	uint32_t shadow_mask;
 	struct phca_psn sq_psn;
 	struct phca_av av;
+	uint8_t timeout, retry_cnt, rnr_retry, max_rd_atomic; /* RC, as modify set them */
+	uint8_t max_dest_rd_atomic, min_rnr_timer;
 
 	/* the proxy's windows */
 	struct pseq pseq[PHCA_DIR_COUNT];
-	uint32_t detached;               /* written by the HCA lcore, read by control */
+	uint32_t detached[PHCA_DIR_COUNT]; /* written by the HCA lcore, read by control */
 
 	/* counters */
 	struct phca_qp_stats st;
 	uint32_t held;                   /* gauge, part of rx_packets */
 
+	struct phca_qp *flush_next;
+	struct phca_qp *prev, *next;     /* all QPs of the shard */
+	uint64_t asked_ns;               /* when the owner of the neighbour table was asked last */
+
 	/* control thread */
-	struct phca_qp *flush_next;      /* HCA lcore */
 	struct phca_hca *hca;
 	struct phca_client *client;
-	struct phca_qp *prev, *next;     /* all QPs, by number */
+	struct phca_qp *client_prev, *client_next; /* all QPs of the client */
+	unsigned int nb_mcast;           /* groups that it is a member of */
 	enum phca_qp_type type;
 	uint32_t max_send_sge, max_recv_sge, max_inline;
 	uint32_t send_wr, recv_wr;
@@ -150,82 +170,185 @@ struct phca_qp {
 };
 #define RULE_NONE UINT32_MAX
 
+#define SHARD_NONE UINT8_MAX
+
 struct phca_cq {
-	struct phca_cqw w;      /* HCA lcore, or proxy lcore once proxy_owned */
+	struct phca_cqw w;      /* HCA lcore, or proxy lcore once px is set */
 	/* on a line that the proxy lcore does not write: the HCA reads it for every packet */
-	bool proxy_owned __attribute__((aligned(64))); /* set once, on the HCA lcore */
+	struct px *px __attribute__((aligned(64))); /* its proxy owns the CQ; set once, on the HCA lcore */
 	struct phca_client *client;
 	uint32_t cqe;
 	unsigned int refs;      /* control thread */
+	uint8_t shard;          /* control thread: index, or SHARD_NONE before the first QP */
 	void *mem;
 	struct phca_cq *next;   /* control thread */
 	struct phca_ring user __attribute__((aligned(64))); /* application's thread */
 };
 
-struct phca_client {
-	struct phca_hca *hca;
-	char *name;
-	void *db_mem;
+struct phca_srq {
+	struct phca_ring rq;    /* HCA lcore: consumer */
+	uint32_t released;      /* rq.own as the application knows it */
+	uint32_t limit;         /* 0: its event is not armed */
+	uint32_t max_sge;
+	uint32_t srqn;
+	uint32_t pd;
+	uint64_t taken;
+	struct phca_client *client;
+	unsigned int refs;      /* control thread */
+	uint8_t shard;          /* control thread: as of a CQ */
+	void *mem;
+	struct phca_srq *next;  /* control thread */
+	struct phca_ring user __attribute__((aligned(64))); /* application's thread */
+};
+
+/* A client as one shard sees it: its doorbells there. */
+struct client_shard {
 	struct phca_ring db;        /* HCA lcore: consumer */
-	struct phca_loop *app_loop; /* woken when completions were written */
-	struct phca_client *next;
+	struct phca_client *client;
+	struct client_shard *next;  /* HCA lcore */
+	void *db_mem;
 	struct phca_ring user_db __attribute__((aligned(64))); /* application's thread */
 };
 
-struct phca_hca {
+struct phca_client {
+	struct phca_hca *hca;
+	char *name;
+	struct phca_loop *app_loop; /* woken when completions were written */
+	struct phca_client *next;
+	struct phca_qp *qps;        /* control thread */
+	struct client_shard sh[PHCA_SHARD_MAX] __attribute__((aligned(64)));
+};
+
+/* The way to one proxy and back; messages are staged, with room for more in this turn. */
+struct px {
+	struct rte_ring *ring;
+	struct rte_ring *replies;
+	struct rte_ring *mbufs;     /* of offloaded messages, to be freed here */
+	struct phca_loop *loop;
+	struct phca_proxy *proxy;
+	struct phca_proxy_chan *chan;
+	uint32_t nb_pm, pm_room;
+	unsigned int nb_qps;        /* control thread: proxy QPs */
+	struct phca_pmsg pm[PM_STAGE] __attribute__((aligned(64)));
+};
+
+/* What one shard hands to another. */
+enum handoff_kind {
+	HANDOFF_RX,      /* a parsed packet for a queue pair of the other shard */
+	HANDOFF_NET,     /* a packet for the port itself: ARP, NDP, echo, multicast membership */
+	HANDOFF_TX,      /* a packet for a port on which the sender has no transmit queue */
+	HANDOFF_RESOLVE, /* ask for a neighbour; pkt's bytes are its GID */
+};
+struct handoff {
+	uint8_t kind;          /* enum handoff_kind */
+	uint8_t port;          /* index */
+	uint8_t sgid_index;    /* RESOLVE */
+	uint8_t rsvd[5];
+	struct rte_mbuf *m;
+	union {
+		struct phca_pkt pkt;   /* RX, NET */
+		uint8_t dgid[16];      /* RESOLVE */
+	};
+};
+_Static_assert(sizeof(struct handoff) == 48, "fixed-size element");
+
+/* One HCA lcore: everything here is written by it only. */
+struct shard {
 	/* read every turn */
-	bool enabled;               /* control thread writes, relaxed */
+	struct phca_hca *hca;
+	uint8_t idx;
 	bool no_icrc;
 	uint16_t max_held;          /* packets of one offloaded message */
-	uint32_t max_held_all;      /* of all that are not complete: a quarter of the pool */
+	uint32_t max_held_all;      /* of all that are not complete: a quarter of the pool, by shards */
 	uint32_t nb_held;
-	unsigned int nb_ports;
+	unsigned int nb_ports, nb_px, nb_shards;
 	struct port *ports[PHCA_PORT_MAX];
 	struct phca_mem *mem;
 	struct rte_mempool *pool;
-	struct phca_proxy_chan *px_chan; /* our way to the proxy and back; NULL: none */
-	struct rte_ring *px_ring;   /* to the proxy; NULL: none */
-	struct rte_ring *px_replies;
-	struct rte_ring *px_mbufs;  /* of offloaded messages, to be freed here */
-	struct phca_loop *px_loop;
-	struct phca_client *clients;
+	struct px *px[PHCA_HCA_PROXY_MAX];
+	struct client_shard *clients;
 	struct phca_filter_env fenv;
 	uint64_t now_ns;
+	struct rte_ring *from[PHCA_SHARD_MAX]; /* what other shards hand over; NULL for its own */
+	struct rte_ring *to[PHCA_SHARD_MAX];
+	struct phca_loop *loops[PHCA_SHARD_MAX]; /* of all shards, to wake them */
+	uint32_t to_wake;           /* bit of each that was handed something in this turn */
 
-	/* messages to the proxy: staged, and room for more in this turn */
-	uint32_t nb_pm, pm_room;
 	struct phca_wc nowhere;     /* a completion that nobody gets */
 	struct phca_cqw *dirty;     /* CQs with staged completions */
 	struct phca_qp *ready_head, *ready_tail;
 	struct phca_qp *flush_list;
-	struct phca_qp **qpn_top[QPN_LEAF]; /* written on the HCA lcore for control */
-	struct phca_pmsg pm[PM_STAGE] __attribute__((aligned(64)));
+	struct phca_qp *qps;
+	struct phca_timers timers;
+
+	/* packets to own addresses, received in the next turn */
+	unsigned int nb_loop;
+	struct rte_mbuf *loop[LOOP_STAGE];
+	uint8_t loop_port[LOOP_STAGE];
+
+	/* control thread */
+	unsigned int nb_qps;
+};
+
+/* Members of a multicast group; constant while published. */
+struct mcast_group {
+	uint8_t mgid[16];
+	unsigned int port;
+	unsigned int nb_qps;
+	uint32_t *qpn;
+};
+struct mcast_table {
+	unsigned int nb_groups;
+	struct mcast_group group[];
+};
+
+struct phca_hca {
+	bool enabled;               /* control thread writes, relaxed */
+	unsigned int nb_shards, nb_ports;
+	struct shard *shards[PHCA_SHARD_MAX];
+	/* control thread writes, all shards read: acquire, release; two levels */
+	struct phca_qp **qpn_top[QPN_LEAF];
+	struct mcast_table *mcast;  /* the same; NULL: no groups */
 
 	/* control thread */
 	char *name;
-	struct phca_loop *loop;
-	struct phca_proxy *proxy;
+	struct phca_net *nets[PHCA_PORT_MAX];
+	struct phca_mem *mem;
 	struct rte_rcu_qsbr *qsbr;
-	uint32_t max_qp, nb_qp, next_qpn, next_cqn;
-	struct phca_qp *qps;
+	struct phca_client *clients;
+	uint32_t max_qp, nb_qp, next_qpn, next_cqn, next_srqn;
 	struct phca_cq *cqs;
-	struct rte_ring *events;    /* HCA lcore to control thread */
+	struct phca_srq *srqs;
+	struct rte_ring *events;    /* HCA lcores to control thread */
 	uint64_t events_lost;
 	void (*pump)(void *arg);
 	void *pump_arg;
 };
 
 /* table.c: QPN to QP */
-static inline struct phca_qp *qp_lookup(const struct phca_hca *h, uint32_t qpn)
+static inline struct phca_qp *qp_lookup(const struct phca_hca *hca, uint32_t qpn)
 {
-	struct phca_qp **leaf = h->qpn_top[(qpn >> QPN_LEAF_BITS) & (QPN_LEAF - 1)];
+	struct phca_qp **leaf = __atomic_load_n(&hca->qpn_top[(qpn >> QPN_LEAF_BITS) & (QPN_LEAF - 1)],
+		__ATOMIC_ACQUIRE);
 
-	return leaf ? leaf[qpn & (QPN_LEAF - 1)] : NULL;
+	return leaf ? __atomic_load_n(&leaf[qpn & (QPN_LEAF - 1)], __ATOMIC_ACQUIRE) : NULL;
+}
+
+static inline struct shard *shard_of(const struct phca_qp *qp)
+{
+	return qp->hca->shards[qp->shard];
+}
+
+/* Control thread: run fn on the lcore of a queue pair. */
+static inline int qp_call(const struct phca_qp *qp, int (*fn)(void *arg), void *arg)
+{
+	return phca_loop_call(shard_of(qp)->loops[qp->shard], fn, arg);
 }
 
 /* hca.c */
-void hca_event(struct phca_hca *h, enum phca_event_type type, uint32_t status, uint32_t num);
-void hca_wait(struct phca_hca *h);
+void hca_event(struct shard *h, enum phca_event_type type, uint32_t status, uint32_t num);
+void hca_wait(struct phca_hca *hca);
+void hca_quiesce(struct phca_hca *hca);
 
 /* client.c */
 void *ring_pair(enum phca_ring_type type, uint32_t size, uint32_t stride, struct phca_ring *a, struct phca_ring *b);
@@ -233,45 +356,71 @@ void *ring_pair(enum phca_ring_type type, uint32_t size, uint32_t stride, struct
 /* qp.c */
 int qp_reset(struct phca_qp *qp);
 
+/* srq.c */
+void srq_taken(struct shard *h, struct phca_srq *srq);
+
 /* complete.c: the one way a completion leaves the HCA lcore */
-bool complete_room(struct phca_hca *h, const struct phca_qp *qp, enum phca_dir dir, enum phca_verdict *why);
-struct phca_wc *complete(struct phca_hca *h, struct phca_qp *qp, enum phca_dir dir, uint64_t wr_id,
+bool complete_room(struct shard *h, const struct phca_qp *qp, enum phca_dir dir, enum phca_verdict *why);
+struct phca_wc *complete(struct shard *h, struct phca_qp *qp, enum phca_dir dir, uint64_t wr_id,
 		uint32_t status, uint32_t opcode, unsigned int pm_flags);
-bool proxy_room(struct phca_hca *h, const struct phca_qp *qp, enum phca_dir dir, enum phca_verdict *why);
-struct phca_pmsg *proxy_msg(struct phca_hca *h);
-void proxy_begin(struct phca_hca *h);
-void proxy_flush(struct phca_hca *h);
-unsigned int proxy_replies(struct phca_hca *h);
-void cq_flush(struct phca_hca *h);
+bool proxy_room(const struct phca_qp *qp, const struct px *x, enum phca_dir dir, enum phca_verdict *why);
+struct phca_pmsg *proxy_msg(struct px *x);
+void px_begin(struct px *x);
+void px_flush(struct px *x);
+void proxy_begin(struct shard *h);
+void proxy_flush(struct shard *h);
+unsigned int proxy_replies(struct shard *h);
+void cq_flush(struct shard *h);
 
 /* classify.c */
-uint32_t classify_inbound(struct phca_hca *h, struct phca_qp *qp, const void *frame,
+uint32_t classify_inbound(struct shard *h, struct phca_qp *qp, const void *frame,
 		const struct phca_pkt *pkt, uint32_t msg_len);
-uint32_t classify_send(struct phca_hca *h, struct phca_qp *qp, const struct phca_offload_wr *wr);
+uint32_t classify_send(struct shard *h, struct phca_qp *qp, const struct phca_offload_wr *wr);
 
 /* rx.c */
-unsigned int rx_port(struct phca_hca *h, struct port *p, unsigned int port_idx, uint64_t now_ns);
-void tx_put(struct port *p, struct rte_mbuf *m);
-unsigned int tx_flush(struct port *p);
+unsigned int rx_port(struct shard *h, struct port *p);
+unsigned int rx_loop(struct shard *h);
+void rx_handed(struct shard *h, struct port *p, struct rte_mbuf *m, const struct phca_pkt *pkt, enum phca_verdict v);
+void rx_member(struct shard *h, struct port *p, struct phca_qp *qp, struct rte_mbuf *m, const struct phca_pkt *pkt);
+
+/* handoff.c */
+bool handoff_rx(struct shard *h, unsigned int to, enum handoff_kind kind, const struct port *p, struct rte_mbuf *m,
+		const struct phca_pkt *pkt);
+unsigned int handoff_tx(struct shard *h, const struct port *p, struct rte_mbuf **m, unsigned int n);
+enum phca_neigh_state resolve(struct shard *h, struct port *p, struct phca_qp *qp, uint8_t sgid_index,
+		const uint8_t dgid[16], uint8_t mac[6]);
+unsigned int handoff_run(struct shard *h);
+void handoff_wake(struct shard *h);
+
+/* mcast.c */
+enum phca_verdict mcast_deliver(struct shard *h, struct port *p, struct rte_mbuf *m, const struct phca_pkt *pkt,
+		struct phca_qp **qp, bool *kept);
+bool mcast_has_members(const struct shard *h, const struct port *p, const uint8_t mgid[16]);
+void mcast_leave_all(struct phca_qp *qp);
+
+/* tx.c */
+bool tx_room(const struct shard *h, const struct port *p);
+void tx_put(struct shard *h, struct port *p, struct rte_mbuf *m, bool own);
+unsigned int tx_flush(struct shard *h, struct port *p);
 
 /* responder.c */
-enum phca_verdict respond(struct phca_hca *h, struct port *p, struct phca_qp *qp, struct rte_mbuf *m,
+enum phca_verdict respond(struct shard *h, struct port *p, struct phca_qp *qp, struct rte_mbuf *m,
 		const struct phca_pkt *pkt, bool *kept);
-void responder_abort(struct phca_hca *h, struct phca_qp *qp, enum phca_verdict v);
-enum phca_verdict rwqe_get(struct phca_hca *h, struct phca_qp *qp);
+void responder_abort(struct shard *h, struct phca_qp *qp, enum phca_verdict v);
+enum phca_verdict rwqe_get(struct shard *h, struct phca_qp *qp);
 
 /* requester.c */
-unsigned int requester_run(struct phca_hca *h, uint64_t now_ns);
-unsigned int doorbells(struct phca_hca *h);
-void ready_add(struct phca_hca *h, struct phca_qp *qp);
-void ready_remove(struct phca_hca *h, struct phca_qp *qp);
+unsigned int requester_run(struct shard *h);
+unsigned int doorbells(struct shard *h);
+void ready_add(struct shard *h, struct phca_qp *qp);
+void ready_remove(struct shard *h, struct phca_qp *qp);
 
 /* state.c */
-void qp_error(struct phca_hca *h, struct phca_qp *qp, enum phca_event_type ev, uint32_t status);
-void sq_error(struct phca_hca *h, struct phca_qp *qp, uint32_t status);
-unsigned int flush_run(struct phca_hca *h);
-void flush_remove(struct phca_hca *h, struct phca_qp *qp);
-void cq_error(struct phca_hca *h, struct phca_cqw *w);
+void qp_error(struct shard *h, struct phca_qp *qp, enum phca_event_type ev, uint32_t status);
+void sq_error(struct shard *h, struct phca_qp *qp, uint32_t status);
+unsigned int flush_run(struct shard *h);
+void flush_remove(struct shard *h, struct phca_qp *qp);
+void cq_error(struct shard *h, struct phca_cqw *w);
 
 /* Add to the verdicts of a QP and its port. */
 static inline void verdict_add(struct port *p, struct phca_qp *qp, enum phca_verdict v, uint64_t n)

@@ -24,10 +24,13 @@ static void qp_stats(const struct phca_qp *qp, struct phca_qp_stats *st)
 void phca_qp_info_get(const struct phca_qp *qp, struct phca_qp_info *info)
 {
 	*info = (struct phca_qp_info){
-		.qpn = qp->qpn, .type = qp->type, .state = PHCA_STAT_GET(qp->state), .port = qp->port,
+		.qpn = qp->qpn, .type = qp->type, .state = PHCA_STAT_GET(qp->state),
+		.port = qp->port, .shard = qp->shard,
 		.proxy = qp->proxy, .nb_rules = qp->nb_rules, .client = qp->client->name,
 		.send_cqn = qp->cq[PHCA_DIR_SEND]->w.cqn, .recv_cqn = qp->cq[PHCA_DIR_RECV]->w.cqn,
 	};
+	if (qp->srq != NULL)
+		info->srqn = qp->srq->srqn;
 	qp_stats(qp, &info->stats);
 	if (qp->pqp != NULL)
 		phca_pqp_stats_get(qp->pqp, &info->pqp);
@@ -52,11 +55,14 @@ int phca_qp_rule_info(const struct phca_qp *qp, unsigned int rule, struct phca_r
 
 int phca_qp_each(struct phca_hca *h, int (*cb)(void *arg, struct phca_qp *qp), void *arg)
 {
-	for (struct phca_qp *qp = h->qps; qp != NULL; qp = qp->next) {
-		int ret = cb(arg, qp);
+	for (unsigned int i = 0; i < QPN_LEAF; i++) {
+		for (unsigned int k = 0; h->qpn_top[i] != NULL && k < QPN_LEAF; k++) {
+			struct phca_qp *qp = h->qpn_top[i][k];
+			int ret = qp != NULL ? cb(arg, qp) : 0;
 
-		if (ret != 0)
-			return ret;
+			if (ret != 0)
+				return ret;
+		}
 	}
 	return 0;
 }

@@ -40,10 +40,16 @@ extern "C" {
 #define PHCA_QP_DEPTH_MAX 32768 /**< work requests of a queue */
 #define PHCA_CQE_MAX (1u << 20) /**< completions of a completion queue */
 #define PHCA_PORT_MAX 4       /**< ports of an HCA */
+#define PHCA_SHARD_MAX 8      /**< HCA lcores of an HCA */
+#define PHCA_HCA_PROXY_MAX 8  /**< proxy lcores of an HCA */
+#define PHCA_RD_ATOMIC_MAX 16 /**< READs and atomics outstanding of an RC QP, either way */
+#define PHCA_RC_WINDOW 256    /**< packets of a QP that wait for acknowledgement at most */
+#define PHCA_MCAST_GROUP_MAX 1024 /**< multicast groups of an HCA */
 
 struct phca_hca;    /**< one HCA */
 struct phca_client; /**< one application of an HCA */
 struct phca_cq;     /**< a completion queue */
+struct phca_srq;    /**< a shared receive queue */
 struct phca_qp;     /**< a queue pair */
 
 /* ------------------------------------------------------------------- HCA */
@@ -51,8 +57,11 @@ struct phca_qp;     /**< a queue pair */
 /** Configuration of an HCA. */
 struct phca_hca_conf {
 	const char *name;            /**< for messages */
-	struct phca_loop *loop;      /**< where it runs; the caller adds phca_hca_turn */
-	struct phca_proxy *proxy;    /**< its proxy; NULL: no proxy QPs */
+	struct phca_loop *loops[PHCA_SHARD_MAX]; /**< where it runs: shard i on loops[i]; the caller adds
+	                              *   phca_hca_turn with phca_hca_shard(hca, i) to each */
+	unsigned int nb_shards;      /**< 1..PHCA_SHARD_MAX */
+	struct phca_proxy *proxies[PHCA_HCA_PROXY_MAX]; /**< its proxies */
+	unsigned int nb_proxies;     /**< 0: no proxy QPs */
 	struct phca_mem *mem;        /**< regions and domains */
 	struct rte_rcu_qsbr *qsbr;   /**< quiescence of all lcores that read shared state */
 	struct rte_mempool *pool;    /**< buffers for what it sends, one segment each */
@@ -72,8 +81,12 @@ int phca_hca_port_add(struct phca_hca *hca, struct phca_net *net);
 unsigned int phca_hca_nb_ports(const struct phca_hca *hca);
 /** @return port @p idx; NULL out of range. */
 struct phca_net *phca_hca_port(const struct phca_hca *hca, unsigned int idx);
-/** One turn of the data path. A phca_turn_fn; HCA lcore. */
-unsigned int phca_hca_turn(void *hca, uint64_t now_ns);
+/** @return the argument of phca_hca_turn for HCA lcore @p shard; NULL out of range. */
+void *phca_hca_shard(struct phca_hca *hca, unsigned int shard);
+/** @return HCA lcores. */
+unsigned int phca_hca_nb_shards(const struct phca_hca *hca);
+/** One turn of one shard's data path. A phca_turn_fn; its HCA lcore. */
+unsigned int phca_hca_turn(void *shard, uint64_t now_ns);
 /** Receive packets (true) or leave them in the port ("stop" at the prompt). Control thread. */
 void phca_hca_enable(struct phca_hca *hca, bool on);
 /**
@@ -90,7 +103,11 @@ void phca_hca_pump_set(struct phca_hca *hca, void (*pump)(void *arg), void *arg)
 	X(tx_packets, "packets", "given to the driver") \
 	X(tx_bytes, "bytes", "given to the driver") \
 	X(tx_full, "turns", "transmit ring was full; packets waited") \
-	X(tx_no_mbuf, "turns", "no buffer to build a packet; work requests waited")
+	X(tx_no_mbuf, "turns", "no buffer to build a packet; work requests waited") \
+	X(looped, "packets", "sent to an address of the port itself, received without it; in rx_packets too") \
+	X(mcast_copies, "packets", "further copies of multicast packets with several receivers; in rx_packets too") \
+	X(mcast_no_mbuf, "packets", "copies not made, no buffer; the member did not receive it") \
+	X(handed_over, "packets", "received by another HCA lcore than their queue pair's")
 #define PHCA_HCA_CTR(f, u, h) uint64_t f;
 /** Counters of a port: rx_packets == sum of verdict + rx_held. */
 struct phca_port_stats {
@@ -107,12 +124,19 @@ enum phca_event_type {
 	PHCA_EVENT_CQ_ERR,          /**< CQ overran */
 	PHCA_EVENT_OFFLOAD_FAILED,  /**< an offload of the QP failed; to ERROR */
 	PHCA_EVENT_SQ_ERR,          /**< send queue of a UD or UC QP went to SQE */
+	PHCA_EVENT_QP_REQ_ERR,      /**< RC: the peer sent an invalid request; to ERROR */
+	PHCA_EVENT_COMM_EST,        /**< first packet on a QP in RTR */
+	PHCA_EVENT_SQ_DRAINED,      /**< SQD: all that was begun has ended */
+	PHCA_EVENT_LAST_WQE,        /**< QP with an SRQ in ERROR: it takes no more receives */
+	PHCA_EVENT_SRQ_LIMIT,       /**< fewer receives in an SRQ than its limit, which is 0 now */
+	PHCA_EVENT_PORT_ACTIVE,     /**< link up; num is the port's index */
+	PHCA_EVENT_PORT_ERR,        /**< link down; num is the port's index */
 };
 /** One event. */
 struct phca_event {
 	uint8_t type;    /**< enum phca_event_type */
 	uint8_t status;  /**< enum phca_wc_status that explains it */
-	uint32_t num;    /**< QPN or CQ number */
+	uint32_t num;    /**< number of the QP, CQ, SRQ or port */
 };
 /** @return events written to @p ev, 0..n. One control thread. Up to 1023 wait; more are counted, not kept. */
 unsigned int phca_hca_events(struct phca_hca *hca, struct phca_event *ev, unsigned int n);
@@ -159,6 +183,37 @@ struct phca_cq_info {
 /** Read it; any thread while it exists. */
 void phca_cq_info_get(const struct phca_cq *cq, struct phca_cq_info *info);
 
+/* ------------------------------------------------------------------- SRQ */
+
+/** How to create a shared receive queue. */
+struct phca_srq_init {
+	uint32_t pd;       /**< protection domain */
+	uint32_t max_wr;   /**< 1..PHCA_QP_DEPTH_MAX, rounded up to a power of two */
+	uint32_t max_sge;  /**< 0..PHCA_SGE_MAX */
+	uint32_t limit;    /**< 0: no event; else PHCA_EVENT_SRQ_LIMIT once fewer are left */
+};
+/** @return 0, -EINVAL, -ENOMEM. Control thread. */
+int phca_srq_create(struct phca_client *c, const struct phca_srq_init *init, struct phca_srq **srq);
+/** Set the limit, which arms its event (10.2.9.5). @return 0, -EINVAL more than max_wr. Control thread. */
+int phca_srq_arm(struct phca_srq *srq, uint32_t limit);
+/** @return the limit, 0 when its event has happened. Control thread. */
+uint32_t phca_srq_limit(struct phca_srq *srq);
+/** @return 0; -EBUSY a QP uses it. Control thread. */
+int phca_srq_destroy(struct phca_srq *srq);
+/** @return its number. */
+uint32_t phca_srq_num(const struct phca_srq *srq);
+/** What an SRQ is like. */
+struct phca_srq_info {
+	uint32_t srqn, max_wr, max_sge, limit;
+	unsigned int nb_qps;       /**< QPs that use it */
+	uint64_t taken;            /**< receives taken */
+	const char *client;
+};
+/** Read it; any thread while it exists. */
+void phca_srq_info_get(const struct phca_srq *srq, struct phca_srq_info *info);
+/** Call @p cb for each SRQ; control thread. @return what cb returned if not 0 */
+int phca_srq_each(struct phca_hca *hca, int (*cb)(void *arg, struct phca_srq *srq), void *arg);
+
 /* -------------------------------------------------------------------- QP */
 
 /** QP types, numbered as enum ibv_qp_type. */
@@ -175,17 +230,23 @@ const char *phca_qp_type_str(enum phca_qp_type t);
 
 /** How to create a QP. */
 struct phca_qp_init {
-	enum phca_qp_type type;   /**< UC, UD */
+	enum phca_qp_type type;
 	uint32_t qpn;             /**< number wanted, 2..2^24-2; 0: any */
 	unsigned int port;        /**< index of the HCA's port */
 	uint32_t pd;              /**< protection domain */
 	struct phca_cq *send_cq, *recv_cq;
+	struct phca_srq *srq;     /**< where receives come from; NULL: an RQ of its own */
 	uint32_t max_send_wr, max_recv_wr;   /**< 0..PHCA_QP_DEPTH_MAX, rounded up to powers of two */
 	uint32_t max_send_sge, max_recv_sge; /**< 0..PHCA_SGE_MAX */
 	uint32_t max_inline;      /**< bytes, 0..PHCA_INLINE_MAX */
 	bool sq_sig_all;          /**< every send WR is signaled */
 };
-/** @return 0; -EINVAL; -EEXIST the number is taken; -ENOSPC; -ENOMEM; -ENOTSUP type. Control thread. */
+/**
+ * Create a QP. Its shard is that of its CQs and SRQ; one that no QP used before
+ * goes to the shard with the fewest QPs.
+ * @return 0; -EINVAL; -EEXIST the number is taken; -ENOSPC; -ENOMEM; -EXDEV its CQs
+ *         and SRQ belong to different shards. Control thread.
+ */
 int phca_qp_create(struct phca_client *c, const struct phca_qp_init *init, struct phca_qp **qp);
 /** Destroy; cancels what is offloaded and waits for the proxy to let go. @return 0; -EBUSY a driver holds a request
  *  that cannot be cancelled for longer than 10 s (call again). Control thread. */
@@ -194,26 +255,45 @@ int phca_qp_destroy(struct phca_qp *qp);
 /** Attributes, for modify and query. */
 struct phca_qp_attr {
 	enum phca_qp_state state;
+	enum phca_qp_state cur_state; /**< what the caller takes the state to be */
+	bool en_sqd_notify;     /**< to SQD: PHCA_EVENT_SQ_DRAINED when it is */
+	uint32_t access;        /**< PHCA_ACCESS_REMOTE_*: what inbound requests may do; UC, RC */
 	uint16_t pkey;          /**< partition key */
 	uint32_t qkey;          /**< UD */
-	uint32_t access;        /**< PHCA_ACCESS_REMOTE_*: what inbound requests may do (UC) */
-	uint32_t dest_qpn;      /**< UC */
-	uint16_t path_mtu;      /**< UC: bytes, 256..4096 */
-	struct phca_psn rq_psn; /**< UC: expected PSN */
-	struct phca_psn sq_psn; /**< first PSN sent */
-	struct phca_av av;      /**< UC: the peer; packets from other addresses are refused if set */
+	struct phca_av av;      /**< UC, RC: the peer; packets from other addresses are refused. RC must
+	                         *   have one, UC may */
+	uint16_t path_mtu;      /**< UC, RC: bytes, 256..4096, at most the port's */
+	uint8_t timeout;        /**< RC: local ACK timeout, 4.096 us x 2^n, 0..31; 0: none */
+	uint8_t retry_cnt;      /**< RC: tries after a timeout or sequence NAK, 0..7 */
+	uint8_t rnr_retry;      /**< RC: tries after an RNR NAK, 0..6; 7: for ever */
+	struct phca_psn rq_psn; /**< UC, RC: expected PSN */
+	uint8_t max_rd_atomic;  /**< RC: READs and atomics it has outstanding, 0..PHCA_RD_ATOMIC_MAX */
+	uint8_t min_rnr_timer;  /**< RC: code of 9.7.5.2.8 in RNR NAKs that it sends, 0..31 */
+	struct phca_psn sq_psn; /**< first PSN sent; query: next */
+	uint8_t max_dest_rd_atomic; /**< RC: READs and atomics its peer may have outstanding */
+	uint32_t dest_qpn;      /**< UC, RC */
+	bool sq_draining;       /**< query: in SQD, and not drained yet */
 };
-#define PHCA_QP_STATE    0x001
-#define PHCA_QP_PKEY     0x002
-#define PHCA_QP_QKEY     0x004
-#define PHCA_QP_ACCESS   0x008
-#define PHCA_QP_DEST_QPN 0x010
-#define PHCA_QP_PATH_MTU 0x020
-#define PHCA_QP_RQ_PSN   0x040
-#define PHCA_QP_SQ_PSN   0x080
-#define PHCA_QP_AV       0x100
+#define PHCA_QP_STATE         0x000001 /**< state is given; numbered as enum ibv_qp_attr_mask, as all of these */
+#define PHCA_QP_CUR_STATE     0x000002 /**< cur_state is given */
+#define PHCA_QP_EN_SQD_NOTIFY 0x000004 /**< en_sqd_notify is given */
+#define PHCA_QP_ACCESS        0x000008 /**< access is given */
+#define PHCA_QP_PKEY          0x000010 /**< pkey is given */
+#define PHCA_QP_QKEY          0x000040 /**< qkey is given */
+#define PHCA_QP_AV            0x000080 /**< av is given */
+#define PHCA_QP_PATH_MTU      0x000100 /**< path_mtu is given */
+#define PHCA_QP_TIMEOUT       0x000200 /**< timeout is given */
+#define PHCA_QP_RETRY_CNT     0x000400 /**< retry_cnt is given */
+#define PHCA_QP_RNR_RETRY     0x000800 /**< rnr_retry is given */
+#define PHCA_QP_RQ_PSN        0x001000 /**< rq_psn is given */
+#define PHCA_QP_MAX_RD_ATOMIC 0x002000 /**< max_rd_atomic is given */
+#define PHCA_QP_MIN_RNR_TIMER 0x008000 /**< min_rnr_timer is given */
+#define PHCA_QP_SQ_PSN        0x010000 /**< sq_psn is given */
+#define PHCA_QP_MAX_DEST_RD_ATOMIC 0x020000 /**< max_dest_rd_atomic is given */
+#define PHCA_QP_DEST_QPN      0x100000 /**< dest_qpn is given */
 /**
- * Modify a QP (10.3.1): RESET to INIT to RTR to RTS, any but RESET to ERR, any to RESET.
+ * Modify a QP (10.3.1, 11.2.5.2): RESET to INIT to RTR to RTS, RTS to SQD and
+ * back, SQE to RTS, any but RESET to ERR, any to RESET.
  * @param mask  PHCA_QP_* of @p attr that are given; a transition that lacks what
  *              it needs, or has what it does not allow, is refused
  * @return 0; -EINVAL; -EBUSY to RESET: a driver holds a request that cannot be
@@ -260,7 +340,18 @@ int phca_qp_proxy_attach(struct phca_qp *qp, const struct phca_rule *rules, unsi
 	X(tx_stalls, "turns", "send queue waited for the proxy's ring or window") \
 	X(bad_rule, "requests", "a filter named a rule that the QP does not have; taken as pass") \
 	X(tx_flushed, "WRs", "send work requests flushed by the HCA lcore") \
-	X(rx_flushed, "WRs", "receive work requests flushed by the HCA lcore")
+	X(rx_flushed, "WRs", "receive work requests flushed by the HCA lcore") \
+	X(rx_duplicates, "packets", "RC: requests received before; acknowledged or answered again") \
+	X(tx_acks, "packets", "RC: acknowledgements sent") \
+	X(tx_naks, "packets", "RC: NAKs sent, other than RNR") \
+	X(tx_rnr_naks, "packets", "RC: RNR NAKs sent") \
+	X(rx_acks, "packets", "RC: acknowledgements received") \
+	X(rx_naks, "packets", "RC: NAKs received, other than RNR") \
+	X(rx_rnr_naks, "packets", "RC: RNR NAKs received") \
+	X(tx_resent, "packets", "RC: sent again") \
+	X(timeouts, "times", "RC: local ACK timeout expired") \
+	X(tx_responses, "packets", "RC: READ and atomic responses sent") \
+	X(rx_responses, "packets", "RC: READ and atomic responses received")
 /** Counters of a QP. */
 struct phca_qp_stats {
 	PHCA_QP_COUNTERS(PHCA_HCA_CTR)
@@ -272,11 +363,12 @@ struct phca_qp_info {
 	uint32_t qpn;
 	enum phca_qp_type type;
 	enum phca_qp_state state;
-	unsigned int port;
+	unsigned int port, shard;
 	bool proxy;                  /**< it is a proxy QP */
 	unsigned int nb_rules;
 	const char *client;
 	uint32_t send_cqn, recv_cqn; /**< completion queues */
+	uint32_t srqn;               /**< shared receive queue; 0: none */
 	struct phca_qp_stats stats;
 	struct phca_pqp_stats pqp;   /**< when proxy */
 };
@@ -319,13 +411,29 @@ struct phca_send_wr {
 	uint32_t imm;             /**< network order */
 	struct phca_av av;        /**< UD */
 	uint32_t remote_qpn, remote_qkey; /**< UD */
+	uint64_t remote_addr;     /**< WRITE, READ, atomics */
+	uint32_t rkey;            /**< the same; SEND_WITH_INV, LOCAL_INV: the one to invalidate */
+	uint64_t compare_add;     /**< CMP_AND_SWP: compare; FETCH_AND_ADD: add; host order */
+	uint64_t swap;            /**< CMP_AND_SWP */
+	struct {
+		uint64_t addr, length; /**< what the window shows; length 0: nothing (type 1) */
+		uint32_t rkey;         /**< of the window now */
+		uint32_t new_rkey;     /**< and from then on: same upper 24 bits */
+		uint32_t lkey;         /**< of the region */
+		uint32_t access;       /**< PHCA_ACCESS_REMOTE_*, ZERO_BASED */
+	} bind;                   /**< BIND_MW */
 };
 /**
  * Post receive work requests. The QP's application thread.
  * @return how many were taken, 0..n (queue full); -EINVAL too many SGEs
  */
 int phca_post_recv(struct phca_qp *qp, const struct phca_recv_wr *wr, unsigned int n);
-/** Post send work requests and ring the doorbell. As phca_post_recv. */
+/** Post receive work requests to an SRQ. One thread at a time. As phca_post_recv. */
+int phca_post_srq_recv(struct phca_srq *srq, const struct phca_recv_wr *wr, unsigned int n);
+/**
+ * Post send work requests and ring the doorbell. As phca_post_recv; also
+ * -EINVAL: an opcode that the QP's type does not have (11.4.1.1, table 91).
+ */
 int phca_post_send(struct phca_qp *qp, const struct phca_send_wr *wr, unsigned int n);
 /**
  * Make an address vector that answers a UD completion: source becomes

@@ -13,15 +13,14 @@
 
 #include "hca_impl.h"
 
-int phca_post_recv(struct phca_qp *qp, const struct phca_recv_wr *wr, unsigned int n)
+static int recv_put(struct phca_ring *r, uint32_t max_sge, const struct phca_recv_wr *wr, unsigned int n)
 {
-	struct phca_ring *r = &qp->user_rq;
 	unsigned int room = phca_ring_free(r, n);
 
 	if (n > room)
 		n = room;
 	for (unsigned int i = 0; i < n; i++)
-		if (wr[i].num_sge > qp->max_recv_sge)
+		if (wr[i].num_sge > max_sge)
 			return -EINVAL;
 	for (unsigned int i = 0; i < n; i++) {
 		struct phca_recv_wqe *w = phca_ring_next(r);
@@ -34,6 +33,16 @@ int phca_post_recv(struct phca_qp *qp, const struct phca_recv_wr *wr, unsigned i
 	}
 	phca_ring_publish(r);
 	return (int)n;
+}
+
+int phca_post_recv(struct phca_qp *qp, const struct phca_recv_wr *wr, unsigned int n)
+{
+	return qp->srq == NULL ? recv_put(&qp->user_rq, qp->max_recv_sge, wr, n) : -EINVAL;
+}
+
+int phca_post_srq_recv(struct phca_srq *srq, const struct phca_recv_wr *wr, unsigned int n)
+{
+	return recv_put(&srq->user, srq->max_sge, wr, n);
 }
 
 static bool send_wr_ok(const struct phca_qp *qp, const struct phca_send_wr *wr)
@@ -81,8 +90,8 @@ int phca_post_send(struct phca_qp *qp, const struct phca_send_wr *wr, unsigned i
 	for (unsigned int i = 0; i < n; i++)
 		send_wqe_fill(phca_ring_next(r), &wr[i]);
 	phca_ring_publish(r);
-	phca_db_ring(&qp->client->user_db, r, qp->qpn);
-	phca_loop_wake(qp->hca->loop);
+	phca_db_ring(&qp->client->sh[qp->shard].user_db, r, qp->qpn);
+	phca_loop_wake(shard_of(qp)->loops[qp->shard]);
 	return (int)n;
 }
 
@@ -112,7 +121,7 @@ int phca_av_from_wc(const struct phca_qp *qp, const struct phca_wc *wc, const vo
 	} else {
 		return -EINVAL;
 	}
-	idx = phca_net_gid_find(qp->hca->ports[qp->port]->net, local);
+	idx = phca_net_gid_find(qp->hca->nets[qp->port], local);
 	if (idx < 0)
 		return -EINVAL;
 	av->sgid_index = (uint8_t)idx;

@@ -20,33 +20,62 @@
 #define DESTROY_LIMIT_NS (10 * 1000000000ull)
 #define PUMP_LIMIT 100000u
 
-static int init_check(const struct phca_hca *h, const struct phca_qp_init *i)
+static int init_check(const struct phca_hca *hca, const struct phca_qp_init *i)
 {
-	if (i->type == PHCA_QPT_RC)
-		return -ENOTSUP;
-	if (i->type != PHCA_QPT_UC && i->type != PHCA_QPT_UD)
+	if (i->type != PHCA_QPT_RC && i->type != PHCA_QPT_UC && i->type != PHCA_QPT_UD)
 		return -EINVAL;
-	if (i->port >= h->nb_ports || i->send_cq == NULL || i->recv_cq == NULL ||
+	if (i->port >= hca->nb_ports || i->send_cq == NULL || i->recv_cq == NULL ||
 	    i->max_send_wr > PHCA_QP_DEPTH_MAX || i->max_recv_wr > PHCA_QP_DEPTH_MAX ||
 	    i->max_send_sge > PHCA_SGE_MAX || i->max_recv_sge > PHCA_SGE_MAX ||
 	    i->max_inline > PHCA_INLINE_MAX)
 		return -EINVAL;
 	if (i->qpn == 1 || i->qpn >= PHCA_QPN_MULTICAST)
 		return -EINVAL; /* 0: any; 1 is the GSI; the last is multicast */
-	if (i->qpn != 0 && qp_lookup(h, i->qpn) != NULL)
+	if (i->qpn != 0 && qp_lookup(hca, i->qpn) != NULL)
 		return -EEXIST;
-	return h->nb_qp < h->max_qp ? 0 : -ENOSPC;
+	return hca->nb_qp < hca->max_qp ? 0 : -ENOSPC;
 }
 
-static uint32_t qpn_any(struct phca_hca *h)
+static uint32_t qpn_any(struct phca_hca *hca)
 {
 	uint32_t qpn;
 
 	do {
-		qpn = h->next_qpn;
-		h->next_qpn = qpn + 1 < PHCA_QPN_MULTICAST ? qpn + 1 : 2;
-	} while (qp_lookup(h, qpn) != NULL);
+		qpn = hca->next_qpn;
+		hca->next_qpn = qpn + 1 < PHCA_QPN_MULTICAST ? qpn + 1 : 2;
+	} while (qp_lookup(hca, qpn) != NULL);
 	return qpn;
+}
+
+static unsigned int shard_idlest(const struct phca_hca *hca)
+{
+	unsigned int best = 0;
+
+	for (unsigned int i = 1; i < hca->nb_shards; i++)
+		if (hca->shards[i]->nb_qps < hca->shards[best]->nb_qps)
+			best = i;
+	return best;
+}
+
+/*
+ * What a QP uses has one consumer or producer, so all of it is of one shard.
+ * @return the shard; -EXDEV
+ */
+static int shard_pick(struct phca_hca *hca, const struct phca_qp_init *i)
+{
+	const uint8_t has[] = { i->send_cq->shard, i->recv_cq->shard, i->srq ? i->srq->shard : SHARD_NONE };
+	unsigned int shard = SHARD_NONE;
+
+	for (unsigned int k = 0; k < RTE_DIM(has); k++) {
+		if (has[k] == SHARD_NONE)
+			continue;
+		if (shard != SHARD_NONE && shard != has[k])
+			return -EXDEV;
+		shard = has[k];
+	}
+	if (shard == SHARD_NONE)
+		shard = shard_idlest(hca);
+	return (int)shard;
 }
 
 static void qp_free(struct phca_qp *qp)
@@ -77,84 +106,132 @@ static int queues_create(struct phca_qp *qp, const struct phca_qp_init *i)
 	return qp->sq_mem && qp->rq_mem && qp->shadow ? 0 : -ENOMEM;
 }
 
-struct qp_arg {
-	struct phca_hca *h;
-	struct phca_qp *qp;
-	struct phca_qp **leaf; /* a new leaf of the table, or NULL */
-};
-
-/* HCA lcore: into table and list. */
+/* HCA lcore: into the shard's list. */
 static int qp_link(void *arg)
 {
-	struct qp_arg *a = arg;
-	struct phca_qp ***top = &a->h->qpn_top[a->qp->qpn >> QPN_LEAF_BITS];
-	struct phca_qp **pp = &a->h->qps;
-	struct phca_qp *prev = NULL;
+	struct phca_qp *qp = arg;
+	struct shard *h = shard_of(qp);
 
-	if (*top == NULL)
-		*top = a->leaf;
-	(*top)[a->qp->qpn & (QPN_LEAF - 1)] = a->qp;
-	while (*pp != NULL && (*pp)->qpn < a->qp->qpn) {
-		prev = *pp;
-		pp = &(*pp)->next;
-	}
-	a->qp->prev = prev;
-	a->qp->next = *pp;
-	if (*pp != NULL)
-		(*pp)->prev = a->qp;
-	*pp = a->qp;
+	qp->prev = NULL;
+	qp->next = h->qps;
+	if (h->qps != NULL)
+		h->qps->prev = qp;
+	h->qps = qp;
 	return 0;
+}
+
+/* Control thread: number to queue pair, from now on for all shards. */
+static int qpn_publish(struct phca_hca *hca, struct phca_qp *qp)
+{
+	struct phca_qp ***top = &hca->qpn_top[qp->qpn >> QPN_LEAF_BITS];
+
+	if (*top == NULL) {
+		struct phca_qp **leaf = calloc(QPN_LEAF, sizeof(*leaf));
+
+		if (leaf == NULL)
+			return -ENOMEM;
+		__atomic_store_n(top, leaf, __ATOMIC_RELEASE);
+	}
+	__atomic_store_n(&(*top)[qp->qpn & (QPN_LEAF - 1)], qp, __ATOMIC_RELEASE);
+	return 0;
+}
+
+static void qpn_unpublish(struct phca_hca *hca, const struct phca_qp *qp)
+{
+	__atomic_store_n(&hca->qpn_top[qp->qpn >> QPN_LEAF_BITS][qp->qpn & (QPN_LEAF - 1)], NULL, __ATOMIC_RELEASE);
 }
 
 static void qp_fill(struct phca_qp *qp, struct phca_client *c, const struct phca_qp_init *i)
 {
+	static const uint8_t transport[] = {
+		[PHCA_QPT_RC] = PHCA_TRANSPORT_RC, [PHCA_QPT_UC] = PHCA_TRANSPORT_UC, [PHCA_QPT_UD] = PHCA_TRANSPORT_UD,
+	};
+
 	qp->hca = c->hca;
 	qp->client = c;
 	qp->type = i->type;
-	qp->transport = i->type == PHCA_QPT_UD ? PHCA_TRANSPORT_UD : PHCA_TRANSPORT_UC;
+	qp->transport = transport[i->type];
 	qp->state = PHCA_QPS_RESET;
 	qp->port = (uint8_t)i->port;
 	qp->pd = i->pd;
 	qp->pkey = PHCA_PKEY_DEFAULT;
 	qp->sq_sig_all = i->sq_sig_all;
-	qp->path_mtu = phca_net_mtu(c->hca->ports[i->port]->net);
+	qp->path_mtu = phca_net_mtu(c->hca->nets[i->port]);
 	qp->cq[PHCA_DIR_SEND] = i->send_cq;
 	qp->cq[PHCA_DIR_RECV] = i->recv_cq;
+	qp->srq = i->srq;
 	qp->sq_rule = RULE_NONE;
+}
+
+/* Count it where it is used, or (-1) not any more. */
+static void qp_refs(struct phca_qp *qp, int n)
+{
+	struct phca_hca *hca = qp->hca;
+
+	qp->cq[PHCA_DIR_SEND]->refs += (unsigned int)n;
+	qp->cq[PHCA_DIR_RECV]->refs += (unsigned int)n;
+	qp->cq[PHCA_DIR_SEND]->shard = qp->cq[PHCA_DIR_RECV]->shard = qp->shard;
+	if (qp->srq != NULL) {
+		qp->srq->refs += (unsigned int)n;
+		qp->srq->shard = qp->shard;
+	}
+	hca->shards[qp->shard]->nb_qps += (unsigned int)n;
+	hca->nb_qp += (uint32_t)n;
+}
+
+static void client_add(struct phca_client *c, struct phca_qp *qp)
+{
+	qp->client_prev = NULL;
+	qp->client_next = c->qps;
+	if (c->qps != NULL)
+		c->qps->client_prev = qp;
+	c->qps = qp;
+}
+
+static void client_remove(struct phca_client *c, struct phca_qp *qp)
+{
+	if (qp->client_prev != NULL)
+		qp->client_prev->client_next = qp->client_next;
+	else
+		c->qps = qp->client_next;
+	if (qp->client_next != NULL)
+		qp->client_next->client_prev = qp->client_prev;
 }
 
 int phca_qp_create(struct phca_client *c, const struct phca_qp_init *init, struct phca_qp **out)
 {
-	struct phca_hca *h = c->hca;
-	struct qp_arg a = { .h = h };
+	struct phca_hca *hca = c->hca;
 	struct phca_qp *qp;
-	int ret = init_check(h, init);
+	int shard, ret = init_check(hca, init);
 
 	if (ret != 0)
 		return ret;
+	shard = shard_pick(hca, init);
+	if (shard < 0)
+		return shard;
 	qp = aligned_alloc(64, RTE_ALIGN(sizeof(*qp), (size_t)64));
 	if (qp == NULL)
 		return -ENOMEM;
 	memset(qp, 0, sizeof(*qp));
 	qp_fill(qp, c, init);
-	qp->qpn = init->qpn ? init->qpn : qpn_any(h);
-	a.qp = qp;
+	qp->shard = (uint8_t)shard;
+	qp->qpn = init->qpn ? init->qpn : qpn_any(hca);
 	ret = queues_create(qp, init);
-	if (ret == 0 && h->qpn_top[qp->qpn >> QPN_LEAF_BITS] == NULL) {
-		a.leaf = calloc(QPN_LEAF, sizeof(*a.leaf));
-		ret = a.leaf ? 0 : -ENOMEM;
-	}
 	if (ret == 0)
-		ret = phca_pd_get(h->mem, init->pd);
+		ret = phca_pd_get(hca->mem, init->pd);
 	if (ret != 0) {
-		free(a.leaf);
 		qp_free(qp);
 		return ret;
 	}
-	init->send_cq->refs++;
-	init->recv_cq->refs++;
-	h->nb_qp++;
-	phca_loop_call(h->loop, qp_link, &a);
+	ret = qpn_publish(hca, qp);
+	if (ret != 0) {
+		phca_pd_put(hca->mem, init->pd);
+		qp_free(qp);
+		return ret;
+	}
+	qp_refs(qp, 1);
+	client_add(c, qp);
+	qp_call(qp, qp_link, qp);
 	*out = qp;
 	return 0;
 }
@@ -162,7 +239,7 @@ int phca_qp_create(struct phca_client *c, const struct phca_qp_init *init, struc
 /* -------------------------------------------------------------- destroy */
 
 /* HCA lcore: to RESET, off all lists; held packets are dropped. */
-static void qp_quiet(struct phca_hca *h, struct phca_qp *qp)
+static void qp_quiet(struct shard *h, struct phca_qp *qp)
 {
 	responder_abort(h, qp, PHCA_V_ABORTED);
 	ready_remove(h, qp);
@@ -172,56 +249,66 @@ static void qp_quiet(struct phca_hca *h, struct phca_qp *qp)
 	qp->sq_have = false;
 }
 
+static void detach_msg(struct px *x, enum phca_pmsg_kind kind, void *about)
+{
+	struct phca_pmsg *pm = proxy_msg(x);
+
+	pm->kind = (uint8_t)kind;
+	pm->dir = pm->rule = pm->flags = 0;
+	pm->seq = 0;
+	pm->cookie = about;
+	px_flush(x);
+}
+
 /*
  * HCA lcore: tell the proxy to let go, once: a second message could reach it
- * when the first was answered and the queue pair is gone.
- * @return 0; -EAGAIN no room; 1 nothing to wait for
+ * when the first was answered and the queue pair is gone. A plain queue pair may
+ * have its CQs with two of them.
+ * @return 0; -EAGAIN no room
  */
-static int qp_detach(struct phca_hca *h, struct phca_qp *qp)
+static int qp_detach(struct shard *h, struct phca_qp *qp)
 {
-	struct phca_pmsg *pm;
+	struct px *x[PHCA_DIR_COUNT] = { qp->cq[0]->px, qp->cq[1]->px };
 
 	if (qp->leaving)
 		return 0;
 	cq_flush(h);
-	if (!qp->cq[0]->proxy_owned && !qp->cq[1]->proxy_owned)
-		return 1;
-	proxy_begin(h);
-	if (h->pm_room == 0)
-		return -EAGAIN;
-	pm = proxy_msg(h);
-	pm->kind = qp->proxy ? PHCA_PMSG_DETACH : PHCA_PMSG_FENCE;
-	pm->dir = pm->rule = pm->flags = 0;
-	pm->seq = 0;
-	if (qp->proxy)
-		pm->pqp = qp->pqp;
-	else
-		pm->cookie = &qp->detached;
-	proxy_flush(h);
+	for (unsigned int d = 0; d < PHCA_DIR_COUNT; d++) {
+		if (x[d] == NULL)
+			continue;
+		px_begin(x[d]);
+		if (x[d]->pm_room == 0)
+			return -EAGAIN;
+	}
+	if (qp->proxy) {
+		detach_msg(qp->px, PHCA_PMSG_DETACH, qp->pqp);
+		return 0;
+	}
+	for (unsigned int d = 0; d < PHCA_DIR_COUNT; d++) {
+		if (x[d] != NULL && (d == 0 || x[d] != x[0]))
+			detach_msg(x[d], PHCA_PMSG_FENCE, &qp->detached[d]);
+		else
+			__atomic_store_n(&qp->detached[d], 1, __ATOMIC_RELAXED);
+	}
 	return 0;
 }
 
 static int qp_stop(void *arg)
 {
-	struct qp_arg *a = arg;
-	struct phca_qp *qp = a->qp;
+	struct phca_qp *qp = arg;
 
-	qp_quiet(a->h, qp);
-	if (qp_lookup(a->h, qp->qpn) == qp) {
-		a->h->qpn_top[qp->qpn >> QPN_LEAF_BITS][qp->qpn & (QPN_LEAF - 1)] = NULL;
-	}
-	return qp_detach(a->h, qp);
+	qp_quiet(shard_of(qp), qp);
+	return qp_detach(shard_of(qp), qp);
 }
 
 static int qp_unlink(void *arg)
 {
-	struct qp_arg *a = arg;
-	struct phca_qp *qp = a->qp;
+	struct phca_qp *qp = arg;
 
 	if (qp->prev != NULL)
 		qp->prev->next = qp->next;
 	else
-		a->h->qps = qp->next;
+		shard_of(qp)->qps = qp->next;
 	if (qp->next != NULL)
 		qp->next->prev = qp->prev;
 	return 0;
@@ -241,7 +328,8 @@ static int wait_detached(struct phca_hca *h, struct phca_qp *qp)
 	uint64_t start = mono_ns();
 	unsigned int pumps = 0;
 
-	while (!__atomic_load_n(&qp->detached, __ATOMIC_ACQUIRE)) {
+	while (!__atomic_load_n(&qp->detached[0], __ATOMIC_ACQUIRE) ||
+			!__atomic_load_n(&qp->detached[1], __ATOMIC_ACQUIRE)) {
 		/* with a fake clock it is turns that count */
 		if (h->pump != NULL ? pumps++ > PUMP_LIMIT : mono_ns() - start > DESTROY_LIMIT_NS)
 			return -EBUSY;
@@ -251,33 +339,34 @@ static int wait_detached(struct phca_hca *h, struct phca_qp *qp)
 }
 
 /* Control thread: run fn on the HCA lcore until it has room. */
-static int call_until_room(struct phca_hca *h, int (*fn)(void *arg), void *arg)
+static int call_until_room(const struct phca_qp *qp, int (*fn)(void *arg), void *arg)
 {
 	int ret;
 
-	while ((ret = phca_loop_call(h->loop, fn, arg)) == -EAGAIN)
-		hca_wait(h);
+	while ((ret = qp_call(qp, fn, arg)) == -EAGAIN)
+		hca_wait(qp->hca);
 	return ret;
 }
 
 int phca_qp_destroy(struct phca_qp *qp)
 {
-	struct phca_hca *h = qp->hca;
-	struct qp_arg a = { .h = h, .qp = qp };
+	struct phca_hca *hca = qp->hca;
 
 	if (!qp->dead) {
 		qp->dead = true;
-		if (call_until_room(h, qp_stop, &a) == 1)
-			__atomic_store_n(&qp->detached, 1, __ATOMIC_RELAXED);
+		qpn_unpublish(hca, qp);
+		call_until_room(qp, qp_stop, qp);
 		qp->leaving = true;
 	}
-	if (wait_detached(h, qp) != 0)
+	if (wait_detached(hca, qp) != 0)
 		return -EBUSY;
-	phca_loop_call(h->loop, qp_unlink, &a);
-	qp->cq[0]->refs--;
-	qp->cq[1]->refs--;
-	phca_pd_put(h->mem, qp->pd);
-	h->nb_qp--;
+	qp_call(qp, qp_unlink, qp);
+	hca_quiesce(hca); /* other shards may have looked it up */
+	qp_refs(qp, -1);
+	client_remove(qp->client, qp);
+	if (qp->px != NULL)
+		qp->px->nb_qps--;
+	phca_pd_put(hca->mem, qp->pd);
 	qp_free(qp);
 	return 0;
 }
@@ -285,8 +374,8 @@ int phca_qp_destroy(struct phca_qp *qp)
 /* -------------------------------------------------------- proxy QPs */
 
 struct attach_arg {
-	struct phca_hca *h;
 	struct phca_qp *qp;
+	struct px *px;
 	struct phca_pqp *pqp;
 	struct rule *rules;
 	uint8_t *shadow, *old_shadow;
@@ -301,12 +390,12 @@ static int attach(void *arg)
 	struct phca_qp *qp = a->qp;
 	struct phca_pmsg *pm;
 
-	cq_flush(a->h);
-	proxy_begin(a->h);
-	if (a->h->pm_room == 0)
+	cq_flush(shard_of(qp));
+	px_begin(a->px);
+	if (a->px->pm_room == 0)
 		return -EAGAIN;
 	for (unsigned int d = 0; d < PHCA_DIR_COUNT; d++) {
-		__atomic_store_n(&qp->cq[d]->proxy_owned, true, __ATOMIC_RELAXED);
+		__atomic_store_n(&qp->cq[d]->px, a->px, __ATOMIC_RELAXED);
 		qp->pseq[d] = (struct pseq){ .size = a->window[d] };
 	}
 	if (a->pqp != NULL) {
@@ -325,15 +414,15 @@ static int attach(void *arg)
 		a->old_shadow = qp->shadow;
 		qp->shadow = a->shadow;
 		qp->shadow_mask = a->window[PHCA_DIR_SEND] - 1;
+		qp->px = a->px;
 		qp->proxy = true;
 	}
-	qp->detached = 0;
-	pm = proxy_msg(a->h);
+	pm = proxy_msg(a->px);
 	pm->kind = PHCA_PMSG_ATTACH;
 	pm->dir = pm->rule = pm->flags = 0;
 	pm->seq = 0;
 	pm->pqp = qp->pqp;
-	proxy_flush(a->h);
+	px_flush(a->px);
 	return 0;
 }
 
@@ -367,18 +456,66 @@ static int rules_copy(struct attach_arg *a, const struct phca_rule *rules, struc
 	return 0;
 }
 
+/*
+ * The proxy is that of the rules' offloads, and of the CQs that have one; without
+ * either, the one with the fewest QPs.
+ * @return 0; -EXDEV they are of different proxies; -ENOTSUP none of the HCA's
+ */
+static int px_pick(const struct phca_qp *qp, const struct phca_rule *rules, unsigned int n, struct px **px)
+{
+	const struct shard *h = shard_of(qp);
+	struct px *x = NULL, *cq[] = { qp->cq[0]->px, qp->cq[1]->px };
+
+	for (unsigned int i = 0; i < n; i++) {
+		const struct phca_proxy *want = phca_offload_proxy(rules[i].offload);
+
+		if (x != NULL && x->proxy != want)
+			return -EXDEV;
+		for (unsigned int k = 0; k < h->nb_px && x == NULL; k++)
+			if (h->px[k]->proxy == want)
+				x = h->px[k];
+		if (x == NULL)
+			return -ENOTSUP;
+	}
+	for (unsigned int d = 0; d < PHCA_DIR_COUNT; d++) {
+		if (x != NULL && cq[d] != NULL && cq[d] != x)
+			return -EXDEV;
+		if (cq[d] != NULL)
+			x = cq[d];
+	}
+	*px = h->px[0];
+	for (unsigned int k = 1; k < h->nb_px; k++)
+		if (h->px[k]->nb_qps < (*px)->nb_qps)
+			*px = h->px[k];
+	if (x != NULL)
+		*px = x;
+	return 0;
+}
+
+static int attach_prepare(struct attach_arg *a, const struct phca_rule *rules, struct phca_pqp_conf *pc)
+{
+	int ret = px_pick(a->qp, rules, a->n, &a->px);
+
+	if (ret != 0)
+		return ret;
+	pc->chan = a->px->chan;
+	a->shadow = aligned_alloc(64, (size_t)a->qp->shadow_stride * a->window[PHCA_DIR_SEND]);
+	if (a->shadow == NULL)
+		return -ENOMEM;
+	a->pqp = phca_pqp_create(a->px->proxy, pc);
+	return a->pqp ? 0 : -rte_errno;
+}
+
 int phca_qp_proxy_attach(struct phca_qp *qp, const struct phca_rule *rules, unsigned int n, uint32_t window)
 {
-	struct phca_hca *h = qp->hca;
-	struct attach_arg a = { .h = h, .qp = qp, .n = n };
+	struct attach_arg a = { .qp = qp, .n = n };
 	struct phca_pqp_conf pc = {
 		.qpn = qp->qpn, .transport = qp->transport, .cookie = qp, .nb_rules = n,
-		.chan = h->px_chan,
 		.cq = { &qp->cq[0]->w, &qp->cq[1]->w },
 	};
 	int ret;
 
-	if (h->proxy == NULL)
+	if (shard_of(qp)->nb_px == 0)
 		return -ENOTSUP;
 	if (qp->proxy || qp->dead || qp->leaving)
 		return -EBUSY;
@@ -387,20 +524,15 @@ int phca_qp_proxy_attach(struct phca_qp *qp, const struct phca_rule *rules, unsi
 	a.window[PHCA_DIR_SEND] = pc.window[PHCA_DIR_SEND] = window_size(window, qp->send_wr);
 	a.window[PHCA_DIR_RECV] = pc.window[PHCA_DIR_RECV] = window_size(window, qp->recv_wr);
 	ret = rules_copy(&a, rules, &pc);
-	if (ret == 0) {
-		a.shadow = aligned_alloc(64, (size_t)qp->shadow_stride * a.window[PHCA_DIR_SEND]);
-		ret = a.shadow ? 0 : -ENOMEM;
-	}
-	if (ret == 0) {
-		a.pqp = phca_pqp_create(h->proxy, &pc);
-		ret = a.pqp ? 0 : -rte_errno;
-	}
+	if (ret == 0)
+		ret = attach_prepare(&a, rules, &pc);
 	if (ret != 0) {
 		free(a.shadow);
 		free(a.rules);
 		return ret;
 	}
-	call_until_room(h, attach, &a);
+	a.px->nb_qps++;
+	call_until_room(qp, attach, &a);
 	free(a.old_shadow);
 	return 0;
 }
@@ -409,10 +541,9 @@ int phca_qp_proxy_attach(struct phca_qp *qp, const struct phca_rule *rules, unsi
 
 static int reset_begin(void *arg)
 {
-	struct qp_arg *a = arg;
-	struct phca_qp *qp = a->qp;
+	struct phca_qp *qp = arg;
 
-	qp_quiet(a->h, qp);
+	qp_quiet(shard_of(qp), qp);
 	qp->check_peer = false; /* the one attribute that INIT and RTR need not give again */
 	/* what is posted is forgotten (10.3.1.1) */
 	if (phca_ring_avail_fresh(&qp->sq) > 0)
@@ -421,27 +552,23 @@ static int reset_begin(void *arg)
 	if (phca_ring_avail_fresh(&qp->rq) > 0)
 		phca_ring_take(&qp->rq, qp->rq.other - qp->rq.own);
 	phca_ring_release(&qp->rq);
-	return qp_detach(a->h, qp);
+	return qp_detach(shard_of(qp), qp);
 }
 
 /* Control thread: to RESET; a proxy QP leaves its proxy and comes back with new windows. */
 int qp_reset(struct phca_qp *qp)
 {
-	struct phca_hca *h = qp->hca;
-	struct qp_arg a = { .h = h, .qp = qp };
-	struct attach_arg at = { .h = h, .qp = qp };
+	struct attach_arg at = { .qp = qp, .px = qp->px };
 
-	if (call_until_room(h, reset_begin, &a) == 1)
-		return 0;
+	call_until_room(qp, reset_begin, qp);
 	qp->leaving = true;
-	if (wait_detached(h, qp) != 0)
+	if (wait_detached(qp->hca, qp) != 0)
 		return -EBUSY;
 	qp->leaving = false;
-	if (!qp->proxy) {
-		__atomic_store_n(&qp->detached, 0, __ATOMIC_RELAXED);
+	memset(qp->detached, 0, sizeof(qp->detached));
+	if (!qp->proxy)
 		return 0;
-	}
 	at.window[0] = qp->pseq[0].size;
 	at.window[1] = qp->pseq[1].size;
-	return call_until_room(h, attach, &at);
+	return call_until_room(qp, attach, &at);
 }

@@ -16,7 +16,7 @@
 
 #include "hca_impl.h"
 
-void ready_add(struct phca_hca *h, struct phca_qp *qp)
+void ready_add(struct shard *h, struct phca_qp *qp)
 {
 	if (qp->on_ready)
 		return;
@@ -29,7 +29,7 @@ void ready_add(struct phca_hca *h, struct phca_qp *qp)
 	h->ready_tail = qp;
 }
 
-static struct phca_qp *ready_pop(struct phca_hca *h)
+static struct phca_qp *ready_pop(struct shard *h)
 {
 	struct phca_qp *qp = h->ready_head;
 
@@ -42,7 +42,7 @@ static struct phca_qp *ready_pop(struct phca_hca *h)
 	return qp;
 }
 
-void ready_remove(struct phca_hca *h, struct phca_qp *qp)
+void ready_remove(struct shard *h, struct phca_qp *qp)
 {
 	struct phca_qp *prev = NULL;
 
@@ -63,7 +63,7 @@ void ready_remove(struct phca_hca *h, struct phca_qp *qp)
  * QPNs are the application's word: anything that is not its QP is ignored. So
  * is how many they are: no more than the budget are looked at in a turn.
  */
-static unsigned int client_doorbells(struct phca_hca *h, struct phca_client *c)
+static unsigned int client_doorbells(struct shard *h, struct client_shard *c)
 {
 	int32_t n = phca_ring_avail_fresh(&c->db);
 
@@ -77,10 +77,10 @@ static unsigned int client_doorbells(struct phca_hca *h, struct phca_client *c)
 	n = RTE_MIN(n, DB_BUDGET);
 	for (int32_t i = 0; i < n; i++) {
 		uint32_t qpn = __atomic_load_n((uint32_t *)phca_ring_head(&c->db), __ATOMIC_RELAXED);
-		struct phca_qp *qp = qpn <= PHCA_QPN_MAX ? qp_lookup(h, qpn) : NULL;
+		struct phca_qp *qp = qpn <= PHCA_QPN_MAX ? qp_lookup(h->hca, qpn) : NULL;
 
 		phca_ring_take(&c->db, 1);
-		if (qp == NULL || qp->client != c)
+		if (qp == NULL || qp->client != c->client || qp->shard != h->idx)
 			continue;
 		/* before reading the queue, so that a later post rings again; what was
 		 * posted before an earlier ring is seen, as the exchange reads its mark */
@@ -91,11 +91,11 @@ static unsigned int client_doorbells(struct phca_hca *h, struct phca_client *c)
 	return (unsigned int)n;
 }
 
-unsigned int doorbells(struct phca_hca *h)
+unsigned int doorbells(struct shard *h)
 {
 	unsigned int done = 0;
 
-	for (struct phca_client *c = h->clients; c != NULL; c = c->next)
+	for (struct client_shard *c = h->clients; c != NULL; c = c->next)
 		done += client_doorbells(h, c);
 	return done;
 }
@@ -114,7 +114,7 @@ static uint32_t check_av(const struct port *p, const struct phca_av *av)
 }
 
 /* Everything that the copy can be wrong in (10.8.2, 11.6.2). */
-static uint32_t check_wr(struct phca_hca *h, const struct phca_qp *qp, const struct phca_offload_wr *wr)
+static uint32_t check_wr(struct shard *h, const struct phca_qp *qp, const struct phca_offload_wr *wr)
 {
 	const struct phca_send_wqe *w = &wr->wqe;
 	const struct port *p = h->ports[qp->port];
@@ -146,7 +146,7 @@ static struct phca_offload_wr *copy_place(struct phca_qp *qp)
 }
 
 /* Copy the head of the ring. @return status of the copy */
-static uint32_t copy_wr(struct phca_hca *h, struct phca_qp *qp)
+static uint32_t copy_wr(struct shard *h, struct phca_qp *qp)
 {
 	struct phca_offload_wr *wr = copy_place(qp);
 	struct phca_send_wqe *slot = phca_ring_head(&qp->sq);
@@ -181,7 +181,7 @@ static uint32_t copy_wr(struct phca_hca *h, struct phca_qp *qp)
 	return check_wr(h, qp, wr);
 }
 
-static void send_complete(struct phca_hca *h, struct phca_qp *qp, uint32_t status)
+static void send_complete(struct shard *h, struct phca_qp *qp, uint32_t status)
 {
 	const struct phca_send_wqe *w = &qp->sq_cur->wqe;
 	bool signaled = (w->flags & PHCA_SEND_SIGNALED) || qp->sq_sig_all || status != PHCA_WC_SUCCESS;
@@ -199,7 +199,7 @@ enum sq_result {
 };
 
 /* Make the head's copy, unless there is one. Room for its completion is known. */
-static enum sq_result sq_fetch(struct phca_hca *h, struct phca_qp *qp)
+static enum sq_result sq_fetch(struct shard *h, struct phca_qp *qp)
 {
 	uint32_t status;
 	int32_t n;
@@ -226,10 +226,10 @@ static enum sq_result sq_fetch(struct phca_hca *h, struct phca_qp *qp)
 	return SQ_DONE;
 }
 
-static enum sq_result offload_wr(struct phca_hca *h, struct phca_qp *qp)
+static enum sq_result offload_wr(struct phca_qp *qp)
 {
 	const struct phca_send_wqe *w = &qp->sq_cur->wqe;
-	struct phca_pmsg *pm = proxy_msg(h);
+	struct phca_pmsg *pm = proxy_msg(qp->px);
 
 	pm->kind = PHCA_PMSG_OFFLOAD;
 	pm->dir = PHCA_DIR_SEND;
@@ -277,7 +277,7 @@ static void ud_header(const struct phca_qp *qp, const struct port *p, const stru
 }
 
 /* @return the packet; NULL: no buffer. *status: the payload could not be read. */
-static struct rte_mbuf *ud_packet(struct phca_hca *h, struct phca_qp *qp, const struct port *p,
+static struct rte_mbuf *ud_packet(struct shard *h, struct phca_qp *qp, const struct port *p,
 		const uint8_t dmac[6], uint32_t *status)
 {
 	const struct phca_offload_wr *wr = qp->sq_cur;
@@ -301,7 +301,7 @@ static struct rte_mbuf *ud_packet(struct phca_hca *h, struct phca_qp *qp, const 
 	return m;
 }
 
-static enum sq_result send_ud(struct phca_hca *h, struct phca_qp *qp, uint64_t now_ns)
+static enum sq_result send_ud(struct shard *h, struct phca_qp *qp)
 {
 	const struct phca_av *av = &qp->sq_cur->wqe.u.ud.av;
 	struct port *p = h->ports[qp->port];
@@ -310,11 +310,11 @@ static enum sq_result send_ud(struct phca_hca *h, struct phca_qp *qp, uint64_t n
 	uint8_t mac[6];
 	struct rte_mbuf *m;
 
-	if (p->nb_tx >= TX_STAGE)
+	if (!tx_room(h, p))
 		return SQ_WAIT;
 	memcpy(mac, av->dmac, 6);
 	if (memcmp(mac, "\0\0\0\0\0\0", 6) == 0)
-		ns = phca_net_resolve(p->net, av->sgid_index, av->dgid, mac, now_ns);
+		ns = resolve(h, p, qp, av->sgid_index, av->dgid, mac);
 	if (ns == PHCA_NEIGH_PENDING)
 		return SQ_WAIT;
 	if (ns == PHCA_NEIGH_FAILED) { /* as a network that drops it */
@@ -335,7 +335,7 @@ static enum sq_result send_ud(struct phca_hca *h, struct phca_qp *qp, uint64_t n
 		sq_error(h, qp, status);
 		return SQ_STOP;
 	}
-	tx_put(p, m);
+	tx_put(h, p, m, phca_net_gid_find(p->net, av->dgid) >= 0);
 	qp->sq_psn = phca_psn_add(qp->sq_psn, 1);
 	PHCA_STAT_ADD(qp->st.tx_packets, 1);
 	PHCA_STAT_ADD(qp->st.tx_bytes, qp->sq_cur->len);
@@ -346,7 +346,7 @@ static enum sq_result send_ud(struct phca_hca *h, struct phca_qp *qp, uint64_t n
 
 /* ---------------------------------------------------------------- serve */
 
-static enum sq_result sq_one(struct phca_hca *h, struct phca_qp *qp, uint64_t now_ns)
+static enum sq_result sq_one(struct shard *h, struct phca_qp *qp)
 {
 	enum phca_verdict why;
 	enum sq_result r;
@@ -361,11 +361,11 @@ static enum sq_result sq_one(struct phca_hca *h, struct phca_qp *qp, uint64_t no
 	if (r != SQ_DONE)
 		return r;
 	if (qp->sq_rule != RULE_NONE)
-		return offload_wr(h, qp);
-	return send_ud(h, qp, now_ns);
+		return offload_wr(qp);
+	return send_ud(h, qp);
 }
 
-unsigned int requester_run(struct phca_hca *h, uint64_t now_ns)
+unsigned int requester_run(struct shard *h)
 {
 	struct phca_qp *last = h->ready_tail;
 	unsigned int done = 0;
@@ -376,7 +376,7 @@ unsigned int requester_run(struct phca_hca *h, uint64_t now_ns)
 		enum sq_result r = SQ_DONE;
 
 		for (unsigned int i = 0; i < SQ_QP_BUDGET && r == SQ_DONE; i++) {
-			r = sq_one(h, qp, now_ns);
+			r = sq_one(h, qp);
 			if (r == SQ_DONE)
 				done++;
 		}

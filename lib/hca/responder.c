@@ -36,13 +36,13 @@ static void count_dropped(struct phca_qp *qp)
 	PHCA_STAT_ADD(qp->st.rx_dropped, 1);
 }
 
-static struct port *port_of(struct phca_hca *h, const struct phca_qp *qp)
+static struct port *port_of(struct shard *h, const struct phca_qp *qp)
 {
 	return h->ports[qp->port];
 }
 
 /* The packets held for a message get verdict v; freed unless they travel on. */
-static void held_settle(struct phca_hca *h, struct phca_qp *qp, enum phca_verdict v, bool free_them)
+static void held_settle(struct shard *h, struct phca_qp *qp, enum phca_verdict v, bool free_them)
 {
 	struct responder *r = &qp->resp;
 	struct port *p = port_of(h, qp);
@@ -59,7 +59,7 @@ static void held_settle(struct phca_hca *h, struct phca_qp *qp, enum phca_verdic
 	r->held = 0;
 }
 
-void responder_abort(struct phca_hca *h, struct phca_qp *qp, enum phca_verdict v)
+void responder_abort(struct shard *h, struct phca_qp *qp, enum phca_verdict v)
 {
 	struct responder *r = &qp->resp;
 
@@ -74,7 +74,7 @@ void responder_abort(struct phca_hca *h, struct phca_qp *qp, enum phca_verdict v
  * Drop the message that this packet belongs to; its later packets follow. With
  * MSG_NONE, an error of the QP has ended and counted it already.
  */
-static enum phca_verdict msg_drop(struct phca_hca *h, struct phca_qp *qp, enum phca_verdict v, bool last)
+static enum phca_verdict msg_drop(struct shard *h, struct phca_qp *qp, enum phca_verdict v, bool last)
 {
 	struct responder *r = &qp->resp;
 
@@ -89,38 +89,42 @@ static enum phca_verdict msg_drop(struct phca_hca *h, struct phca_qp *qp, enum p
 }
 
 /* Take the next receive work request unless one is at hand. */
-enum phca_verdict rwqe_get(struct phca_hca *h, struct phca_qp *qp)
+enum phca_verdict rwqe_get(struct shard *h, struct phca_qp *qp)
 {
+	struct phca_ring *rq = qp->srq ? &qp->srq->rq : &qp->rq;
+	uint32_t max_sge = qp->srq ? qp->srq->max_sge : qp->max_recv_sge;
 	struct rwqe *w = &qp->rwqe;
 	struct phca_recv_wqe *slot;
 	int32_t n;
 
 	if (w->valid)
 		return PHCA_V_OK;
-	n = phca_ring_avail(&qp->rq);
+	n = phca_ring_avail(rq);
 	if (unlikely(n <= 0)) {
 		if (n == 0)
 			return PHCA_V_NO_RECV;
 		qp_error(h, qp, PHCA_EVENT_QP_FATAL, PHCA_WC_LOC_QP_OP_ERR);
 		return PHCA_V_RECV_WQE;
 	}
-	slot = phca_ring_head(&qp->rq);
+	slot = phca_ring_head(rq);
 	/* the application wrote them on another core */
-	rte_prefetch0(phca_ring_slot(&qp->rq, qp->rq.own + RWQE_AHEAD));
+	rte_prefetch0(phca_ring_slot(rq, rq->own + RWQE_AHEAD));
 	w->wr_id = slot->wr_id;
 	w->num_sge = __atomic_load_n(&slot->num_sge, __ATOMIC_RELAXED);
-	if (likely(w->num_sge == 1 && qp->max_recv_sge >= 1)) {
+	if (likely(w->num_sge == 1 && max_sge >= 1)) {
 		w->sge[0] = *phca_recv_sge(slot);
 		rte_compiler_barrier(); /* the copy is used from here on, the slot may change */
 		w->total = w->sge[0].length;
 		w->valid = true;
-	} else if (w->num_sge <= qp->max_recv_sge) {
+	} else if (w->num_sge <= max_sge) {
 		memcpy(w->sge, phca_recv_sge(slot), w->num_sge * sizeof(w->sge[0]));
 		rte_compiler_barrier();
 		w->total = phca_sg_len(w->sge, w->num_sge);
 		w->valid = true;
 	}
-	phca_ring_take(&qp->rq, 1); /* rx.c releases */
+	phca_ring_take(rq, 1); /* rx.c releases */
+	if (qp->srq != NULL)
+		srq_taken(h, qp->srq);
 	if (likely(w->valid))
 		return PHCA_V_OK;
 	complete(h, qp, PHCA_DIR_RECV, w->wr_id, PHCA_WC_LOC_QP_OP_ERR, PHCA_WC_RECV, 0);
@@ -129,7 +133,7 @@ enum phca_verdict rwqe_get(struct phca_hca *h, struct phca_qp *qp)
 }
 
 /* The receive buffers refuse: our application's fault. */
-static enum phca_verdict recv_refused(struct phca_hca *h, struct phca_qp *qp)
+static enum phca_verdict recv_refused(struct shard *h, struct phca_qp *qp)
 {
 	qp->rwqe.valid = false;
 	complete(h, qp, PHCA_DIR_RECV, qp->rwqe.wr_id, PHCA_WC_LOC_PROT_ERR, PHCA_WC_RECV, 0);
@@ -139,7 +143,7 @@ static enum phca_verdict recv_refused(struct phca_hca *h, struct phca_qp *qp)
 }
 
 /* @return DIRECT; CQ_FULL: nobody will see the completion */
-static enum phca_verdict recv_complete(struct phca_hca *h, struct phca_qp *qp, const uint8_t *frame,
+static enum phca_verdict recv_complete(struct shard *h, struct phca_qp *qp, const uint8_t *frame,
 		const struct phca_pkt *pkt, uint32_t byte_len, uint32_t opcode)
 {
 	const struct phca_deth *deth = phca_pkt_hdr(frame, pkt, PHCA_HDR_DETH);
@@ -169,10 +173,10 @@ static enum phca_verdict recv_complete(struct phca_hca *h, struct phca_qp *qp, c
 }
 
 /* Give a whole message to the proxy. Room is known. */
-static void hand_over(struct phca_hca *h, struct phca_qp *qp, struct rte_mbuf *head,
+static void hand_over(struct phca_qp *qp, struct rte_mbuf *head,
 		const struct phca_pkt *first, uint32_t msg_len, uint8_t last_opcode, uint32_t rule)
 {
-	struct phca_pmsg *pm = proxy_msg(h);
+	struct phca_pmsg *pm = proxy_msg(qp->px);
 
 	pm->kind = PHCA_PMSG_OFFLOAD;
 	pm->dir = PHCA_DIR_RECV;
@@ -216,7 +220,7 @@ static enum phca_verdict drop_ud(struct phca_qp *qp, enum phca_verdict v)
 	return v;
 }
 
-static enum phca_verdict respond_ud(struct phca_hca *h, struct port *p, struct phca_qp *qp,
+static enum phca_verdict respond_ud(struct shard *h, struct port *p, struct phca_qp *qp,
 		struct rte_mbuf *m, const struct phca_pkt *pkt, bool *kept)
 {
 	const uint8_t *frame = frame_of(m);
@@ -232,10 +236,10 @@ static enum phca_verdict respond_ud(struct phca_hca *h, struct port *p, struct p
 	if (qp->nb_rules > 0) {
 		rule = classify_inbound(h, qp, frame, pkt, len);
 		if (rule != RULE_NONE) {
-			if (!proxy_room(h, qp, PHCA_DIR_RECV, &v))
+			if (!proxy_room(qp, qp->px, PHCA_DIR_RECV, &v))
 				return drop_ud(qp, v);
 			trim_tail(m, pkt);
-			hand_over(h, qp, m, pkt, len, pkt->opcode, rule);
+			hand_over(qp, m, pkt, len, pkt->opcode, rule);
 			*kept = true;
 			return PHCA_V_OFFLOADED;
 		}
@@ -263,7 +267,7 @@ static enum phca_verdict respond_ud(struct phca_hca *h, struct port *p, struct p
 /* ------------------------------------------------------------------- UC */
 
 /* PSN and opcode sequence (9.8.2.2.1, 9.8.2.2.2). OK: the packet starts or continues a message. */
-static enum phca_verdict uc_sequence(struct phca_hca *h, struct phca_qp *qp, const struct phca_pkt *pkt,
+static enum phca_verdict uc_sequence(struct shard *h, struct phca_qp *qp, const struct phca_pkt *pkt,
 		const struct phca_opcode_info *info)
 {
 	struct responder *r = &qp->resp;
@@ -302,7 +306,7 @@ static bool uc_length_ok(const struct phca_qp *qp, const struct phca_pkt *pkt, u
 }
 
 /* First packet of a WRITE: RETH, rights and bounds of the whole (9.8.2.2.5). */
-static enum phca_verdict uc_write_start(struct phca_hca *h, struct phca_qp *qp, const uint8_t *frame,
+static enum phca_verdict uc_write_start(struct shard *h, struct phca_qp *qp, const uint8_t *frame,
 		const struct phca_pkt *pkt, bool last)
 {
 	const struct phca_reth *reth = phca_pkt_hdr(frame, pkt, PHCA_HDR_RETH);
@@ -323,7 +327,7 @@ static enum phca_verdict uc_write_start(struct phca_hca *h, struct phca_qp *qp, 
 }
 
 /* First packet of a message: checks, and the decision that holds for all of it. */
-static enum phca_verdict uc_start(struct phca_hca *h, struct phca_qp *qp, const uint8_t *frame,
+static enum phca_verdict uc_start(struct shard *h, struct phca_qp *qp, const uint8_t *frame,
 		const struct phca_pkt *pkt, bool last)
 {
 	struct responder *r = &qp->resp;
@@ -349,7 +353,7 @@ static enum phca_verdict uc_start(struct phca_hca *h, struct phca_qp *qp, const 
 }
 
 /* A packet of an offloaded message: hold it, or hand the whole over. */
-static enum phca_verdict uc_offload(struct phca_hca *h, struct port *p, struct phca_qp *qp,
+static enum phca_verdict uc_offload(struct shard *h, struct port *p, struct phca_qp *qp,
 		struct rte_mbuf *m, const struct phca_pkt *pkt, bool last, bool *kept)
 {
 	struct responder *r = &qp->resp;
@@ -358,7 +362,7 @@ static enum phca_verdict uc_offload(struct phca_hca *h, struct port *p, struct p
 	/* a message too long, or peers that begin many and end none */
 	if (r->held >= h->max_held || h->nb_held >= h->max_held_all)
 		return msg_drop(h, qp, PHCA_V_PROXY_TOO_LONG, last);
-	if (last && !proxy_room(h, qp, PHCA_DIR_RECV, &v))
+	if (last && !proxy_room(qp, qp->px, PHCA_DIR_RECV, &v))
 		return msg_drop(h, qp, v, last);
 	trim_tail(m, pkt);
 	if (r->head == NULL) {
@@ -379,7 +383,7 @@ static enum phca_verdict uc_offload(struct phca_hca *h, struct port *p, struct p
 		__atomic_store_n(&qp->held, r->held, __ATOMIC_RELAXED);
 		return PHCA_V_OK;
 	}
-	hand_over(h, qp, r->head, &r->first, r->len, pkt->opcode, r->rule);
+	hand_over(qp, r->head, &r->first, r->len, pkt->opcode, r->rule);
 	r->head = r->tail = NULL;
 	held_settle(h, qp, PHCA_V_OFFLOADED, false);
 	r->state = MSG_NONE;
@@ -387,7 +391,7 @@ static enum phca_verdict uc_offload(struct phca_hca *h, struct port *p, struct p
 }
 
 /* A packet that the HCA executes itself. */
-static enum phca_verdict uc_direct(struct phca_hca *h, struct phca_qp *qp, const uint8_t *frame,
+static enum phca_verdict uc_direct(struct shard *h, struct phca_qp *qp, const uint8_t *frame,
 		const struct phca_pkt *pkt, const struct phca_opcode_info *info)
 {
 	struct responder *r = &qp->resp;
@@ -445,7 +449,7 @@ static bool uc_total_ok(const struct phca_qp *qp, const struct phca_pkt *pkt, bo
 	return total <= qp->rwqe.total;
 }
 
-static enum phca_verdict respond_uc(struct phca_hca *h, struct port *p, struct phca_qp *qp,
+static enum phca_verdict respond_uc(struct shard *h, struct port *p, struct phca_qp *qp,
 		struct rte_mbuf *m, const struct phca_pkt *pkt, const struct phca_opcode_info *info, bool *kept)
 {
 	const uint8_t *frame = frame_of(m);
@@ -491,7 +495,7 @@ static bool peer_ok(const struct phca_qp *qp, const uint8_t *frame, const struct
  * One packet for this queue pair. Returns its verdict; PHCA_V_OK when it is
  * held and its message will decide. *kept: the mbuf is not the caller's any more.
  */
-enum phca_verdict respond(struct phca_hca *h, struct port *p, struct phca_qp *qp, struct rte_mbuf *m,
+enum phca_verdict respond(struct shard *h, struct port *p, struct phca_qp *qp, struct rte_mbuf *m,
 		const struct phca_pkt *pkt, bool *kept)
 {
 	const struct phca_opcode_info *info = &phca_opcode_table[pkt->opcode];

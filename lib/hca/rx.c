@@ -1,45 +1,21 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Receive and transmit: a burst comes in, every packet is parsed once, steered
- * to its queue pair, answered, and settled with exactly one verdict.
+ * Receive: a burst comes in, every packet is parsed once, steered to its queue
+ * pair, answered, and settled with exactly one verdict. Packets come from a
+ * port's receive queue, from this shard itself (loopback) or from another shard
+ * (handoff.c); all take the same way from here.
  *
  * Invariant: rx_packets == sum of verdicts + rx_held. settle is the only place
  * that counts a verdict and frees, but for packets held by the responder, which
- * counts them with the verdict of their message when it ends.
+ * counts them with the verdict of their message when it ends. A packet that goes
+ * to another shard is counted there.
  */
+#include <string.h>
+
 #include <rte_ethdev.h>
 #include <rte_prefetch.h>
 
 #include "hca_impl.h"
-
-void tx_put(struct port *p, struct rte_mbuf *m)
-{
-	RTE_ASSERT(p->nb_tx < TX_STAGE);
-	p->tx[p->nb_tx++] = m;
-}
-
-unsigned int tx_flush(struct port *p)
-{
-	unsigned int n = p->nb_tx, sent;
-	uint64_t bytes = 0;
-
-	if (n == 0)
-		return 0;
-	for (unsigned int i = 0; i < n; i++)
-		bytes += p->tx[i]->pkt_len;
-	sent = rte_eth_tx_burst(p->id, 0, p->tx, (uint16_t)n);
-	if (sent < n) {
-		for (unsigned int i = sent; i < n; i++) {
-			bytes -= p->tx[i]->pkt_len;
-			p->tx[i - sent] = p->tx[i];
-		}
-		PHCA_STAT_ADD(p->st.tx_full, 1);
-	}
-	p->nb_tx = (uint16_t)(n - sent);
-	PHCA_STAT_ADD(p->st.tx_packets, sent);
-	PHCA_STAT_ADD(p->st.tx_bytes, bytes);
-	return sent;
-}
 
 /* What a burst knows of its packets. */
 struct burst {
@@ -47,9 +23,12 @@ struct burst {
 	struct phca_qp *qp[RX_BURST];
 	uint8_t verdict[RX_BURST];
 	struct phca_pkt pkt[RX_BURST];
+	/* what is to be freed */
+	unsigned int nb_done;
+	struct rte_mbuf *done[RX_BURST];
 };
 
-static enum phca_verdict parse(struct phca_hca *h, struct rte_mbuf *m, struct phca_pkt *pkt)
+static enum phca_verdict parse(struct shard *h, struct rte_mbuf *m, struct phca_pkt *pkt)
 {
 	if (unlikely(m->nb_segs > 1) && rte_pktmbuf_linearize(m) != 0)
 		return PHCA_V_SEGMENTED;
@@ -57,9 +36,9 @@ static enum phca_verdict parse(struct phca_hca *h, struct rte_mbuf *m, struct ph
 		h->no_icrc ? 0 : PHCA_PARSE_ICRC, pkt);
 }
 
-/* The packet's queue pair; NULL with *v saying why. */
-static struct phca_qp *steer(struct phca_hca *h, struct port *p, unsigned int port_idx,
-		const struct rte_mbuf *m, const struct phca_pkt *pkt, uint8_t *v)
+/* A packet for the port's queue pairs: which of them; NULL with *v saying why. */
+static struct phca_qp *steer(struct shard *h, const struct port *p, const struct rte_mbuf *m,
+		const struct phca_pkt *pkt, uint8_t *v)
 {
 	struct phca_qp *qp;
 
@@ -69,76 +48,197 @@ static struct phca_qp *steer(struct phca_hca *h, struct port *p, unsigned int po
 		*v = PHCA_V_NOT_OURS;
 		return NULL;
 	}
-	qp = qp_lookup(h, pkt->dqpn);
-	if (unlikely(qp == NULL || qp->port != port_idx)) {
+	if (unlikely((pkt->flags & PHCA_PKT_MULTICAST) || pkt->dqpn == PHCA_QPN_MULTICAST)) {
+		*v = PHCA_V_MCAST; /* mcast_deliver looks for its members */
+		return NULL;
+	}
+	qp = qp_lookup(h->hca, pkt->dqpn);
+	if (unlikely(qp == NULL || qp->port != p->idx)) {
 		*v = PHCA_V_QPN;
 		return NULL;
 	}
 	return qp;
 }
 
-static void parse_burst(struct phca_hca *h, struct port *p, unsigned int port_idx, struct burst *b, unsigned int n)
+static void parse_burst(struct shard *h, const struct port *p, struct burst *b, unsigned int n)
 {
 	for (unsigned int i = 0; i < n; i++) {
 		if (i + 4 < n)
 			rte_prefetch0(rte_pktmbuf_mtod(b->m[i + 4], void *));
 		b->verdict[i] = (uint8_t)parse(h, b->m[i], &b->pkt[i]);
-		b->qp[i] = steer(h, p, port_idx, b->m[i], &b->pkt[i], &b->verdict[i]);
+		b->qp[i] = steer(h, p, b->m[i], &b->pkt[i], &b->verdict[i]);
 	}
 }
 
-/* Tell the applications which receives were taken, once a burst. */
-static void receives_release(struct burst *b, unsigned int n)
+/* Tell the application that the receives taken so far are its again. */
+static void receives_release(struct phca_qp *qp)
 {
-	for (unsigned int i = 0; i < n; i++) {
-		struct phca_qp *qp = b->qp[i];
+	struct phca_srq *srq = qp->srq;
 
-		if (qp != NULL && qp->rq_released != qp->rq.own) {
-			qp->rq_released = qp->rq.own;
-			phca_ring_release(&qp->rq);
+	if (srq != NULL) {
+		if (srq->released != srq->rq.own) {
+			srq->released = srq->rq.own;
+			phca_ring_release(&srq->rq);
+		}
+	} else if (qp->rq_released != qp->rq.own) {
+		qp->rq_released = qp->rq.own;
+		phca_ring_release(&qp->rq);
+	}
+}
+
+static void settle(struct port *p, struct phca_qp *qp, enum phca_verdict v, struct rte_mbuf *m, bool kept,
+		struct burst *b)
+{
+	if (likely(v != PHCA_V_OK)) /* else held: its message decides */
+		verdict_add(p, qp, v, 1);
+	if (!kept)
+		b->done[b->nb_done++] = m;
+}
+
+/* Not RoCEv2: the owner of the port answers it. @return whether the packet is this shard's */
+static bool net_input(struct shard *h, struct port *p, struct rte_mbuf *m, const struct phca_pkt *pkt,
+		struct burst *b)
+{
+	enum phca_verdict v;
+	bool kept = false;
+
+	if (unlikely(!p->owner) && handoff_rx(h, 0, HANDOFF_NET, p, m, pkt))
+		return false;
+	if (unlikely(!p->owner)) {
+		settle(p, NULL, PHCA_V_HANDOFF_FULL, m, false, b);
+		return true;
+	}
+	v = phca_net_input(p->net, m, pkt, h->now_ns, &kept);
+	if (kept) {
+		if (likely(p->nb_tx < TX_STAGE))
+			tx_put(h, p, m, false);
+		else
+			kept = false; /* answer dropped; the asker asks again */
+	}
+	settle(p, NULL, v, m, kept, b);
+	return true;
+}
+
+/* One packet whose queue pair is known, or known to be none. @return whether it is this shard's to count */
+static bool take(struct shard *h, struct port *p, struct phca_qp *qp, struct rte_mbuf *m,
+		const struct phca_pkt *pkt, enum phca_verdict v, struct burst *b)
+{
+	bool kept = false;
+
+	if (likely(qp != NULL)) {
+		if (unlikely(qp->shard != h->idx)) {
+			if (handoff_rx(h, qp->shard, HANDOFF_RX, p, m, pkt)) {
+				PHCA_STAT_ADD(p->st.handed_over, 1);
+				return false;
+			}
+			v = PHCA_V_HANDOFF_FULL;
+		} else {
+			v = respond(h, p, qp, m, pkt, &kept);
+		}
+	} else if (v == PHCA_V_NOT_ROCE) {
+		return net_input(h, p, m, pkt, b);
+	}
+	settle(p, qp, v, m, kept, b);
+	if (unlikely(v == PHCA_V_MCAST || (pkt->flags & PHCA_PKT_MULTICAST)) && qp != NULL)
+		receives_release(qp);
+	return true;
+}
+
+static void done_free(struct burst *b)
+{
+	if (b->nb_done > 0)
+		rte_pktmbuf_free_bulk(b->done, b->nb_done);
+}
+
+/* n packets in b->m, of one port. */
+static void run_burst(struct shard *h, struct port *p, struct burst *b, unsigned int n)
+{
+	uint64_t bytes = 0, packets = 0;
+
+	b->nb_done = 0;
+	parse_burst(h, p, b, n);
+	for (unsigned int i = 0; i < n; i++) {
+		uint32_t len = b->m[i]->pkt_len;
+
+		if (likely(take(h, p, b->qp[i], b->m[i], &b->pkt[i], b->verdict[i], b))) {
+			bytes += len;
+			packets++;
 		}
 	}
+	for (unsigned int i = 0; i < n; i++)
+		if (b->qp[i] != NULL && likely(b->qp[i]->shard == h->idx))
+			receives_release(b->qp[i]);
+	done_free(b);
+	PHCA_STAT_ADD(p->st.rx_packets, packets);
+	PHCA_STAT_ADD(p->st.rx_bytes, bytes);
 }
 
-unsigned int rx_port(struct phca_hca *h, struct port *p, unsigned int port_idx, uint64_t now_ns)
+unsigned int rx_port(struct shard *h, struct port *p)
 {
-	struct rte_mbuf *done[RX_BURST];
-	unsigned int n, nb_done = 0;
-	uint64_t bytes = 0;
+	struct burst b;
+	unsigned int n = rte_eth_rx_burst(p->id, h->idx, b.m, RX_BURST);
+
+	if (n > 0)
+		run_burst(h, p, &b, n);
+	return n;
+}
+
+/* What was sent to own addresses before this turn. */
+unsigned int rx_loop(struct shard *h)
+{
+	unsigned int n = h->nb_loop, i = 0;
+	struct rte_mbuf *m[LOOP_STAGE];
+	uint8_t port[LOOP_STAGE];
 	struct burst b;
 
-	/* An answer (ARP, echo) needs a place in the transmit stage. */
-	n = rte_eth_rx_burst(p->id, 0, b.m, RX_BURST);
-	if (n == 0)
+	if (likely(n == 0))
 		return 0;
-	parse_burst(h, p, port_idx, &b, n);
+	/* what it answers goes behind */
+	memcpy(m, h->loop, n * sizeof(m[0]));
+	memcpy(port, h->loop_port, n);
+	h->nb_loop = 0;
+	while (i < n) {
+		struct port *p = h->ports[port[i]];
+		unsigned int k = 0;
 
-	for (unsigned int i = 0; i < n; i++) {
-		struct phca_qp *qp = b.qp[i];
-		enum phca_verdict v = b.verdict[i];
-		bool kept = false;
-
-		bytes += b.m[i]->pkt_len;
-		if (likely(qp != NULL)) {
-			v = respond(h, p, qp, b.m[i], &b.pkt[i], &kept);
-		} else if (v == PHCA_V_NOT_ROCE) {
-			v = phca_net_input(p->net, b.m[i], &b.pkt[i], now_ns, &kept);
-			if (kept) {
-				if (likely(p->nb_tx < TX_STAGE))
-					tx_put(p, b.m[i]);
-				else
-					kept = false; /* answer dropped; the asker asks again */
-			}
-		}
-		if (likely(v != PHCA_V_OK)) /* else held: its message decides */
-			verdict_add(p, qp, v, 1);
-		if (!kept)
-			done[nb_done++] = b.m[i];
+		for (; i < n && k < RX_BURST && port[i] == p->idx; i++)
+			b.m[k++] = m[i];
+		run_burst(h, p, &b, k);
+		PHCA_STAT_ADD(p->st.looped, k);
 	}
-	receives_release(&b, n);
-	if (nb_done > 0)
-		rte_pktmbuf_free_bulk(done, nb_done);
-	PHCA_STAT_ADD(p->st.rx_packets, n);
-	PHCA_STAT_ADD(p->st.rx_bytes, bytes);
 	return n;
+}
+
+/* A packet that another shard received; its queue pair may have gone since. */
+void rx_handed(struct shard *h, struct port *p, struct rte_mbuf *m, const struct phca_pkt *pkt, enum phca_verdict v)
+{
+	struct phca_qp *qp = NULL;
+	struct burst b;
+
+	b.nb_done = 0;
+	if (v == PHCA_V_OK) {
+		qp = qp_lookup(h->hca, pkt->dqpn);
+		v = PHCA_V_QPN;
+	}
+	if (qp != NULL && qp->port != p->idx)
+		qp = NULL;
+	PHCA_STAT_ADD(p->st.rx_bytes, m->pkt_len);
+	if (take(h, p, qp, m, pkt, v, &b))
+		PHCA_STAT_ADD(p->st.rx_packets, 1);
+	if (qp != NULL && qp->shard == h->idx)
+		receives_release(qp);
+	done_free(&b);
+}
+
+/* A copy of a multicast packet for one more member, of this shard. */
+void rx_member(struct shard *h, struct port *p, struct phca_qp *qp, struct rte_mbuf *m, const struct phca_pkt *pkt)
+{
+	struct burst b;
+
+	b.nb_done = 0;
+	PHCA_STAT_ADD(p->st.rx_packets, 1);
+	PHCA_STAT_ADD(p->st.rx_bytes, m->pkt_len);
+	take(h, p, qp, m, pkt, PHCA_V_OK, &b);
+	receives_release(qp);
+	done_free(&b);
 }

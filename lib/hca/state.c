@@ -9,7 +9,7 @@
  */
 #include "hca_impl.h"
 
-static void flush_add(struct phca_hca *h, struct phca_qp *qp)
+static void flush_add(struct shard *h, struct phca_qp *qp)
 {
 	if (qp->in_flush)
 		return;
@@ -18,7 +18,7 @@ static void flush_add(struct phca_hca *h, struct phca_qp *qp)
 	h->flush_list = qp;
 }
 
-void flush_remove(struct phca_hca *h, struct phca_qp *qp)
+void flush_remove(struct shard *h, struct phca_qp *qp)
 {
 	struct phca_qp **pp = &h->flush_list;
 
@@ -30,7 +30,7 @@ void flush_remove(struct phca_hca *h, struct phca_qp *qp)
 	qp->in_flush = false;
 }
 
-void qp_error(struct phca_hca *h, struct phca_qp *qp, enum phca_event_type ev, uint32_t status)
+void qp_error(struct shard *h, struct phca_qp *qp, enum phca_event_type ev, uint32_t status)
 {
 	if (qp->state == PHCA_QPS_ERR || qp->state == PHCA_QPS_RESET)
 		return;
@@ -40,7 +40,7 @@ void qp_error(struct phca_hca *h, struct phca_qp *qp, enum phca_event_type ev, u
 	hca_event(h, ev, status, qp->qpn);
 }
 
-void sq_error(struct phca_hca *h, struct phca_qp *qp, uint32_t status)
+void sq_error(struct shard *h, struct phca_qp *qp, uint32_t status)
 {
 	if (qp->state != PHCA_QPS_RTS && qp->state != PHCA_QPS_SQD)
 		return;
@@ -49,7 +49,7 @@ void sq_error(struct phca_hca *h, struct phca_qp *qp, uint32_t status)
 	hca_event(h, PHCA_EVENT_SQ_ERR, status, qp->qpn);
 }
 
-void cq_error(struct phca_hca *h, struct phca_cqw *w)
+void cq_error(struct shard *h, struct phca_cqw *w)
 {
 	hca_event(h, PHCA_EVENT_CQ_ERR, PHCA_WC_GENERAL_ERR, w->cqn);
 	for (struct phca_qp *qp = h->qps; qp != NULL; qp = qp->next)
@@ -57,7 +57,7 @@ void cq_error(struct phca_hca *h, struct phca_cqw *w)
 			qp_error(h, qp, PHCA_EVENT_QP_FATAL, PHCA_WC_GENERAL_ERR);
 }
 
-static void flush_one(struct phca_hca *h, struct phca_qp *qp, enum phca_dir dir, uint64_t wr_id)
+static void flush_one(struct shard *h, struct phca_qp *qp, enum phca_dir dir, uint64_t wr_id)
 {
 	complete(h, qp, dir, wr_id, PHCA_WC_WR_FLUSH_ERR, dir == PHCA_DIR_SEND ? PHCA_WC_SEND : PHCA_WC_RECV, 0);
 	if (dir == PHCA_DIR_SEND)
@@ -66,7 +66,7 @@ static void flush_one(struct phca_hca *h, struct phca_qp *qp, enum phca_dir dir,
 		PHCA_STAT_ADD(qp->st.rx_flushed, 1);
 }
 
-static unsigned int flush_send(struct phca_hca *h, struct phca_qp *qp)
+static unsigned int flush_send(struct shard *h, struct phca_qp *qp)
 {
 	enum phca_verdict why;
 	unsigned int n = 0;
@@ -87,7 +87,7 @@ static unsigned int flush_send(struct phca_hca *h, struct phca_qp *qp)
 	return n;
 }
 
-static unsigned int flush_recv(struct phca_hca *h, struct phca_qp *qp)
+static unsigned int flush_recv(struct shard *h, struct phca_qp *qp)
 {
 	enum phca_verdict why;
 	unsigned int n = 0;
@@ -107,7 +107,7 @@ static unsigned int flush_recv(struct phca_hca *h, struct phca_qp *qp)
 	return n;
 }
 
-unsigned int flush_run(struct phca_hca *h)
+unsigned int flush_run(struct shard *h)
 {
 	unsigned int done = 0;
 

@@ -5,6 +5,7 @@
  *
  *   replies    places the proxy freed, QPs it found in error or let go
  *   receive    burst -> parse -> steer -> respond -> settle (rx.c, responder.c)
+ *   hand-over  what other shards hand over, and packets to own addresses
  *   doorbells  queue pairs whose application posted (requester.c)
  *   requester  posted work requests -> packets or the proxy
  *   flush      work requests of queue pairs in error (state.c)
@@ -18,18 +19,20 @@
  */
 #include "hca_impl.h"
 
-static unsigned int net_run(struct phca_hca *h, uint64_t now_ns)
+static unsigned int net_run(struct shard *h, uint64_t now_ns)
 {
 	unsigned int done = 0;
 
 	for (unsigned int i = 0; i < h->nb_ports; i++) {
 		struct port *p = h->ports[i];
 		struct rte_mbuf *m[8];
-		unsigned int room = TX_STAGE - p->nb_tx;
-		unsigned int n = phca_net_poll(p->net, now_ns, m, RTE_MIN(room, RTE_DIM(m)));
+		unsigned int room = TX_STAGE - p->nb_tx, n;
 
+		if (!p->owner)
+			continue;
+		n = phca_net_poll(p->net, now_ns, m, RTE_MIN(room, RTE_DIM(m)));
 		for (unsigned int j = 0; j < n; j++)
-			tx_put(p, m[j]);
+			tx_put(h, p, m[j], false);
 		done += n;
 	}
 	return done;
@@ -37,7 +40,7 @@ static unsigned int net_run(struct phca_hca *h, uint64_t now_ns)
 
 unsigned int phca_hca_turn(void *arg, uint64_t now_ns)
 {
-	struct phca_hca *h = arg;
+	struct shard *h = arg;
 	unsigned int done = 0;
 
 	h->now_ns = now_ns;
@@ -46,16 +49,20 @@ unsigned int phca_hca_turn(void *arg, uint64_t now_ns)
 	proxy_begin(h);
 
 	done += proxy_replies(h);
-	if (__atomic_load_n(&h->enabled, __ATOMIC_RELAXED))
+	if (__atomic_load_n(&h->hca->enabled, __ATOMIC_RELAXED))
 		for (unsigned int i = 0; i < h->nb_ports; i++)
-			done += rx_port(h, h->ports[i], i, now_ns);
+			if (h->ports[i]->rx)
+				done += rx_port(h, h->ports[i]);
+	done += handoff_run(h);
+	done += rx_loop(h);
 	done += doorbells(h);
-	done += requester_run(h, now_ns);
+	done += requester_run(h);
 	done += flush_run(h);
 	done += net_run(h, now_ns);
 	for (unsigned int i = 0; i < h->nb_ports; i++)
-		done += tx_flush(h->ports[i]);
+		done += tx_flush(h, h->ports[i]);
 	proxy_flush(h);
 	cq_flush(h);
+	handoff_wake(h);
 	return done;
 }

@@ -151,3 +151,25 @@ const char *phca_gid_str(const uint8_t gid[16], char *buf)
 		inet_ntop(AF_INET6, gid, buf, INET6_ADDRSTRLEN);
 	return buf;
 }
+
+static bool is_link_local(const uint8_t gid[16])
+{
+	return gid[0] == 0xfe && (gid[1] & 0xc0) == 0x80;
+}
+
+int phca_net_gid_for(const struct phca_net *net, const uint8_t dgid[16])
+{
+	int best = -ENOENT;
+
+	for (unsigned int i = 0; i < phca_net_nb_gids(net); i++) {
+		const uint8_t *gid = phca_net_gid(net, i);
+
+		if (phca_gid_is_ip4(gid) != phca_gid_is_ip4(dgid))
+			continue;
+		if (is_link_local(gid) == is_link_local(dgid))
+			return (int)i;
+		if (best < 0)
+			best = (int)i;
+	}
+	return best;
+}

@@ -88,6 +88,11 @@ unsigned int phca_net_nb_gids(const struct phca_net *net); /**< @return GIDs, li
 const uint8_t *phca_net_gid(const struct phca_net *net, unsigned int idx);
 /** @return the index of a GID, -ENOENT when it is not the port's. */
 int phca_net_gid_find(const struct phca_net *net, const uint8_t gid[16]);
+/**
+ * @return the index of the GID to send from to @p dgid: one of its family, for
+ *         IPv6 one of its scope if there is; -ENOENT. Any thread.
+ */
+int phca_net_gid_for(const struct phca_net *net, const uint8_t dgid[16]);
 /** @return whether a GID is one of the port's: what goes there is loopback. Any thread. */
 bool phca_net_is_own(const struct phca_net *net, const uint8_t gid[16]);
 

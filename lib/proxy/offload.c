@@ -548,6 +548,11 @@ const struct phca_offload_ops *phca_offload_ops(const struct phca_offload *o)
 	return o->ops;
 }
 
+struct phca_proxy *phca_offload_proxy(const struct phca_offload *o)
+{
+	return o->proxy;
+}
+
 const struct phca_mem *phca_offload_mem(const struct phca_offload *o)
 {
 	return o->proxy->mem;

@@ -402,6 +402,8 @@ void *phca_offload_priv(const struct phca_offload *o);
 const char *phca_offload_name(const struct phca_offload *o);
 /** @return its driver. */
 const struct phca_offload_ops *phca_offload_ops(const struct phca_offload *o);
+/** @return the proxy that it works on. */
+struct phca_proxy *phca_offload_proxy(const struct phca_offload *o);
 /** @return the tables for gather and scatter. */
 const struct phca_mem *phca_offload_mem(const struct phca_offload *o);
 

@@ -27,7 +27,7 @@
 extern "C" {
 #endif
 
-#define PHCA_QUEUE_ABI 1u            /**< version of every layout in this file */
+#define PHCA_QUEUE_ABI 2u            /**< version of every layout in this file */
 #define PHCA_QUEUE_MAGIC 0x51484350u /**< "PCHQ" */
 #define PHCA_CACHE_LINE 64           /**< bytes; part of the ABI */
 #define PHCA_QUEUE_SIZE_MAX (1u << 22) /**< slots of one ring at most */
@@ -35,7 +35,7 @@ extern "C" {
 /** What a ring's slots are. */
 enum phca_ring_type {
 	PHCA_RING_SQ = 1, /**< struct phca_send_wqe; the application produces */
-	PHCA_RING_RQ = 2, /**< struct phca_recv_wqe; the application produces */
+	PHCA_RING_RQ = 2, /**< struct phca_recv_wqe; the application produces; of a QP or an SRQ */
 	PHCA_RING_CQ = 3, /**< struct phca_cqe; the HCA produces */
 	PHCA_RING_DB = 4, /**< uint32_t QPN; the application produces */
 };
@@ -81,13 +81,15 @@ struct phca_send_wqe {
 	uint8_t rsvd0;
 	uint16_t flags;      /**< PHCA_SEND_* */
 	uint32_t num_sge;    /**< elements behind; 0 with PHCA_SEND_INLINE */
-	uint32_t imm;        /**< immediate data, network order, or rkey to invalidate */
+	uint32_t imm;        /**< immediate data, network order; SEND_WITH_INV, LOCAL_INV: rkey to invalidate */
 	uint32_t inline_len; /**< bytes behind, with PHCA_SEND_INLINE */
 	union {
 		/** WRITE, READ */
 		struct { uint64_t remote_addr; uint32_t rkey; } rdma;
 		/** CMP_AND_SWP, FETCH_AND_ADD */
 		struct { uint64_t remote_addr, compare_add, swap; uint32_t rkey; } atomic;
+		/** BIND_MW: rkey as it is, as it will be, region, rights (PHCA_ACCESS_*) */
+		struct { uint64_t addr, length; uint32_t rkey, new_rkey, lkey, access; } bind;
 		/** UD SEND */
 		struct { struct phca_av av; uint32_t remote_qpn, remote_qkey; } ud;
 		uint8_t space[72];

@@ -51,6 +51,9 @@ extern "C" {
 	X(OK, "ok", "parsed, on its way") \
 	X(DIRECT, "direct", "executed by the HCA lcore") \
 	X(OFFLOADED, "offloaded", "part of a request handed to the proxy lcore") \
+	X(ACK, "ack", "RC: acknowledgement or response to a request that is outstanding (9.7.5)") \
+	X(DUPLICATE, "duplicate", "RC: request received before; acknowledged or answered again (9.7.5.1.2)") \
+	X(CNP, "cnp", "congestion notification for a queue pair (A17.9.3)") \
 	X(ARP, "arp", "ARP, answered or learnt from") \
 	X(NDP, "ndp", "IPv6 neighbour discovery, answered or learnt from") \
 	X(ICMP_ECHO, "icmp_echo", "ICMP or ICMPv6 echo request, answered") \
@@ -90,7 +93,14 @@ extern "C" {
 	X(PKEY, "pkey", "partition key does not match (9.6.1.1.3)") \
 	X(QKEY, "qkey", "queue key does not match (9.6.1.4)") \
 	X(PEER, "peer", "source address is not the connected peer's (9.6.1.1.3)") \
-	X(PSN, "psn", "UC: packet of a message with a gap in its PSNs (9.8.2.2)") \
+	X(MCAST, "mcast", "multicast packet without a member here, or QP and address disagree (9.6.1.1)") \
+	X(HANDOFF_FULL, "handoff_full", "ring to the HCA lcore of the queue pair is full") \
+	X(PSN, "psn", "UC: packet of a message with a gap in its PSNs (9.8.2.2); RC: ahead of the expected one") \
+	X(STALE, "stale", "RC: acknowledgement or response to nothing that is outstanding (9.7.7.2)") \
+	X(BAD_RESPONSE, "bad_response", "RC: response that does not fit its request (9.9.2.4)") \
+	X(RD_ATOMIC, "rd_atomic", "RC: more READs and atomics than max_dest_rd_atomic (9.7.4.1.5)") \
+	X(ALIGN, "align", "RC: atomic to an address that is no multiple of 8 (9.7.4.1.4)") \
+	X(RNR, "rnr", "RC: not ready to receive; RNR NAK sent, or owed to the sender's next try (9.7.5.2.8)") \
 	X(SEQUENCE, "sequence", "opcode does not continue the message before it (9.8.2.2.2)") \
 	X(LENGTH, "length", "length does not fit opcode, MTU, message or buffer (9.8.2.2.4)") \
 	X(RKEY, "rkey", "rkey, bounds or access rights refuse the request (9.8.2.2.5)") \

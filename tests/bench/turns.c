@@ -49,7 +49,7 @@ static struct cost measure(struct lab *l, struct phca_app *sink, uint32_t len)
 			l->injected++;
 		}
 		t0 = rte_rdtsc_precise();
-		phca_hca_turn(l->hca, l->now_ns++);
+		phca_hca_turn(phca_hca_shard(l->hca, 0), l->now_ns++);
 		t1 = rte_rdtsc_precise();
 		phca_proxy_turn(l->proxy, l->now_ns++);
 		t2 = rte_rdtsc_precise();

@@ -93,8 +93,10 @@ struct lab *lab_open(const struct lab_opts *opts)
 	}
 	cable(l);
 	net_open(l, o);
-	hc.loop = l->hca_loop;
-	hc.proxy = l->proxy;
+	hc.loops[0] = l->hca_loop;
+	hc.nb_shards = 1;
+	hc.proxies[0] = l->proxy;
+	hc.nb_proxies = l->proxy != NULL;
 	hc.mem = l->mem;
 	hc.qsbr = l->qsbr;
 	hc.pool = l->pool;
@@ -103,7 +105,7 @@ struct lab *lab_open(const struct lab_opts *opts)
 	CU_ASSERT_FATAL(l->hca != NULL);
 	CU_ASSERT_FATAL(phca_hca_port_add(l->hca, l->net) == 0);
 	phca_hca_pump_set(l->hca, pump, l);
-	phca_loop_add(l->hca_loop, "hca", phca_hca_turn, l->hca);
+	phca_loop_add(l->hca_loop, "hca", phca_hca_turn, phca_hca_shard(l->hca, 0));
 	l->client = phca_client_open(l->hca, "lab", 4096);
 	l->pd = phca_pd_alloc(l->mem);
 	CU_ASSERT_FATAL(l->client != NULL && l->pd != 0);

@@ -163,7 +163,7 @@ PHCA_TEST(faults, hca_ends_though_a_client_cannot_be_closed)
 {
 	struct fx x = fx_open(PHCA_QPT_UC, 0);
 	struct phca_hca_conf hc = {
-		.name = "second", .max_qp = 4, .seed = 1, .loop = x.l->hca_loop, .mem = x.l->mem,
+		.name = "second", .max_qp = 4, .seed = 1, .loops = { x.l->hca_loop }, .nb_shards = 1, .mem = x.l->mem,
 		.qsbr = x.l->qsbr, .pool = x.l->pool,
 	};
 	struct phca_hca *h = phca_hca_create(&hc);
@@ -286,12 +286,12 @@ PHCA_TEST(faults, send_requests_add_up_when_they_are_flushed)
 PHCA_TEST(faults, doorbells_have_a_budget)
 {
 	struct fx x = fx_open(PHCA_QPT_UD, 0);
-	struct phca_ring_hdr *db = x.l->client->db.hdr;
+	struct phca_ring_hdr *db = x.l->client->sh[0].db.hdr;
 	unsigned int turns = 0;
 
 	db->prod = db->cons + db->size; /* each of them 0: no such QP */
 	while (db->cons != db->prod && turns++ < 100)
-		CU_ASSERT(phca_hca_turn(x.l->hca, x.l->now_ns) <= 512);
+		CU_ASSERT(phca_hca_turn(phca_hca_shard(x.l->hca, 0), x.l->now_ns) <= 512);
 	CU_ASSERT_EQUAL(db->cons, db->prod);
 	db->prod = db->cons + db->size + 1; /* nonsense: it starts anew from there */
 	lab_turn(x.l, 2);
@@ -305,7 +305,8 @@ PHCA_TEST(faults, events_are_kept_up_to_their_number)
 	struct phca_event ev[1100];
 
 	for (unsigned int i = 0; i < 1030; i++)
-		hca_event(l->hca, PHCA_EVENT_QP_FATAL, 0, i);
+		hca_event(l->hca->shards[0], PHCA_EVENT_QP_FATAL, 0, i);
+	CU_ASSERT_EQUAL(phca_hca_nb_shards(l->hca), 1);
 	CU_ASSERT_EQUAL(phca_hca_events(l->hca, ev, 1100), 1023);
 	CU_ASSERT_EQUAL(phca_hca_events_lost(l->hca), 7);
 	CU_ASSERT_EQUAL(ev[1022].num, 1022);

@@ -129,7 +129,7 @@ static void scribble(struct hostile *x)
 {
 	unsigned int i = rnd(x, NB_BAD);
 	struct phca_qp *qp = x->qp[i];
-	struct phca_ring *db = &x->c->db;
+	struct phca_ring *db = &x->c->sh[0].db;
 	const uint32_t qpn[] = { qp->qpn, qp->qpn, x->good.qpn, 0, UINT32_MAX, rnd(x, 1 << 24) };
 
 	scribble_sq(x, qp);

@@ -378,7 +378,7 @@ static void model(struct storm *s, const struct shot *p)
 	else if (p->damage == BIT_FLIPPED)
 		count(s, PHCA_V_ICRC, 1);
 	else if (m == NULL)
-		count(s, PHCA_V_QPN, 1);
+		count(s, p->h.dqpn == PHCA_QPN_MULTICAST ? PHCA_V_MCAST : PHCA_V_QPN, 1);
 	else if (op >> 5 != (m->ud ? PHCA_TRANSPORT_UD : PHCA_TRANSPORT_UC))
 		count(s, PHCA_V_QP_TRANSPORT, 1);
 	else if (m->deaf)

@@ -347,6 +347,7 @@ PHCA_TEST(uc, packets_of_another_peer)
 
 	CU_ASSERT_EQUAL(phca_qp_modify(u.q.qp, &a, PHCA_QP_STATE), 0);
 	memcpy(a.av.dgid, h.sgid, 16);
+	a.av.sgid_index = (uint8_t)phca_net_gid_find(u.l->net, h.dgid);
 	CU_ASSERT_EQUAL(phca_qp_modify(u.q.qp, &a, PHCA_QP_AV), 0);
 	lab_send(u.l, &h, 4, 0);
 	expect_message(&u, 0, 4);

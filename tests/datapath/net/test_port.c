@@ -79,6 +79,9 @@ PHCA_TEST(port, addresses_in_order_with_the_link_local_one_first)
 	CU_ASSERT_EQUAL(memcmp(phca_net_gid(l->net, 2), lab_ip6, 16), 0);
 	CU_ASSERT_PTR_NULL(phca_net_gid(l->net, 3));
 	CU_ASSERT_EQUAL(phca_net_gid_find(l->net, lab_ip6), 2);
+	CU_ASSERT_EQUAL(phca_net_gid_for(l->net, lab_peer6), 2);
+	CU_ASSERT_EQUAL(phca_net_gid_for(l->net, phca_net_gid(l->net, 0)), 0);
+	CU_ASSERT_EQUAL(phca_net_gid_for(l->net, lab_gid4(0, 0, 9)), 1);
 	CU_ASSERT_EQUAL(phca_net_gid_find(l->net, lab_peer6), -ENOENT);
 	CU_ASSERT_EQUAL(memcmp(phca_net_mac(l->net), lab_mac, 6), 0);
 	CU_ASSERT_EQUAL(phca_net_mtu(l->net), 1024);

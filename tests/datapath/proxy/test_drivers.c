@@ -97,6 +97,7 @@ PHCA_TEST(instances, destroy_refuses_while_in_use)
 	CU_ASSERT_STRING_EQUAL(phca_offload_name(o), "n");
 	CU_ASSERT_PTR_EQUAL(phca_offload_ops(o), phca_offload_driver_find("null"));
 	CU_ASSERT_PTR_NULL(phca_offload_mem(o));
+	CU_ASSERT_PTR_EQUAL(phca_offload_proxy(o), r.p);
 	q = rig_pqp(&r, 1, 16, &cq, &cq, &o, 1, 0);
 	CU_ASSERT_EQUAL(phca_offload_destroy(o), -EBUSY);
 	rig_pqp_end(&r, q);

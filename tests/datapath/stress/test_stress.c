@@ -316,9 +316,9 @@ PHCA_TEST(stress, order_holds_whatever_happens)
 	s->rnd_gen = 1, s->rnd_cons = 2, s->rnd_ctl = 3;
 	s->l = lab_open(&(struct lab_opts){ .ring_size = 128 });
 	phca_hca_pump_set(s->l->hca, NULL, NULL);
-	CU_ASSERT_EQUAL(phca_loop_remove(s->l->hca_loop, phca_hca_turn, s->l->hca), 0);
+	CU_ASSERT_EQUAL(phca_loop_remove(s->l->hca_loop, phca_hca_turn, phca_hca_shard(s->l->hca, 0)), 0);
 	phca_loop_add(s->l->hca_loop, "generate", generate, s);
-	phca_loop_add(s->l->hca_loop, "hca", phca_hca_turn, s->l->hca);
+	phca_loop_add(s->l->hca_loop, "hca", phca_hca_turn, phca_hca_shard(s->l->hca, 0));
 	phca_loop_add(s->l->proxy_loop, "consumer", consumer, s);
 	stress_rules(s);
 	CU_ASSERT_FATAL(pthread_create(&hca, NULL, loop_main, s->l->hca_loop) == 0);
