@@ -95,6 +95,14 @@ struct rule {
 	char name[PHCA_FILTER_NAME_MAX];
 };
 
+/* The way to a connected peer. */
+struct conn {
+	uint8_t dmac[6];
+	bool known;        /* dmac is, since known_ns */
+	bool own;          /* the peer's address is the port's: loopback */
+	uint64_t known_ns;
+};
+
 /* Reasons for being on the ready list are found by looking at the QP. */
 struct phca_qp {
 	/* read for every packet */
@@ -138,6 +146,7 @@ struct phca_qp {
 	uint32_t shadow_mask;
 	struct phca_psn sq_psn;
 	struct phca_av av;
+	struct conn conn;
 	uint8_t timeout, retry_cnt, rnr_retry, max_rd_atomic; /* RC, as modify set them */
 	uint8_t max_dest_rd_atomic, min_rnr_timer;
 
@@ -355,6 +364,13 @@ void *ring_pair(enum phca_ring_type type, uint32_t size, uint32_t stride, struct
 
 /* qp.c */
 int qp_reset(struct phca_qp *qp);
+
+/* conn.c */
+enum phca_neigh_state conn_path(struct shard *h, struct port *p, struct phca_qp *qp);
+void conn_header(const struct phca_qp *qp, const struct port *p, uint8_t opcode, struct phca_psn psn,
+		struct phca_wire_hdr *hd);
+void conn_send(struct shard *h, struct port *p, struct phca_qp *qp, struct rte_mbuf *m,
+		const struct phca_wire_hdr *hd, uint32_t payload_len);
 
 /* srq.c */
 void srq_taken(struct shard *h, struct phca_srq *srq);

@@ -136,6 +136,7 @@ static void apply(struct phca_qp *qp, const struct phca_qp_attr *a, unsigned int
 	if (mask & PHCA_QP_AV) {
 		qp->av = a->av;
 		qp->check_peer = true;
+		qp->conn.known = false;
 	}
 }
 
