@@ -56,7 +56,7 @@ enum phca_neigh_state resolve(struct shard *h, struct port *p, struct phca_qp *q
 	if (likely(p->owner))
 		return phca_net_resolve(p->net, sgid_index, dgid, mac, h->now_ns);
 	s = phca_net_lookup(p->net, sgid_index, dgid, mac);
-	if (s == PHCA_NEIGH_PENDING && h->now_ns - qp->asked_ns >= RESOLVE_AGAIN_NS) {
+	if (s == PHCA_NEIGH_PENDING && (qp->asked_ns == 0 || h->now_ns - qp->asked_ns >= RESOLVE_AGAIN_NS)) {
 		memcpy(o.dgid, dgid, 16);
 		if (put(h, 0, &o))
 			qp->asked_ns = h->now_ns;

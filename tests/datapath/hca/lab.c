@@ -26,20 +26,26 @@ static void pump(void *arg)
 }
 
 /* The port outlives the lab: ethdevs are made once and used again. */
-static void cable(struct lab *l)
+static void cable(struct lab *l, unsigned int queues)
 {
-	static struct rte_ring *in, *out;
-	static int port = -1;
+	static struct rte_ring *in[2], *out[2];
+	static int port[2] = { -1, -1 };
+	unsigned int two = queues > 1;
 
-	if (port < 0) {
-		in = rte_ring_create("lab_in", CABLE, 0, RING_F_SP_ENQ | RING_F_SC_DEQ);
-		out = rte_ring_create("lab_out", CABLE, 0, RING_F_SP_ENQ | RING_F_SC_DEQ);
-		port = rte_eth_from_rings("lab", &in, 1, &out, 1, 0);
+	if (in[0] == NULL) {
+		in[0] = rte_ring_create("lab_in", CABLE, 0, RING_F_SP_ENQ | RING_F_SC_DEQ);
+		out[0] = rte_ring_create("lab_out", CABLE, 0, RING_F_SP_ENQ | RING_F_SC_DEQ);
+		in[1] = rte_ring_create("lab_in2", CABLE, 0, RING_F_SP_ENQ | RING_F_SC_DEQ);
+		out[1] = rte_ring_create("lab_out2", CABLE, 0, RING_F_SP_ENQ | RING_F_SC_DEQ);
 	}
-	CU_ASSERT_FATAL(port >= 0);
-	l->in = in;
-	l->out = out;
-	l->port = (uint16_t)port;
+	if (port[two] < 0)
+		port[two] = rte_eth_from_rings(two ? "lab2" : "lab", in, two + 1, out, two + 1, 0);
+	CU_ASSERT_FATAL(port[two] >= 0);
+	l->in = in[0];
+	l->out = out[0];
+	l->in2 = in[1];
+	l->out2 = out[1];
+	l->port = (uint16_t)port[two];
 }
 
 static void net_open(struct lab *l, const struct lab_opts *o)
@@ -49,7 +55,7 @@ static void net_open(struct lab *l, const struct lab_opts *o)
 	struct phca_net_conf nc = {
 		.port_id = l->port, .mtu = o->mtu ? o->mtu : LAB_MTU, .set_mac = true, .pool = l->pool,
 		.addrs = addrs, .nb_addrs = 2, .neighs = &neigh, .nb_neighs = 1,
-		.vlan = o->vlan, .vlan_id = 7,
+		.vlan = o->vlan, .vlan_id = 7, .nb_queues = (uint16_t)o->nb_queues,
 	};
 	char err[256] = "";
 
@@ -65,38 +71,54 @@ static void net_open(struct lab *l, const struct lab_opts *o)
 	CU_ASSERT_FATAL(phca_net_start(l->net) == 0);
 }
 
+/* Loops of HCA and proxy, and the proxies. */
+static void lcores(struct lab *l, const struct lab_opts *o)
+{
+	struct phca_proxy_conf pc = { .name = "lab", .mem = l->mem, .ring_size = o->ring_size ? o->ring_size : 256 };
+
+	l->nb_shards = o->nb_shards ? o->nb_shards : 1;
+	l->nb_proxies = o->no_proxy ? 0 : o->nb_proxies ? o->nb_proxies : 1;
+	CU_ASSERT_FATAL(l->mem && l->nb_shards <= LAB_LCORES && l->nb_proxies <= LAB_LCORES);
+	for (unsigned int i = 0; i < l->nb_shards; i++) {
+		l->hca_loops[i] = phca_loop_create("lab-hca", l->qsbr, i, PHCA_IDLE_POLL);
+		CU_ASSERT_FATAL(l->hca_loops[i] != NULL);
+	}
+	for (unsigned int i = 0; i < RTE_MAX(l->nb_proxies, 1u); i++) {
+		l->proxy_loops[i] = phca_loop_create("lab-proxy", l->qsbr, LAB_LCORES + i, PHCA_IDLE_POLL);
+		CU_ASSERT_FATAL(l->proxy_loops[i] != NULL);
+		if (l->nb_proxies == 0)
+			continue;
+		pc.loop = l->proxy_loops[i];
+		l->proxies[i] = phca_proxy_create(&pc);
+		CU_ASSERT_FATAL(l->proxies[i] != NULL);
+		phca_loop_add(pc.loop, "proxy", phca_proxy_turn, l->proxies[i]);
+	}
+	l->hca_loop = l->hca_loops[0];
+	l->proxy_loop = l->proxy_loops[0];
+	l->proxy = l->proxies[0];
+}
+
 struct lab *lab_open(const struct lab_opts *opts)
 {
 	static const struct lab_opts none;
 	const struct lab_opts *o = opts ? opts : &none;
 	struct lab *l = calloc(1, sizeof(*l));
-	struct phca_proxy_conf pc = { .name = "lab" };
 	struct phca_hca_conf hc = { .name = "lab", .max_qp = 4096, .seed = 1 };
 
 	CU_ASSERT_FATAL(l != NULL);
 	l->now_ns = 1000000;
 	l->pool = rte_pktmbuf_pool_create("lab", POOL, 0, 0, 5120, SOCKET_ID_ANY);
 	CU_ASSERT_FATAL(l->pool != NULL);
-	l->qsbr = aligned_alloc(64, RTE_ALIGN(rte_rcu_qsbr_get_memsize(4), (size_t)64));
-	CU_ASSERT_FATAL(l->qsbr != NULL && rte_rcu_qsbr_init(l->qsbr, 4) == 0);
+	l->qsbr = aligned_alloc(64, RTE_ALIGN(rte_rcu_qsbr_get_memsize(2 * LAB_LCORES), (size_t)64));
+	CU_ASSERT_FATAL(l->qsbr != NULL && rte_rcu_qsbr_init(l->qsbr, 2 * LAB_LCORES) == 0);
 	l->mem = phca_mem_create(1024, l->qsbr);
-	l->hca_loop = phca_loop_create("lab-hca", l->qsbr, 0, PHCA_IDLE_POLL);
-	l->proxy_loop = phca_loop_create("lab-proxy", l->qsbr, 1, PHCA_IDLE_POLL);
-	CU_ASSERT_FATAL(l->mem && l->hca_loop && l->proxy_loop);
-	if (!o->no_proxy) {
-		pc.loop = l->proxy_loop;
-		pc.mem = l->mem;
-		pc.ring_size = o->ring_size ? o->ring_size : 256;
-		l->proxy = phca_proxy_create(&pc);
-		CU_ASSERT_FATAL(l->proxy != NULL);
-		phca_loop_add(l->proxy_loop, "proxy", phca_proxy_turn, l->proxy);
-	}
-	cable(l);
+	lcores(l, o);
+	cable(l, o->nb_queues);
 	net_open(l, o);
-	hc.loops[0] = l->hca_loop;
-	hc.nb_shards = 1;
-	hc.proxies[0] = l->proxy;
-	hc.nb_proxies = l->proxy != NULL;
+	memcpy(hc.loops, l->hca_loops, sizeof(l->hca_loops));
+	hc.nb_shards = l->nb_shards;
+	memcpy(hc.proxies, l->proxies, sizeof(l->proxies));
+	hc.nb_proxies = l->nb_proxies;
 	hc.mem = l->mem;
 	hc.qsbr = l->qsbr;
 	hc.pool = l->pool;
@@ -105,7 +127,8 @@ struct lab *lab_open(const struct lab_opts *opts)
 	CU_ASSERT_FATAL(l->hca != NULL);
 	CU_ASSERT_FATAL(phca_hca_port_add(l->hca, l->net) == 0);
 	phca_hca_pump_set(l->hca, pump, l);
-	phca_loop_add(l->hca_loop, "hca", phca_hca_turn, phca_hca_shard(l->hca, 0));
+	for (unsigned int i = 0; i < l->nb_shards; i++)
+		phca_loop_add(l->hca_loops[i], "hca", phca_hca_turn, phca_hca_shard(l->hca, i));
 	l->client = phca_client_open(l->hca, "lab", 4096);
 	l->pd = phca_pd_alloc(l->mem);
 	CU_ASSERT_FATAL(l->client != NULL && l->pd != 0);
@@ -134,14 +157,20 @@ void lab_close(struct lab *l)
 	CU_ASSERT_EQUAL(st.rx_packets, sum);
 	CU_ASSERT_EQUAL(st.rx_held, 0);
 	CU_ASSERT_EQUAL(st.verdict[PHCA_V_OK], 0);
-	CU_ASSERT_EQUAL(st.rx_packets + rte_ring_count(l->in), l->injected);
+	CU_ASSERT_EQUAL(st.rx_packets - st.looped - st.mcast_copies + rte_ring_count(l->in) +
+		rte_ring_count(l->in2), l->injected);
 	drain(l->in);
 	drain(l->out);
+	drain(l->in2);
+	drain(l->out2);
 	phca_hca_destroy(l->hca);
-	phca_proxy_destroy(l->proxy);
+	for (unsigned int i = 0; i < LAB_LCORES; i++)
+		phca_proxy_destroy(l->proxies[i]);
 	phca_net_destroy(l->net);
-	phca_loop_destroy(l->hca_loop);
-	phca_loop_destroy(l->proxy_loop);
+	for (unsigned int i = 0; i < LAB_LCORES; i++) {
+		phca_loop_destroy(l->hca_loops[i]);
+		phca_loop_destroy(l->proxy_loops[i]);
+	}
 	CU_ASSERT_EQUAL(phca_mem_nb_mr(l->mem), 0);
 	phca_mem_destroy(l->mem);
 	for (unsigned int i = 0; i < l->nb_slots; i++)
@@ -154,21 +183,29 @@ void lab_close(struct lab *l)
 
 void lab_turn_hca(struct lab *l, unsigned int n)
 {
-	while (n-- > 0)
-		phca_loop_turn(l->hca_loop, l->now_ns += 1000);
+	while (n-- > 0) {
+		l->now_ns += 1000;
+		for (unsigned int i = 0; i < l->nb_shards; i++)
+			phca_loop_turn(l->hca_loops[i], l->now_ns);
+	}
 }
 
 void lab_turn_proxy(struct lab *l, unsigned int n)
 {
-	while (n-- > 0)
-		phca_loop_turn(l->proxy_loop, l->now_ns += 1000);
+	while (n-- > 0) {
+		l->now_ns += 1000;
+		for (unsigned int i = 0; i < RTE_MAX(l->nb_proxies, 1u); i++)
+			phca_loop_turn(l->proxy_loops[i], l->now_ns);
+	}
 }
 
 void lab_turn(struct lab *l, unsigned int n)
 {
 	while (n-- > 0) {
-		phca_loop_turn(l->hca_loop, l->now_ns);
-		phca_loop_turn(l->proxy_loop, l->now_ns);
+		for (unsigned int i = 0; i < l->nb_shards; i++)
+			phca_loop_turn(l->hca_loops[i], l->now_ns);
+		for (unsigned int i = 0; i < RTE_MAX(l->nb_proxies, 1u); i++)
+			phca_loop_turn(l->proxy_loops[i], l->now_ns);
 		l->now_ns += 1000;
 	}
 }

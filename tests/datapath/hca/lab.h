@@ -20,6 +20,7 @@
 #define LAB_DEPTH 64
 #define LAB_BUF (8 * 1024) /* bytes of one receive buffer */
 #define LAB_QKEY 0x11111111u
+#define LAB_LCORES 4   /* shards at most, and proxies */
 #define LAB_PEER_QPN 0x77u
 
 /* How to open one; zero members mean the defaults. */
@@ -28,6 +29,9 @@ struct lab_opts {
 	uint32_t ring_size;      /* 256: elements of the ring to the proxy */
 	uint16_t max_held;       /* packets of an offloaded message */
 	bool no_proxy;
+	unsigned int nb_shards;  /* 1 */
+	unsigned int nb_proxies; /* 1 */
+	unsigned int nb_queues;  /* 1, or as many as shards; of the port */
 	bool vlan;
 };
 
@@ -44,11 +48,15 @@ struct lab {
 	uint64_t now_ns;
 	struct rte_mempool *pool;
 	struct rte_ring *in, *out;  /* the cable */
+	struct rte_ring *in2, *out2; /* of the second queue, if there is one */
 	uint16_t port;
 	struct rte_rcu_qsbr *qsbr;
 	struct phca_mem *mem;
-	struct phca_loop *hca_loop, *proxy_loop;
-	struct phca_proxy *proxy;
+	struct phca_loop *hca_loop, *proxy_loop;     /* the first of each */
+	struct phca_loop *hca_loops[LAB_LCORES], *proxy_loops[LAB_LCORES];
+	unsigned int nb_shards, nb_proxies;
+	struct phca_proxy *proxy;                    /* the first */
+	struct phca_proxy *proxies[LAB_LCORES];
 	struct phca_net *net;
 	struct phca_hca *hca;
 	struct phca_client *client;
