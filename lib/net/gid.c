@@ -38,12 +38,24 @@ bool gid_multicast_mac(const uint8_t gid[16], uint8_t mac[6])
 	return true;
 }
 
+static const uint8_t solicited_node[13] = { 0xff, 0x02, [11] = 0x01, [12] = 0xff };
+
+/* Neighbours ask for GID idx by its group (RFC 4861 7.2.1). PHCA_GID_MAX groups find room. */
+void gid_join_solicited_node(struct phca_net *net, unsigned int idx)
+{
+	uint8_t group[16];
+
+	if (!net->prefixes[idx].ip6)
+		return;
+	memcpy(group, solicited_node, sizeof(solicited_node));
+	memcpy(group + 13, net->gids[idx] + 13, 3);
+	(void)phca_net_mcast_join(net, group);
+}
+
 /* ff02::1:ffXX:XXXX of one of the port's addresses (RFC 4291 2.7.1)? */
 bool gid_is_solicited_node(const struct phca_net *net, const uint8_t ip6[16])
 {
-	static const uint8_t head[13] = { 0xff, 0x02, [11] = 0x01, [12] = 0xff };
-
-	if (memcmp(ip6, head, sizeof(head)) != 0)
+	if (memcmp(ip6, solicited_node, sizeof(solicited_node)) != 0)
 		return false;
 	for (unsigned int i = 0; i < net->nb_gids; i++)
 		if (net->prefixes[i].ip6 && memcmp(ip6 + 13, net->gids[i] + 13, 3) == 0)

@@ -4,6 +4,8 @@
  * that leave by the port's own will: their Ethernet header. It keeps: no
  * protocol sees a frame whose MAC address or VLAN is not the port's.
  */
+#include <rte_ip.h>
+
 #include "net_impl.h"
 
 #if RTE_BYTE_ORDER == RTE_LITTLE_ENDIAN
@@ -63,8 +65,12 @@ enum phca_verdict phca_net_input(struct phca_net *net, struct rte_mbuf *m,
 	case RTE_ETHER_TYPE_ARP:
 		return arp_input(net, m, frame + off, len - off, now_ns, reply);
 	case RTE_ETHER_TYPE_IPV4:
+		if (len - off >= IP4_HDR && frame[off + 9] == IPPROTO_IGMP)
+			return igmp_input(net, frame + off, len - off, now_ns);
 		return icmp4_input(net, m, frame + off, len - off, reply);
 	case RTE_ETHER_TYPE_IPV6:
+		if (len - off >= IP6_HDR && frame[off + 6] == IPPROTO_HOPOPTS)
+			return mld_input(net, frame + off, len - off, now_ns);
 		return icmp6_input(net, m, frame + off, len - off, now_ns, reply);
 	default:
 		return PHCA_V_NOT_ROCE;

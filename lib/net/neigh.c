@@ -437,9 +437,10 @@ unsigned int phca_net_poll(struct phca_net *net, uint64_t now_ns, struct rte_mbu
 	uint64_t next = UINT64_MAX;
 	unsigned int done;
 
-	if (likely(now_ns < net->poll_ns))
+	if (likely(now_ns < net->poll_ns && !__atomic_load_n(&net->group_news, __ATOMIC_RELAXED)))
 		return 0;
 	done = announce_run(net, now_ns, out, n, &next);
+	done += group_run(net, now_ns, out + done, n - done, &next);
 	sweep_run(net, now_ns, &next); /* may find neighbours to probe */
 	done += probes_run(net, now_ns, out + done, n - done, &next);
 	held_run(net, now_ns, &next);

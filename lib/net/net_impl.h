@@ -73,6 +73,35 @@ struct neigh_view {
 	uint32_t version; /* odd: being written */
 };
 
+/* A multicast group, as control threads want it. */
+struct group_slot {
+	uint8_t gid[16];
+	uint32_t want;  /* control: number of the last change; odd: member */
+	uint32_t done;  /* the owner: change up to which nothing is left to report */
+};
+/* The same, as its owner reports it. */
+struct group {
+	uint32_t seen;      /* last change of the slot that was taken */
+	bool member;
+	uint8_t left;       /* reports of the change to send */
+	uint64_t change_ns; /* when the next of them is due */
+	uint64_t answer_ns; /* when a query is to be answered */
+};
+#define GROUP_RECORDS 10u /* of one report: it fits where packets of the smallest MTU do */
+/* Record types of IGMPv3 and MLDv2 (RFC 3376 4.2.12, RFC 3810 5.2.12). */
+enum group_type { GROUP_IS_EXCLUDE = 2, GROUP_TO_INCLUDE = 3, GROUP_TO_EXCLUDE = 4 };
+struct group_record {
+	const uint8_t *gid;
+	unsigned int slot;
+	enum group_type type;
+};
+struct group_query {
+	const uint8_t *gid; /* NULL: all groups */
+	uint64_t max_ns;    /* answer within, > 0 */
+	bool ip6;
+	bool old;           /* of a router that knows version 1 (MLD) or 2 (IGMP) only */
+};
+
 /* How a neighbour's address came to be known. */
 enum neigh_heard {
 	HEARD_ASKING_US,  /* it asked for one of our addresses */
@@ -99,9 +128,13 @@ struct phca_net {
 	/* constant, less often used */
 	uint16_t port_id, mtu, nb_rxq, nb_txq;
 	uint8_t mac[6];
-	bool has_gw4, has_gw6, set_mac, started;
+	bool has_gw4, has_gw6, set_mac;
 	uint8_t gw4[16], gw6[16];
 	struct rte_mempool *pool;
+
+	/* control threads' */
+	bool started, mc_list; /* mc_list: the device filters multicast by a list of MACs */
+	uint32_t members[PHCA_NET_GROUP_MAX]; /* joins of each slot */
 
 	/* the HCA lcore's */
 	struct rte_hash *hash;  /* GID -> index into neighs */
@@ -113,6 +146,13 @@ struct phca_net {
 	uint32_t announce_left, announce_gid;
 	uint64_t announce_ns;
 	struct neigh neighs[PHCA_NEIGH_MAX];
+	uint64_t groups_ns;     /* no report is due before */
+	uint64_t old_until_ns[2]; /* IGMP, MLD: an older router was heard */
+	struct group groups[PHCA_NET_GROUP_MAX];
+
+	/* control threads write, but for done; the owner reads */
+	bool group_news __rte_cache_aligned; /* some slot's want has changed */
+	struct group_slot slots[PHCA_NET_GROUP_MAX];
 
 	/* written by the HCA lcore that owns the port, read by all */
 	struct neigh_view views[PHCA_NEIGH_MAX] __rte_cache_aligned;
@@ -163,6 +203,7 @@ int gid_add(struct phca_net *net, const uint8_t gid[16], uint8_t prefix_len, boo
 bool gid_is_unicast(const uint8_t gid[16]);
 bool gid_on_link(const struct phca_net *net, const uint8_t gid[16], bool ip6);
 bool gid_multicast_mac(const uint8_t gid[16], uint8_t mac[6]);
+void gid_join_solicited_node(struct phca_net *net, unsigned int idx);
 bool gid_is_solicited_node(const struct phca_net *net, const uint8_t ip6[16]);
 
 /* neigh.c */
@@ -202,6 +243,21 @@ enum phca_verdict echo6_input(struct phca_net *net, struct rte_mbuf *m, uint8_t 
 enum phca_verdict nd_input(struct phca_net *net, struct rte_mbuf *m, uint8_t *ip, uint32_t len,
 		uint64_t now_ns, bool *reply);
 uint16_t icmp6_csum(const uint8_t *ip, const uint8_t *l4, uint32_t len);
+
+enum phca_verdict igmp_input(struct phca_net *net, const uint8_t *f, uint32_t n, uint64_t now_ns);
+enum phca_verdict mld_input(struct phca_net *net, const uint8_t *ip, uint32_t n, uint64_t now_ns);
+
+/* group.c. filter_start: control; whether multicast comes in. restart: control, no owner yet. */
+bool group_filter_start(struct phca_net *net);
+void group_restart(struct phca_net *net);
+void group_query(struct phca_net *net, const struct group_query *q, uint64_t now_ns);
+unsigned int group_run(struct phca_net *net, uint64_t now_ns, struct rte_mbuf **out, unsigned int n,
+		uint64_t *next);
+/* n records of one family, 1..GROUP_RECORDS; old: the older version, then n is 1. */
+struct rte_mbuf *igmp_report(struct phca_net *net, const struct group_record *r, unsigned int n,
+		bool old);
+struct rte_mbuf *mld_report(struct phca_net *net, const struct group_record *r, unsigned int n,
+		bool old);
 
 /* Who asks: dmac NULL asks all. Announcements of own GID idx. */
 struct rte_mbuf *arp_request(struct phca_net *net, unsigned int sgid, const uint8_t tip[4],

@@ -28,6 +28,7 @@ extern "C" {
 
 #define PHCA_GID_MAX 16        /**< GIDs of one port */
 #define PHCA_NEIGH_MAX 1024    /**< neighbours of one port, static ones included */
+#define PHCA_NET_GROUP_MAX 256 /**< multicast groups of one port */
 #define PHCA_NET_QUEUE_MAX 16  /**< receive queues, and transmit queues, of one port */
 
 /** An address of a port. IPv4 as ::ffff:a.b.c.d. */
@@ -97,21 +98,36 @@ int phca_net_gid_for(const struct phca_net *net, const uint8_t dgid[16]);
 bool phca_net_is_own(const struct phca_net *net, const uint8_t gid[16]);
 
 /**
+ * Become a member of a multicast group, once more: the device lets its packets in,
+ * and routers and snooping switches are told (IGMP, RFC 3376; MLD, RFC 3810) by
+ * the port's owner, with phca_net_poll. One control thread at a time, also while
+ * lcores use the port. The port is a member of its addresses' solicited-node
+ * groups by itself.
+ * @param mgid  a multicast GID, IPv4 as ::ffff:224.x.y.z
+ * @return 0; -EINVAL not a multicast GID; -EADDRNOTAVAIL IPv4, and the port has no
+ * IPv4 address; -ENOSPC no place, or places of left groups that are still told of
+ */
+int phca_net_mcast_join(struct phca_net *net, const uint8_t mgid[16]);
+/** Take back one join; the last one leaves the group. @return 0; -ENOENT not a member */
+int phca_net_mcast_leave(struct phca_net *net, const uint8_t mgid[16]);
+
+/**
  * Any HCA lcore: is this parsed RoCEv2 frame for this port? Checks destination MAC
  * (own or multicast/broadcast, unless promisc), VLAN and destination address
- * (a GID; multicast is allowed). Cheap: a few compares for the common case.
+ * (a GID; multicast is allowed: which groups have members, the HCA knows). Cheap: a few compares for the common case.
  */
 bool phca_net_is_ours(const struct phca_net *net, const void *frame, const struct phca_pkt *pkt);
 
 /**
  * HCA lcore: a frame that is not RoCEv2. ARP requests, neighbour solicitations
  * and echo requests for own addresses are answered in place; replies and
- * gratuitous messages teach the neighbour table. All lengths, options and
- * checksums are checked (RFC 826, 4861 incl. hop limit 255, 4443, 792).
+ * gratuitous messages teach the neighbour table; queries for multicast groups are
+ * answered later by phca_net_poll. All lengths, options and checksums are checked
+ * (RFC 826, 4861 incl. hop limit 255, 4443, 792, 3376, 3810).
  * @param m      the frame, in one segment; may be rewritten
  * @param pkt    what phca_wire_parse filled in
  * @param reply  written: true when @p m now is an answer to transmit
- * @return ARP, NDP, ICMP_ECHO, NOT_OURS or NOT_ROCE
+ * @return ARP, NDP, ICMP_ECHO, GROUP_QUERY, NOT_OURS or NOT_ROCE
  */
 enum phca_verdict phca_net_input(struct phca_net *net, struct rte_mbuf *m,
 		const struct phca_pkt *pkt, uint64_t now_ns, bool *reply);
@@ -144,7 +160,7 @@ int phca_net_neigh_add(struct phca_net *net, const uint8_t gid[16], const uint8_
 
 /**
  * HCA lcore: frames of the port's own that are due (ARP requests, neighbour
- * solicitations; gratuitous ones after start).
+ * solicitations; gratuitous ones after start; multicast memberships).
  * @return frames written to @p out, 0..n, owned by the caller
  */
 unsigned int phca_net_poll(struct phca_net *net, uint64_t now_ns, struct rte_mbuf **out, unsigned int n);

@@ -97,6 +97,8 @@ static int addrs_init(struct phca_net *net, const struct phca_net_conf *c, char 
 			(c->has_gw6 && (phca_gid_is_ip4(c->gw6) || !gid_is_unicast(c->gw6))))
 		return fault(err, n, -EINVAL, "port %u: gateway is no unicast address of its family",
 			c->port_id);
+	for (unsigned int i = 0; i < net->nb_gids; i++)
+		gid_join_solicited_node(net, i);
 	net->has_gw4 = c->has_gw4;
 	net->has_gw6 = c->has_gw6;
 	memcpy(net->gw4, c->gw4, 16);
@@ -191,8 +193,8 @@ int phca_net_start(struct phca_net *net)
 	if (ret < 0)
 		return ret;
 	net->started = true;
-	/* Neighbour discovery comes by multicast. */
-	all = net->promisc || net->set_mac || rte_eth_allmulticast_enable(net->port_id) < 0;
+	/* Neighbour discovery comes by multicast, too. */
+	all = !group_filter_start(net) || net->promisc || net->set_mac;
 	if (all && rte_eth_promiscuous_enable(net->port_id) < 0)
 		NET_LOG(INFO, "port %u: driver has no promiscuous mode; other MAC addresses and "
 			"multicast arrive only if it does not filter\n", net->port_id);
@@ -200,6 +202,7 @@ int phca_net_start(struct phca_net *net)
 	net->announce_gid = 0;
 	net->announce_ns = 0;
 	net->poll_ns = 0;
+	group_restart(net);
 	return 0;
 }
 

@@ -57,6 +57,7 @@ extern "C" {
 	X(ARP, "arp", "ARP, answered or learnt from") \
 	X(NDP, "ndp", "IPv6 neighbour discovery, answered or learnt from") \
 	X(ICMP_ECHO, "icmp_echo", "ICMP or ICMPv6 echo request, answered") \
+	X(GROUP_QUERY, "group_query", "IGMP or MLD query; the port's multicast groups are reported") \
 	/* not RoCEv2, or not for this port */ \
 	X(NOT_ROCE, "not_roce", "some other traffic; ignored") \
 	X(NOT_OURS, "not_ours", "destination MAC, VLAN or IP address is not the port's") \

@@ -5,17 +5,22 @@
     golden.py RECORDS
 
 RECORDS is what test_golden.c reads: struct golden, the question, the answer. For
-a destination that is resolved there is no question, and the answer is what the
-port must send. Addresses are those of net_lab.c. Checksums are scapy's.
+a destination that is resolved, a group that is joined or left, there is no
+question, and the answer is what the port must send. Addresses are those of
+net_lab.c. Checksums are scapy's.
 """
 import random
 import struct
 import sys
 
-from scapy.layers.inet import ICMP, IP
-from scapy.layers.inet6 import (ICMPv6EchoReply, ICMPv6EchoRequest, ICMPv6ND_NA, ICMPv6ND_NS,
-                                ICMPv6NDOptDstLLAddr, ICMPv6NDOptSrcLLAddr, IPv6, in6_getnsma,
-                                in6_getnsmac)
+from scapy.contrib.igmp import IGMP
+from scapy.contrib.igmpv3 import IGMPv3, IGMPv3gr, IGMPv3mq, IGMPv3mr
+from scapy.layers.inet import ICMP, IP, IPOption_Router_Alert
+from scapy.layers.inet6 import (ICMPv6EchoReply, ICMPv6EchoRequest, ICMPv6MLDMultAddrRec,
+                                ICMPv6MLDone, ICMPv6MLQuery, ICMPv6MLQuery2, ICMPv6MLReport,
+                                ICMPv6MLReport2, ICMPv6ND_NA, ICMPv6ND_NS, ICMPv6NDOptDstLLAddr,
+                                ICMPv6NDOptSrcLLAddr, IPv6, IPv6ExtHdrHopByHop, RouterAlert,
+                                in6_getnsma, in6_getnsmac)
 from scapy.layers.l2 import ARP, Dot1Q, Ether
 from scapy.utils6 import inet_pton
 import socket
@@ -25,7 +30,7 @@ IP4, PEER4, IP6, PEER6 = "10.0.0.1", "10.0.0.2", "2001:db8::1", "2001:db8::2"
 LOCAL = "fe80::270:68ff:fe63:6101"
 ALL, ALL6, ALL6_MAC = "ff:ff:ff:ff:ff:ff", "ff02::1", "33:33:00:00:00:01"
 
-ANSWER, RESOLVE, ANNOUNCE = range(3)
+ANSWER, RESOLVE, ANNOUNCE, JOIN, LEAVE, QUERY, OLD_LEAVE = range(7)
 # struct golden of test_golden.c, packed: kind, vlan, destination, lengths
 RECORD = struct.Struct("<BB16sHH")
 
@@ -114,8 +119,89 @@ def announce(m):
           for own in (LOCAL, IP6)]
     gratuitous = m.frame(MAC, ALL, ARP(op=1, hwsrc=MAC, psrc=IP4, hwdst="00:00:00:00:00:00",
                                        pdst=IP4))
-    for f in (na[0], gratuitous, na[1]):
+    member = m.frame(MAC, "33:33:00:00:00:16",
+                     mld2_report(TO_EX, *(group(a)[0] for a in (LOCAL, IP6))))
+    for f in (na[0], gratuitous, na[1], member):
         m.record(ANNOUNCE, b"", f)
+
+
+def gid_of(ip):
+    return bytes(10) + b"\xff\xff" + socket.inet_aton(ip) if "." in ip else \
+        inet_pton(socket.AF_INET6, ip)
+
+
+def group_mac(ip):
+    raw = gid_of(ip)
+    if "." in ip:
+        return "01:00:5e:%02x:%02x:%02x" % (raw[13] & 0x7f, raw[14], raw[15])
+    return "33:33:%02x:%02x:%02x:%02x" % tuple(raw[12:])
+
+
+def igmp(dst, body, src=IP4):
+    """An IGMP packet; a router's or a host's."""
+    return IP(src=src, dst=dst, ttl=1, tos=0xc0, id=0, options=[IPOption_Router_Alert()]) / body
+
+
+def igmp3_report(kind, *groups):
+    return igmp("224.0.0.22", IGMPv3(type=0x22)
+                / IGMPv3mr(records=[IGMPv3gr(rtype=kind, maddr=g) for g in groups]))
+
+
+def mld(dst, body, src=LOCAL):
+    return IPv6(src=src, dst=dst, hlim=1) / IPv6ExtHdrHopByHop(options=[RouterAlert()]) / body
+
+
+def mld2_report(kind, *groups):
+    return mld("ff02::16", ICMPv6MLReport2(
+        records=[ICMPv6MLDMultAddrRec(rtype=kind, dst=g) for g in groups]))
+
+
+GROUP4, GROUP4_HIGH, GROUP6 = "239.1.2.3", "232.255.0.9", "ff0e::1:2:3"
+IS_EX, TO_IN, TO_EX = 2, 3, 4
+
+
+class Groups:
+    """Frames about groups: what the port must tell of them, and when asked."""
+
+    def __init__(self, m):
+        self.m = m
+
+    def tell(self, kind, group, answer, dst, question=b""):
+        self.m.record(kind, question, self.m.frame(MAC, group_mac(dst), answer), gid_of(group))
+
+    def query(self, group, question, answer, to, dst):
+        self.tell(QUERY, group, answer, dst,
+                  self.m.frame(PEER, group_mac(to), question, pad=False))
+
+
+def groups4(g):
+    for group in (GROUP4, GROUP4_HIGH):
+        g.tell(JOIN, group, igmp3_report(TO_EX, group), "224.0.0.22")
+        g.tell(LEAVE, group, igmp3_report(TO_IN, group), "224.0.0.22")
+        for to, asked in (("224.0.0.1", "0.0.0.0"), (group, group)):
+            for src in ("10.0.0.254", "0.0.0.0"):
+                for code in (1, 100, 0x8f):
+                    g.query(group, igmp(to, IGMPv3(type=0x11, mrcode=code) / IGMPv3mq(gaddr=asked),
+                                        src), igmp3_report(IS_EX, group), to, "224.0.0.22")
+            old = igmp(to, IGMP(type=0x11, mrcode=10, gaddr=asked), "10.0.0.254")
+            g.query(group, old, igmp(group, IGMP(type=0x16, mrcode=0, gaddr=group)), to, group)
+            leave = igmp("224.0.0.2", IGMP(type=0x17, mrcode=0, gaddr=group))
+            g.tell(OLD_LEAVE, group, leave, "224.0.0.2",
+                   g.m.frame(PEER, group_mac(to), old, pad=False))
+
+
+def groups6(g):
+    own = [group(a)[0] for a in (LOCAL, IP6)]
+    g.tell(JOIN, GROUP6, mld2_report(TO_EX, GROUP6), "ff02::16")
+    g.tell(LEAVE, GROUP6, mld2_report(TO_IN, GROUP6), "ff02::16")
+    for code in (1, 1000, 0x8fff):
+        for to, asked, told in (("ff02::1", "::", own + [GROUP6]), (GROUP6, GROUP6, [GROUP6])):
+            g.query(GROUP6, mld(to, ICMPv6MLQuery2(mladdr=asked, mrd=code), "fe80::22"),
+                    mld2_report(IS_EX, *told), to, "ff02::16")
+    old = mld(GROUP6, ICMPv6MLQuery(mladdr=GROUP6, mrd=1000), "fe80::22")
+    g.query(GROUP6, old, mld(GROUP6, ICMPv6MLReport(mladdr=GROUP6)), GROUP6, GROUP6)
+    g.tell(OLD_LEAVE, GROUP6, mld("ff02::2", ICMPv6MLDone(mladdr=GROUP6)), "ff02::2",
+           g.m.frame(PEER, group_mac(GROUP6), old, pad=False))
 
 
 def main():
@@ -128,6 +214,8 @@ def main():
             nd(m)
             echo(m, rng)
             resolve(m)
+            groups4(Groups(m))
+            groups6(Groups(m))
 
 
 main()

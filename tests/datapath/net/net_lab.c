@@ -132,12 +132,18 @@ uint32_t lab_poll(struct net_lab *l, uint8_t *f)
 
 unsigned int lab_drain(struct net_lab *l)
 {
-	uint8_t f[256];
+	uint8_t f[512];
 	unsigned int n = 0;
 
 	while (lab_poll(l, f) > 0)
 		n++;
 	return n;
+}
+
+void lab_quiet(struct net_lab *l)
+{
+	for (int i = 0; i < 4; i++, l->now_ns += S_NS)
+		lab_drain(l);
 }
 
 static uint8_t *buffer(void)
@@ -251,6 +257,65 @@ void mk_csum4(uint8_t *l3)
 	phca_put16(l3 + 10, csum(l3, 20, 0));
 	phca_put16(l3 + 22, 0);
 	phca_put16(l3 + 22, csum(l3 + 20, phca_get16(l3 + 2) - 20u, 0));
+}
+
+void mk_csum_igmp(uint8_t *l3)
+{
+	phca_put16(l3 + 10, 0);
+	phca_put16(l3 + 10, csum(l3, (l3[0] & 15u) * 4, 0));
+	phca_put16(l3 + 26, 0);
+	phca_put16(l3 + 26, csum(l3 + 24, phca_get16(l3 + 2) - 24u, 0));
+}
+
+void mk_csum_mld(uint8_t *l3)
+{
+	uint32_t len = phca_get16(l3 + 4) - 8u, sum = len + 58;
+
+	for (uint32_t i = 8; i < 40; i += 2)
+		sum += phca_get16(l3 + i);
+	phca_put16(l3 + 50, 0);
+	phca_put16(l3 + 50, csum(l3 + 48, len, sum));
+}
+
+uint32_t mk_igmp(uint8_t *f, const uint8_t *gid, uint8_t code)
+{
+	static const uint8_t all_mac[6] = { 0x01, 0, 0x5e, 0, 0, 1 }, all[4] = { 224, 0, 0, 1 };
+	static const uint8_t router[4] = { 10, 0, 0, 254 }, alert[4] = { 0x94, 4, 0, 0 };
+	uint8_t *ip = f + mk_eth(f, all_mac, lab_peer_mac, 0x0800);
+
+	memset(ip, 0, 46);
+	ip[0] = 0x46;
+	phca_put16(ip + 2, 36);
+	ip[8] = 1;
+	ip[9] = 2;
+	memcpy(ip + 12, router, 4);
+	memcpy(ip + 16, gid != NULL ? gid + 12 : all, 4);
+	memcpy(ip + 20, alert, 4);
+	ip[24] = 0x11;
+	ip[25] = code;
+	if (gid != NULL)
+		memcpy(ip + 28, gid + 12, 4);
+	mk_csum_igmp(ip);
+	return 60;
+}
+
+uint32_t mk_mld(uint8_t *f, const uint8_t *gid, uint16_t code)
+{
+	static const uint8_t router[16] = { 0xfe, 0x80, [15] = 0x22 }, all[16] = { 0xff, 2, [15] = 1 };
+	static const uint8_t alert[8] = { 58, 0, 5, 2, 0, 0, 1, 0 };
+	uint8_t *ip = f + 14;
+
+	mk_ip6(f, router, gid != NULL ? gid : all, 36, 1);
+	memcpy(f, "\x33\x33\0\0\0\1", 6);
+	ip[6] = 0;
+	memcpy(ip + 40, alert, 8);
+	memset(ip + 48, 0, 28);
+	ip[48] = 130;
+	phca_put16(ip + 52, code);
+	if (gid != NULL)
+		memcpy(ip + 56, gid, 16);
+	mk_csum_mld(ip);
+	return 14 + 40 + 36;
 }
 
 uint32_t mk_nd(uint8_t *f, uint8_t type, const uint8_t *src, const uint8_t *dst, uint8_t flags,

@@ -41,6 +41,9 @@ uint32_t lab_poll(struct net_lab *l, uint8_t *f);
 /* Poll until nothing is due; returns how many frames there were. */
 unsigned int lab_drain(struct net_lab *l);
 
+/* The same for 4 seconds: announcements and reports that are repeated. */
+void lab_quiet(struct net_lab *l);
+
 /* GID 10.a.b.c or 2001:db8::v in one of 4 buffers. */
 const uint8_t *lab_gid4(uint8_t a, uint8_t b, uint8_t c);
 const uint8_t *lab_gid6(uint16_t v);
@@ -55,6 +58,11 @@ uint32_t mk_nd(uint8_t *f, uint8_t type, const uint8_t *src, const uint8_t *dst,
 		const uint8_t *target, const uint8_t *mac);
 uint32_t mk_echo4(uint8_t *f, uint32_t len);
 uint32_t mk_echo6(uint8_t *f, uint32_t len);
+/* A query for group gid (NULL: all), with a Router Alert: IGMPv3, or MLDv2; code as on the wire. */
+uint32_t mk_igmp(uint8_t *f, const uint8_t *gid, uint8_t code);
+uint32_t mk_mld(uint8_t *f, const uint8_t *gid, uint16_t code);
+void mk_csum_igmp(uint8_t *l3);
+void mk_csum_mld(uint8_t *l3);
 /* Set checksums after a field was changed. l3 is the IP header. */
 void mk_csum4(uint8_t *l3);
 void mk_csum6(uint8_t *l3);

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * Byte for byte what scapy would answer (golden.py): ARP, neighbour discovery,
- * echo, the port's own questions and announcements, with and without VLAN.
+ * echo, groups, the port's own questions and announcements, with and without VLAN.
  */
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "net_lab.h"
 
-enum kind { ANSWER, RESOLVE, ANNOUNCE };
+enum kind { ANSWER, RESOLVE, ANNOUNCE, JOIN, LEAVE, QUERY, OLD_LEAVE };
 
 /* RECORD of golden.py. */
 struct golden {
@@ -29,6 +29,30 @@ static void expect(const struct golden *g, unsigned int no, const uint8_t *got, 
 	CU_FAIL("not what scapy makes");
 }
 
+/* What the port says of its groups; in: a router's query. */
+static void check_group(struct net_lab *l, const struct golden *g, unsigned int no, uint8_t *in,
+		const uint8_t *want)
+{
+	uint32_t n = g->in_len;
+	uint8_t out[2048];
+
+	lab_quiet(l);
+	CU_ASSERT_EQUAL(phca_net_mcast_join(l->net, g->gid), 0);
+	if (g->kind != JOIN)
+		lab_quiet(l);
+	if (n > 0) {
+		CU_ASSERT_EQUAL(lab_input(l, in, &n), PHCA_V_GROUP_QUERY);
+		CU_ASSERT_EQUAL(n, 0);
+		l->now_ns += 100 * S_NS; /* longer than any query allows; an older router is remembered */
+	}
+	if (g->kind == OLD_LEAVE)
+		lab_quiet(l);
+	if (g->kind == LEAVE || g->kind == OLD_LEAVE)
+		CU_ASSERT_EQUAL(phca_net_mcast_leave(l->net, g->gid), 0);
+	n = lab_poll(l, out);
+	expect(g, no, out, n, want);
+}
+
 static void check(struct net_lab *l, const struct golden *g, unsigned int no, uint8_t *in,
 		const uint8_t *want)
 {
@@ -44,6 +68,9 @@ static void check(struct net_lab *l, const struct golden *g, unsigned int no, ui
 		CU_ASSERT_EQUAL(lab_resolve(l, g->gid, mac), PHCA_NEIGH_PENDING);
 		n = lab_poll(l, out);
 		expect(g, no, out, n, want);
+		break;
+	case JOIN: case LEAVE: case QUERY: case OLD_LEAVE:
+		check_group(l, g, no, in, want);
 		break;
 	default:
 		n = lab_poll(l, out);
@@ -68,7 +95,7 @@ PHCA_TEST(golden, the_port_says_what_scapy_says)
 		CU_ASSERT_EQUAL_FATAL(fread(in, 1, g.in_len, f), g.in_len);
 		CU_ASSERT_EQUAL_FATAL(fread(out, 1, g.out_len, f), g.out_len);
 		/* fresh tables for each kind: the askers were learnt */
-		if (g.vlan != vlan || g.kind != kind) {
+		if (g.vlan != vlan || g.kind != kind || g.kind >= JOIN) {
 			if (l != NULL)
 				lab_close(l);
 			l = lab_open(&(struct net_lab_opts){ .vlan = g.vlan, .no_start = true });
@@ -76,7 +103,7 @@ PHCA_TEST(golden, the_port_says_what_scapy_says)
 			if (g.kind != ANNOUNCE) {
 				phca_net_stop(l->net);
 				CU_ASSERT_EQUAL(phca_net_start(l->net), 0);
-				CU_ASSERT_EQUAL(lab_drain(l), 3);
+				CU_ASSERT_EQUAL(lab_drain(l), 4);
 			}
 			vlan = g.vlan;
 			kind = g.kind;
