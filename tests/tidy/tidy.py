@@ -23,6 +23,9 @@ import rules_layout     # noqa: E402
 import rules_path       # noqa: E402
 import rules_text       # noqa: E402
 
+# Headers of DPDK, as they are there.
+FOREIGN = ("drivers/net/sdk/",)
+
 RULES = {}
 for module in (rules_text, rules_layout, rules_c, rules_path, rules_docs):
     RULES.update(module.RULES)
@@ -34,7 +37,8 @@ class Tree:
     def __init__(self, root):
         self.root = os.path.abspath(root)
         self._text = {}
-        self.files = sorted(self._git_files() or self._walk())
+        self.files = sorted(n for n in self._git_files() or self._walk()
+                            if not n.startswith(FOREIGN) or n.endswith(".md"))
 
     def _git_files(self):
         if not os.path.exists(os.path.join(self.root, ".git")):
