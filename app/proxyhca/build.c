@@ -66,7 +66,7 @@ static int create_proxy(struct appliance *a, char *err, size_t err_len)
 {
 	struct phca_loop *loop = a->proxy_lcore->loop;
 	const struct phca_proxy_conf conf = {
-		.name = "proxy", .loop = loop, .mem = a->mem,
+		.name = "proxy", .loop = loop, .mem = a->mem, .pool = a->pool,
 		.ring_size = a->cfg->proxy.ring_size,
 	};
 	int rc;

@@ -499,6 +499,7 @@ static int attach_prepare(struct attach_arg *a, const struct phca_rule *rules, s
 	if (ret != 0)
 		return ret;
 	pc->chan = a->px->chan;
+	pc->pd = a->qp->pd;
 	a->shadow = aligned_alloc(64, (size_t)a->qp->shadow_stride * a->window[PHCA_DIR_SEND]);
 	if (a->shadow == NULL)
 		return -ENOMEM;

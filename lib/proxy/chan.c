@@ -3,7 +3,7 @@
  * Channels: what waits to go back to an HCA lcore, and the rings.
  *
  * Invariant: a reply that finds no room stays with its owner (places to report
- * in their window, ERROR and DETACHED with their QP, an overrun with its CQ, a
+ * in their window, ERROR, DETACHED and answers with their QP, an overrun with its CQ, a
  * FENCE in its message, which stops the burst) and is tried again; none is lost.
  * What waits in one channel keeps no other waiting.
  * DETACHED is the last word about a QP: from then on nothing here points to it.
@@ -71,7 +71,7 @@ static bool pqp_tell(struct phca_proxy_chan *c, struct phca_pqp *q)
 
 void chan_tell_due(struct phca_proxy_chan *c)
 {
-	if (!cq_errors_tell(c))
+	if (!chan_tell_answers(c) || !cq_errors_tell(c))
 		return;
 	while (c->due != NULL) {
 		struct phca_pqp *q = c->due;
@@ -145,10 +145,21 @@ static struct rte_ring *ring_new(const char *name, unsigned int esize, uint32_t 
 	return r;
 }
 
+static void reply_free(const struct phca_preply *r)
+{
+	if (r->kind == PHCA_PREPLY_ANSWER)
+		rte_pktmbuf_free(r->data);
+}
+
 void chan_free(struct phca_proxy_chan *c)
 {
+	struct phca_preply r;
 	void *m;
 
+	for (unsigned int i = 0; i < c->nb_stage; i++) /* what nobody took */
+		reply_free(&c->stage[i]);
+	while (c->replies != NULL && rte_ring_sc_dequeue_elem(c->replies, &r, sizeof(r)) == 0)
+		reply_free(&r);
 	while (c->mbufs != NULL && rte_ring_sc_dequeue(c->mbufs, &m) == 0)
 		rte_pktmbuf_free(m);
 	rte_free(c->ring);

@@ -19,8 +19,6 @@
 
 #include "proxy_impl.h"
 
-enum req_state { REQ_FREE, REQ_SUBMITTING, REQ_DONE, REQ_PENDING, REQ_CANCELLING, REQ_ZOMBIE };
-
 /* What a posted request's opcode means. */
 static const struct {
 	uint8_t wc, op;
@@ -109,6 +107,12 @@ static void count_result(struct phca_proxy *p, struct phca_offload_req *r, uint8
 	INC(r->pqp->c.offload_failed);
 }
 
+/* The HCA is answered, when it waits for that. @return how the request ends */
+static inline uint8_t end_status(struct phca_offload_req *r, uint8_t status)
+{
+	return likely(r->answer_state == ANSWER_NONE) ? status : answer_end(r, status);
+}
+
 static void count_latency(struct phca_proxy *p, struct phca_offload_req *r)
 {
 	struct phca_offload *o = r->offload;
@@ -138,7 +142,37 @@ static void imm_read(struct phca_offload_req *r, uint8_t last_opcode)
 	memcpy(&r->imm, imm - sizeof(r->imm), sizeof(r->imm));
 }
 
-static void fill_inbound(struct phca_offload_req *r, const struct phca_pmsg *m)
+/* RETH or AtomicETH: what the peer wants to do where. */
+static void remote_read(struct phca_offload_req *r, const struct phca_pmsg *m)
+{
+	const void *frame = rte_pktmbuf_mtod(r->m, const void *);
+	const struct phca_reth *reth = phca_pkt_hdr(frame, &r->pkt, PHCA_HDR_RETH);
+	const struct phca_atomiceth *ath = phca_pkt_hdr(frame, &r->pkt, PHCA_HDR_ATOMICETH);
+
+	r->va = r->compare = r->swap_add = 0;
+	r->rkey = 0;
+	if (reth != NULL) {
+		r->va = phca_get64(reth->va);
+		r->rkey = phca_get32(reth->rkey);
+	}
+	if (ath != NULL) {
+		r->va = phca_get64(ath->va);
+		r->rkey = phca_get32(ath->rkey);
+		r->compare = phca_get64(ath->cmp);
+		r->swap_add = phca_get64(ath->swap_add);
+	}
+	r->answer_state = ANSWER_NONE;
+	if (likely(!op_wants_answer(r->op)))
+		return;
+	r->answer_state = ANSWER_OPEN;
+	r->answer = r->answer_tail = NULL;
+	r->answered = 0;
+	r->value = 0;
+	r->tag = m->in.tag;
+	r->len = reth != NULL ? phca_get32(reth->len) : sizeof(r->value);
+}
+
+static void fill_inbound(struct phca_offload_req *r, const struct phca_pqp *q, const struct phca_pmsg *m)
 {
 	const struct phca_opcode_info *info = &phca_opcode_table[m->in.pkt.opcode];
 	uint8_t deth = info->off[PHCA_HDR_DETH];
@@ -149,7 +183,7 @@ static void fill_inbound(struct phca_offload_req *r, const struct phca_pmsg *m)
 	r->opcode = m->in.pkt.opcode;
 	r->transport = info->transport;
 	r->op = info->op;
-	r->pd = 0;
+	r->pd = q->pd;
 	r->wr = NULL;
 	r->peer_qpn = 0;
 	if (deth != 0) {
@@ -159,6 +193,7 @@ static void fill_inbound(struct phca_offload_req *r, const struct phca_pmsg *m)
 		r->peer_qpn = phca_get24(h->sqpn);
 	}
 	imm_read(r, m->in.last_opcode);
+	remote_read(r, m);
 }
 
 static void fill_posted(struct phca_offload_req *r, const struct phca_pqp *q, const struct phca_pmsg *m)
@@ -166,6 +201,9 @@ static void fill_posted(struct phca_offload_req *r, const struct phca_pqp *q, co
 	const struct phca_offload_wr *wr = m->wr;
 
 	r->m = NULL;
+	r->answer_state = ANSWER_NONE;
+	r->va = r->compare = r->swap_add = 0;
+	r->rkey = 0;
 	r->wr = wr;
 	r->len = wr->len;
 	r->pd = wr->pd;
@@ -208,7 +246,7 @@ void offload_submit(struct phca_proxy *p, struct phca_pqp *q, const struct phca_
 	r->offload = o;
 	r->submit_ns = p->now_ns;
 	if (m->dir == PHCA_DIR_RECV)
-		fill_inbound(r, m);
+		fill_inbound(r, q, m);
 	else
 		fill_posted(r, q, m);
 	INC(o->c.submitted);
@@ -216,10 +254,10 @@ void offload_submit(struct phca_proxy *p, struct phca_pqp *q, const struct phca_
 	r->state = REQ_SUBMITTING;
 	rc = o->ops->submit(o, r, p->now_ns);
 	if (likely(r->state == REQ_DONE)) {
-		out.status = p->submit_status;
+		out.status = end_status(r, p->submit_status);
 		count_result(p, r, out.status);
 	} else if (rc != 0) {
-		out.status = PHCA_WC_LOC_QP_OP_ERR;
+		out.status = end_status(r, PHCA_WC_LOC_QP_OP_ERR);
 		INC(o->c.refused);
 		INC(p->c.errors);
 		INC(q->c.offload_failed);
@@ -263,6 +301,7 @@ static void done_pending(struct phca_proxy *p, struct phca_offload_req *r, uint8
 	uint8_t dir = r->dir;
 
 	req_unlink(r->offload, r);
+	status = end_status(r, status);
 	count_result(p, r, status);
 	count_latency(p, r);
 	let_go(p, r);
@@ -343,6 +382,7 @@ struct phca_offload_req *offload_cancel(struct phca_proxy *p, struct phca_offloa
 		INC(o->c.late);
 		rc = 0;
 	}
+	end_status(r, timeout ? PHCA_WC_RESP_TIMEOUT_ERR : PHCA_WC_WR_FLUSH_ERR);
 	if (rc == 0) {
 		let_go(p, r);
 		return NULL;
@@ -401,7 +441,7 @@ int phca_offload_read(const struct phca_offload_req *r, uint32_t offset, void *d
 {
 	const void *at;
 
-	if (offset >= r->len || len == 0)
+	if (offset >= r->len || len == 0 || (r->dir == PHCA_DIR_RECV && op_wants_answer(r->op)))
 		return 0;
 	len = RTE_MIN(len, r->len - offset);
 	if (r->dir == PHCA_DIR_SEND)

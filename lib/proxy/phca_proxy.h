@@ -30,6 +30,11 @@
  *   window are cancelled. UC and UD go on with the first request behind it that
  *   arrives after it and is no flush (SQE to RTS); RC never.
  *
+ * An inbound READ or atomic takes a place in the sequence of inbound requests, a
+ * no-op when its turn comes. Its answer does not wait for that: it goes to the HCA
+ * when the driver is done (reply ANSWER), which keeps responses in order. In error
+ * its ANSWER has the status, WR_FLUSH_ERR when it was cancelled.
+ *
  * A direct completion that is flushed (WR_FLUSH_ERR) tells that the QP is in error
  * for a reason elsewhere. Nothing behind it succeeds, but the error itself may yet
  * stand there, as when the HCA flushes what stands in front of a failed offload.
@@ -67,6 +72,7 @@ extern "C" {
 
 #define PHCA_PROXY_RULE_MAX 16      /**< rules of one proxy QP */
 #define PHCA_PROXY_OFFLOAD_MAX 64   /**< offload instances of one proxy */
+#define PHCA_PROXY_TAG_MAX 65536    /**< tags of one proxy QP */
 #define PHCA_WINDOW_MIN 16          /**< places of a window at least */
 #define PHCA_WINDOW_MAX (1u << 16)  /**< places of a window at most */
 
@@ -164,7 +170,11 @@ struct phca_pmsg {
 			                      *   data is read in front of the last packet's
 			                      *   payload: headers are stripped in place */
 			struct phca_pkt pkt; /**< of the first packet */
-			uint32_t msg_len;    /**< payload bytes of the message */
+			union {
+				uint32_t msg_len; /**< payload bytes of the message */
+				uint32_t tag;     /**< READ, atomics: the HCA's, comes back in the
+				                   *   ANSWER, before which it is not used again */
+			};
 			uint8_t last_opcode; /**< BTH opcode of the last packet */
 			uint8_t rsvd[3];
 		} in;                        /**< OFFLOAD, dir RECV */
@@ -181,6 +191,8 @@ enum phca_preply_kind {
 	PHCA_PREPLY_CQ_ERROR, /**< cqw overran; on the channel of the message that overran it */
 	PHCA_PREPLY_DETACHED, /**< cookie of pqp: the proxy has let go; the last reply about it */
 	PHCA_PREPLY_FENCED,   /**< cookie of FENCE */
+	PHCA_PREPLY_ANSWER,   /**< cookie of pqp, tag, status, value, data: what to answer to a READ or
+	                       *   atomic; once for each while the QP is attached, in any order */
 };
 /** An element of the ring from the proxy. */
 struct phca_preply {
@@ -188,10 +200,16 @@ struct phca_preply {
 	uint8_t dir;     /**< enum phca_dir */
 	uint8_t status;  /**< enum phca_wc_status */
 	uint8_t rsvd;
-	uint32_t seq;
+	union {
+		uint32_t seq;
+		uint32_t tag; /**< ANSWER: of its OFFLOAD */
+	};
 	void *cookie;    /**< phca_pqp_conf.cookie, cqw, or the FENCE's cookie */
+	uint64_t value;  /**< ANSWER: an atomic's original value */
+	struct rte_mbuf *data; /**< ANSWER of a READ: all its bytes, bare, the HCA's to free; NULL: the
+	                        *   HCA lcore reads the memory when it emits the responses */
 };
-_Static_assert(sizeof(struct phca_preply) == 16, "ABI of the reply ring");
+_Static_assert(sizeof(struct phca_preply) == 32, "ABI of the reply ring");
 
 /* ------------------------------------------------------------- the proxy */
 
@@ -200,6 +218,8 @@ struct phca_proxy_conf {
 	const char *name;          /**< unique in the process; names the rings */
 	struct phca_loop *loop;    /**< where it runs; the caller adds phca_proxy_turn */
 	const struct phca_mem *mem;/**< for drivers that read or write application memory */
+	struct rte_mempool *pool;  /**< for answers of READs that drivers write, all of which they may take;
+	                            *   NULL: they cannot */
 	uint32_t ring_size;        /**< elements of each ring of a channel, a power of two, one of which stays empty */
 };
 /** @return the proxy, without a channel; NULL with rte_errno */
@@ -256,6 +276,7 @@ struct phca_proxy_chan *phca_proxy_chan_get(const struct phca_proxy *p, unsigned
 	X(released, "requests", "places released in order") \
 	X(waited, "requests", "places that had to wait for an earlier one") \
 	X(noops, "CQEs", "no-ops given to CQs") \
+	X(answers, "replies", "answers to inbound READs and atomics") \
 	X(errors, "requests", "offloaded requests that failed") \
 	X(timeouts, "requests", "offloaded requests that exceeded their time limit") \
 	X(cancelled, "requests", "offloaded requests cancelled (QP destroyed or in error)") \
@@ -279,6 +300,9 @@ void phca_proxy_stats_get(const struct phca_proxy *p, struct phca_proxy_stats *s
 /** Configuration of a proxy QP's proxy side. */
 struct phca_pqp_conf {
 	uint32_t qpn;                            /**< for messages and completions */
+	uint32_t pd;                             /**< of the QP, for the peer's READs and atomics */
+	uint32_t nb_tags;                        /**< tags of READs and atomics are 0..nb_tags-1;
+	                                          *   0..PHCA_PROXY_TAG_MAX, 0: none are offloaded */
 	uint8_t transport;                       /**< enum phca_transport, for drivers */
 	void *cookie;                            /**< the HCA's; comes back in replies */
 	struct phca_proxy_chan *chan;            /**< of this proxy; messages come and replies go here */
@@ -437,10 +461,14 @@ struct phca_offload_req {
 	uint8_t opcode;         /**< inbound: BTH opcode of the first packet */
 	uint32_t qpn;           /**< local queue pair */
 	uint32_t peer_qpn;      /**< UD: remote queue pair; else 0 */
-	uint32_t len;           /**< bytes of payload */
+	uint32_t len;           /**< bytes of payload; inbound READ, atomics: of the answer */
 	uint32_t imm;           /**< immediate data, network order; see has_imm */
 	bool has_imm;
-	uint32_t pd;            /**< send: protection domain of the SGEs */
+	uint32_t pd;            /**< protection domain of the QP */
+	uint32_t rkey;          /**< inbound WRITE, READ, atomics: RETH, AtomicETH; else 0 */
+	uint64_t va;            /**< as rkey: remote address, host order, as all here */
+	uint64_t compare;       /**< inbound CMP_SWAP */
+	uint64_t swap_add;      /**< inbound CMP_SWAP, FETCH_ADD */
 	struct rte_mbuf *m;     /**< inbound: the message; freed by the proxy */
 	struct phca_pkt pkt;    /**< inbound: its first packet; headers are in m */
 	const struct phca_offload_wr *wr; /**< send: the posted request */
@@ -451,7 +479,10 @@ struct phca_offload_req {
 	struct phca_offload *offload;
 	struct phca_pqp *pqp;
 	uint32_t seq;
-	uint8_t state;
+	uint8_t state, answer_state;
+	uint32_t tag, answered;
+	uint64_t value;
+	struct rte_mbuf *answer, *answer_tail;
 	struct phca_offload_req *prev, *next; /**< in flight, in order of submission */
 };
 /**
@@ -464,6 +495,33 @@ void phca_offload_done(struct phca_offload_req *req, enum phca_wc_status status)
  * @return bytes copied: len, or less at the end of the payload; -EFAULT an SGE is refused
  */
 int phca_offload_read(const struct phca_offload_req *req, uint32_t offset, void *dst, uint32_t len);
+
+/* Inbound READs and atomics: the peer waits for an answer. A driver gives one of
+ * its own, or has the request executed; when it does neither and says success, it
+ * is executed then. */
+
+#define PHCA_OFFLOAD_COPY_MAX 65536 /**< READs up to this are copied by phca_offload_execute */
+/**
+ * Write part of the answer. READ: any part of it, again if need be, but no gap:
+ * @p offset is at most what was written so far; before success all must be there,
+ * else the request fails with PHCA_WC_LOC_LEN_ERR. Atomic: the original value,
+ * 8 bytes in host order, at once; memory is left alone.
+ * @return 0; -ENOMEM no buffers now, nothing was written: again from poll; -EINVAL
+ *         a gap, more than req->len, or no such request; -EALREADY it was executed,
+ *         or the value was given; -ECANCELED; -ENOTSUP the proxy has no pool; -E2BIG
+ *         more buffers than a packet may have
+ */
+int phca_offload_answer(struct phca_offload_req *req, uint32_t offset, const void *src, uint32_t len);
+/**
+ * Do what the HCA would do by itself, now: an atomic is carried out; a READ up to
+ * PHCA_OFFLOAD_COPY_MAX bytes is copied, and phca_offload_answer may change the
+ * copy; a longer one, and any when the proxy has no pool, is read by the HCA lcore
+ * when it emits the responses. Keys, bounds and rights are checked (9.7.4.1.5).
+ * @return 0; -EACCES refused: finish with PHCA_WC_REM_ACCESS_ERR; -EINVAL not aligned
+ *         (PHCA_WC_REM_INV_REQ_ERR), or no such request; -ENOMEM no buffers now: again from
+ *         poll; -EALREADY there is an answer; -ECANCELED; -ENOTSUP the proxy has no memory tables
+ */
+int phca_offload_execute(struct phca_offload_req *req);
 
 #ifdef __cplusplus
 }

@@ -14,7 +14,9 @@
 
 static int conf_check(const struct phca_proxy *p, const struct phca_pqp_conf *conf)
 {
-	if (conf->nb_rules > PHCA_PROXY_RULE_MAX || conf->chan == NULL || conf->chan->proxy != p)
+	if (conf->nb_rules > PHCA_PROXY_RULE_MAX || conf->nb_tags > PHCA_PROXY_TAG_MAX)
+		return -EINVAL;
+	if (conf->chan == NULL || conf->chan->proxy != p)
 		return -EINVAL;
 	for (unsigned int i = 0; i < conf->nb_rules; i++)
 		if (conf->offloads[i] == NULL)
@@ -56,7 +58,8 @@ struct phca_pqp *phca_pqp_create(struct phca_proxy *p, const struct phca_pqp_con
 		return NULL;
 	}
 	places = (size_t)conf->window[0] + conf->window[1];
-	len = sizeof(*q) + places * (sizeof(struct place) + sizeof(struct phca_offload_req));
+	len = sizeof(*q) + places * (sizeof(struct place) + sizeof(struct phca_offload_req)) +
+		conf->nb_tags * sizeof(struct answer);
 	q = rte_zmalloc(NULL, len, RTE_CACHE_LINE_SIZE);
 	if (q == NULL) {
 		LOG(ERR, "qp 0x%x: no memory for windows of %u and %u places (%zu bytes)\n",
@@ -68,10 +71,13 @@ struct phca_pqp *phca_pqp_create(struct phca_proxy *p, const struct phca_pqp_con
 	q->chan = conf->chan;
 	q->cookie = conf->cookie;
 	q->qpn = conf->qpn;
+	q->pd = conf->pd;
+	q->nb_tags = conf->nb_tags;
 	q->transport = conf->transport;
 	q->nb_rules = (uint8_t)conf->nb_rules;
 	windows_init(q, conf, RTE_PTR_ADD(q, sizeof(*q)),
 		RTE_PTR_ADD(q, sizeof(*q) + places * sizeof(struct place)));
+	q->answers = RTE_PTR_ADD(q, len - conf->nb_tags * sizeof(struct answer));
 	for (unsigned int i = 0; i < conf->nb_rules; i++) {
 		q->offloads[i] = conf->offloads[i];
 		__atomic_fetch_add(&q->offloads[i]->users, 1, __ATOMIC_ACQ_REL);

@@ -59,6 +59,7 @@ static void detach(struct phca_proxy *p, struct phca_pqp *q)
 		q->win[d].size = 0;
 		window_clear(p, &q->win[d]);
 	}
+	answers_drop(q);
 	if (q->zombies == 0)
 		pqp_due(q);
 }
@@ -113,9 +114,20 @@ static void offload_flush(struct phca_proxy *p, struct window *w, const struct p
 
 	if (m->dir == PHCA_DIR_RECV)
 		mbuf_free_later(m->pqp->chan, m->in.m);
-	else
+	if (msg_wants_answer(m))
+		answer_send(m->pqp, m->in.tag, PHCA_WC_WR_FLUSH_ERR, 0, NULL);
+	if (m->dir == PHCA_DIR_SEND)
 		wr_completion(m->pqp, m->wr, &wc);
 	window_outcome(p, w, m->seq, out, &wc);
+}
+
+/* From now on its answer is owed. @return false: the tag is none, or in use */
+static bool tag_take(struct phca_pqp *q, const struct phca_pmsg *m)
+{
+	if (m->in.tag >= q->nb_tags || q->answers[m->in.tag].owed)
+		return false;
+	q->answers[m->in.tag].owed = true;
+	return true;
 }
 
 static inline void offload(struct phca_proxy_chan *c, const struct phca_pmsg *m)
@@ -124,7 +136,8 @@ static inline void offload(struct phca_proxy_chan *c, const struct phca_pmsg *m)
 	struct phca_pqp *q = m->pqp;
 	struct window *w = &q->win[m->dir & 1];
 
-	if (unlikely(m->dir >= PHCA_DIR_COUNT || m->rule >= q->nb_rules || !place_ok(w, m->seq))) {
+	if (unlikely(m->dir >= PHCA_DIR_COUNT || m->rule >= q->nb_rules || !place_ok(w, m->seq) ||
+			(msg_wants_answer(m) && !tag_take(q, m)))) {
 		INC(p->c.bad_messages);
 		if (m->dir == PHCA_DIR_RECV)
 			mbuf_free_later(c, m->in.m);
@@ -162,8 +175,8 @@ static inline bool message(struct phca_proxy_chan *c, const struct phca_pmsg *m)
 		detach(p, m->pqp);
 		return true;
 	case PHCA_PMSG_FENCE:
-		/* with FENCED the HCA may free the CQ */
-		return cq_errors_tell(c) && reply_stage(c, &fenced);
+		/* with FENCED the HCA may free the CQ; fences keep no answer waiting */
+		return chan_tell_answers(c) && cq_errors_tell(c) && reply_stage(c, &fenced);
 	default:
 		INC(p->c.bad_messages);
 		return true;
@@ -254,7 +267,7 @@ unsigned int phca_proxy_turn(void *proxy, uint64_t now_ns)
 	for (unsigned int i = 0; i < p->nb_chans; i++) {
 		struct phca_proxy_chan *c = p->chans[i];
 
-		if (unlikely(c->cq_errors != NULL || c->due != NULL))
+		if (unlikely(c->answers != NULL || c->cq_errors != NULL || c->due != NULL))
 			chan_tell_due(c);
 		if (did == 0 || p->turns % LAZY_TURNS == 0)
 			chan_tell_lazy(c);
@@ -270,7 +283,8 @@ struct phca_proxy *phca_proxy_create(const struct phca_proxy_conf *conf)
 	struct phca_proxy *p;
 
 	if (conf->loop == NULL || conf->ring_size < 2 || !rte_is_power_of_2(conf->ring_size) ||
-			conf->ring_size > RTE_RING_SZ_MASK / 2) {
+			conf->ring_size > RTE_RING_SZ_MASK / 2 || (conf->pool != NULL &&
+			rte_pktmbuf_data_room_size(conf->pool) <= RTE_PKTMBUF_HEADROOM)) {
 		rte_errno = EINVAL;
 		return NULL;
 	}
@@ -281,6 +295,7 @@ struct phca_proxy *phca_proxy_create(const struct phca_proxy_conf *conf)
 	}
 	p->loop = conf->loop;
 	p->mem = conf->mem;
+	p->pool = conf->pool;
 	p->ring_size = conf->ring_size;
 	snprintf(p->name, sizeof(p->name), "px_%s", conf->name != NULL ? conf->name : "");
 	return p;

@@ -87,6 +87,14 @@ struct window {
 } __rte_cache_aligned;
 _Static_assert(sizeof(struct window) <= 2 * RTE_CACHE_LINE_SIZE, "two cache lines");
 
+/* The answer to an inbound READ or atomic; as many as tags. */
+struct answer {
+	struct phca_preply r;
+	struct phca_pqp *pqp;
+	struct answer *next;  /* among those that wait for room */
+	bool owed;            /* its request came, its answer is not on its way */
+};
+
 enum pqp_state { PQP_DETACHED, PQP_ATTACHED, PQP_DETACHING };
 
 struct pqp_counters {
@@ -101,7 +109,9 @@ struct phca_pqp {
 	struct phca_proxy_chan *chan;
 	struct phca_offload_req *free_reqs; /* last used first: warm in the cache */
 	void *cookie;
-	uint32_t qpn;
+	uint32_t qpn, pd;
+	uint32_t nb_tags;
+	struct answer *answers;         /* nb_tags */
 	uint32_t error_seq;
 	uint32_t zombies;               /* requests whose places are over, drivers hold them */
 	uint8_t state;                  /* enum pqp_state */
@@ -146,6 +156,7 @@ struct phca_proxy_chan {
 	struct phca_cqw *cq_errors;           /* CQs whose overrun is to be told */
 	struct window *lazy;                  /* windows with places to report */
 	struct phca_pqp *due;                 /* QPs with ERROR or DETACHED to tell */
+	struct answer *answers, *answers_last;/* that found no room, first to tell first */
 	bool return_mbufs;
 	unsigned int nb_free, nb_stage;
 	unsigned int burst_at, burst_n;       /* messages not yet looked at */
@@ -165,6 +176,7 @@ struct phca_proxy {
 	struct phca_offload *offloads[PHCA_PROXY_OFFLOAD_MAX];
 	struct phca_loop *loop;
 	const struct phca_mem *mem;
+	struct rte_mempool *pool;             /* of answers */
 	uint32_t ring_size;
 	char name[32];
 	struct proxy_counters c __rte_cache_aligned;
@@ -258,7 +270,39 @@ bool cq_deliver(struct phca_proxy_chan *c, struct phca_cqw *cq, const struct phc
 /* Cancel, discard; places of requests that drivers hold become zombies. */
 void window_clear(struct phca_proxy *p, struct window *w);
 
+/* --- answer.c */
+
+static inline bool op_wants_answer(uint8_t op)
+{
+	return op == PHCA_OP_READ_REQ || op == PHCA_OP_CMP_SWAP || op == PHCA_OP_FETCH_ADD;
+}
+
+/* Whether an OFFLOAD is a READ or atomic of the peer. */
+static inline bool msg_wants_answer(const struct phca_pmsg *m)
+{
+	return m->dir == PHCA_DIR_RECV && op_wants_answer(phca_opcode_table[m->in.pkt.opcode].op);
+}
+/* The QP is attached. Takes data. */
+void answer_send(struct phca_pqp *q, uint32_t tag, uint8_t status, uint64_t value, struct rte_mbuf *data);
+/* A request that wants an answer ends. @return how: the default action may fail */
+uint8_t answer_end(struct phca_offload_req *r, uint8_t status);
+/* @return false: no room for all */
+bool chan_tell_answers(struct phca_proxy_chan *c);
+/* The QP is let go: nothing more is told about it. */
+void answers_drop(struct phca_pqp *q);
+
 /* --- offload.c */
+
+enum req_state { REQ_FREE, REQ_SUBMITTING, REQ_DONE, REQ_PENDING, REQ_CANCELLING, REQ_ZOMBIE };
+
+/* What there is of a request's answer. */
+enum answer_state {
+	ANSWER_NONE,    /* none is wanted */
+	ANSWER_OPEN,    /* nothing yet */
+	ANSWER_WRITTEN, /* READ: the first `answered` bytes */
+	ANSWER_MEMORY,  /* READ: the HCA shall read the memory itself */
+	ANSWER_VALUE,   /* atomic */
+};
 
 /* A request for the place seq, from its QP's pool. */
 struct phca_offload_req *req_take(struct phca_pqp *q);

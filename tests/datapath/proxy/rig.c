@@ -15,6 +15,11 @@
 
 void rig_init(struct rig *r, uint32_t ring_size)
 {
+	rig_init_mem(r, ring_size, NULL);
+}
+
+void rig_init_mem(struct rig *r, uint32_t ring_size, const struct phca_mem *mem)
+{
 	static unsigned int count;
 	struct phca_proxy_conf conf = { .name = "test", .ring_size = ring_size };
 	char name[32];
@@ -26,6 +31,9 @@ void rig_init(struct rig *r, uint32_t ring_size)
 	r->loop = phca_loop_create("proxy", NULL, 0, PHCA_IDLE_SLEEP);
 	CU_ASSERT_PTR_NOT_NULL_FATAL(r->loop);
 	conf.loop = r->loop;
+	conf.mem = mem;
+	if (mem != NULL)
+		conf.pool = r->pool;
 	r->p = phca_proxy_create(&conf);
 	CU_ASSERT_PTR_NOT_NULL_FATAL(r->p);
 	r->chan = phca_proxy_chan_create(r->p, NULL);

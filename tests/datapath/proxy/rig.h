@@ -32,6 +32,8 @@ struct rig {
 };
 
 void rig_init(struct rig *r, uint32_t ring_size);
+/* The same with tables of memory, and the rig's pool for answers. */
+void rig_init_mem(struct rig *r, uint32_t ring_size, const struct phca_mem *mem);
 /* Takes the proxy down; asserts that all mbufs are back. */
 void rig_fini(struct rig *r);
 

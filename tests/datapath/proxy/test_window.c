@@ -378,6 +378,9 @@ PHCA_TEST(window, unsound_configurations_are_refused)
 	bad.cq[RECV] = NULL;
 	CU_ASSERT_PTR_NULL(phca_pqp_create(b.r.p, &bad));
 	bad = good;
+	bad.nb_tags = PHCA_PROXY_TAG_MAX + 1;
+	CU_ASSERT_PTR_NULL(phca_pqp_create(b.r.p, &bad));
+	bad = good;
 	bad.chan = NULL;
 	CU_ASSERT_PTR_NULL(phca_pqp_create(b.r.p, &bad));
 	bad = good;
