@@ -30,7 +30,7 @@ extern int app_logtype; /* one log type for the program */
 #define ERR_MAX PHCA_CONFIG_ERR_MAX /* room that every error text fits */
 #define EVENTS_KEPT 64              /* newest events that "show events" lists */
 #define APP_COUNTERS_MAX 512        /* counters of one resident application that "clear" knows */
-#define LCORES_MAX 3                /* one for each role at most */
+#define LCORES_MAX (PHCA_SHARD_MAX + PHCA_HCA_PROXY_MAX + 1) /* that have a role */
 
 /* What an lcore does, as bits. */
 enum role { ROLE_HCA = 1, ROLE_PROXY = 2, ROLE_APP = 4 };
@@ -62,10 +62,18 @@ struct filter_obj {
 	struct phca_config_filter *own; /* what "set filter" made of it; NULL: as configured */
 };
 
+/* An offload of the configuration: an instance on each proxy. */
 struct offload_obj {
 	const char *name;
-	struct phca_offload *offload;
-	struct phca_offload_stats base;
+	struct phca_offload *on[PHCA_HCA_PROXY_MAX]; /* as many as proxies */
+	struct phca_offload_stats base; /* of their sum */
+};
+
+/* A proxy lcore. */
+struct proxy_obj {
+	struct phca_proxy *proxy;
+	struct lcore_obj *lcore;
+	struct phca_proxy_stats base;
 };
 
 /* A client of the HCA: one for each resident application. */
@@ -76,6 +84,7 @@ struct client_obj {
 
 struct qp_obj {
 	unsigned int conf;          /* index into cfg.qps */
+	uint32_t nth;               /* of its count */
 	struct phca_qp *qp;
 	struct phca_cq *cq;         /* its send and receive CQ, its own */
 	uint32_t depth;             /* of its receive queue */
@@ -118,9 +127,11 @@ struct appliance {
 	struct phca_mem *mem;
 	struct lcore_obj lcores[LCORES_MAX];
 	unsigned int nb_lcores;
-	struct lcore_obj *hca_lcore, *proxy_lcore, *app_lcore;
-	struct phca_proxy *proxy;
-	struct phca_proxy_stats proxy_base;
+	struct lcore_obj *hca_lcores[PHCA_SHARD_MAX], *app_lcore; /* shard i is on hca_lcores[i] */
+	unsigned int nb_shards;
+	struct proxy_obj proxies[PHCA_HCA_PROXY_MAX];
+	unsigned int nb_proxies;
+	unsigned int next_proxy;    /* gets the next proxy QP */
 	struct phca_hca *hca;
 
 	struct port_obj **ports;

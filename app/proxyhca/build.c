@@ -42,7 +42,16 @@ static int fail(char *err, size_t err_len, const char *what)
 static int create_pool(struct appliance *a, char *err, size_t err_len)
 {
 	const struct phca_config_memory *m = &a->cfg->memory;
+	uint64_t rings = 0;
 
+	for (unsigned int i = 0; i < a->cfg->nb_ports; i++)
+		rings += (uint64_t)a->nb_shards * a->cfg->ports[i].rx_desc;
+	if (rings >= m->mbufs) {
+		snprintf(err, err_len, "memory.mbufs: %" PRIu32 " buffers, but receive rings of the ports on %u "
+			"HCA lcores hold %" PRIu64 "; raise it, or lower rx_descriptors", m->mbufs,
+			a->nb_shards, rings);
+		return -ENOSPC;
+	}
 	a->pool = rte_pktmbuf_pool_create("phca_mbufs", check_mbufs(a), MBUF_CACHE, 0,
 		(uint16_t)m->mbuf_size, SOCKET_ID_ANY);
 	if (a->pool)
@@ -53,51 +62,71 @@ static int create_pool(struct appliance *a, char *err, size_t err_len)
 	return -rte_errno;
 }
 
-static int create_tables(struct appliance *a, char *err, size_t err_len)
+static int create_qsbr(struct appliance *a, char *err, size_t err_len)
 {
 	a->qsbr = rte_zmalloc("phca_qsbr", rte_rcu_qsbr_get_memsize(LCORES_MAX), RTE_CACHE_LINE_SIZE);
 	if (!a->qsbr || rte_rcu_qsbr_init(a->qsbr, LCORES_MAX) != 0)
 		return fail(err, err_len, "quiescent state variable: not created");
+	return 0;
+}
+
+static int create_tables(struct appliance *a, char *err, size_t err_len)
+{
 	a->mem = phca_mem_create(a->cfg->memory.max_mr, a->qsbr);
 	return a->mem ? 0 : fail(err, err_len, "memory.max_mr: region table not created");
 }
 
-static int create_proxy(struct appliance *a, char *err, size_t err_len)
+static int create_proxy(struct appliance *a, struct proxy_obj *p, char *err, size_t err_len)
 {
-	struct phca_loop *loop = a->proxy_lcore->loop;
+	struct phca_loop *loop = p->lcore->loop;
+	char name[16];
 	const struct phca_proxy_conf conf = {
-		.name = "proxy", .loop = loop, .mem = a->mem, .pool = a->pool,
+		.name = name, .loop = loop, .mem = a->mem, .pool = a->pool,
 		.ring_size = a->cfg->proxy.ring_size,
 	};
 	int rc;
 
-	a->proxy = phca_proxy_create(&conf);
-	if (!a->proxy)
+	snprintf(name, sizeof(name), "proxy%u", (unsigned int)(p - a->proxies));
+	p->proxy = phca_proxy_create(&conf);
+	if (!p->proxy)
 		return fail(err, err_len, "proxy: not created");
-	rc = phca_loop_add(loop, "proxy", phca_proxy_turn, a->proxy);
+	rc = phca_loop_add(loop, "proxy", phca_proxy_turn, p->proxy);
 	if (rc < 0)
-		snprintf(err, err_len, "lcore %u: no room for the proxy", a->proxy_lcore->lcore);
+		snprintf(err, err_len, "lcore %u: no room for the proxy", p->lcore->lcore);
+	return rc;
+}
+
+static int create_proxies(struct appliance *a, char *err, size_t err_len)
+{
+	int rc = 0;
+
+	for (unsigned int i = 0; i < a->nb_proxies && rc == 0; i++)
+		rc = create_proxy(a, &a->proxies[i], err, err_len);
 	return rc;
 }
 
 static int create_hca(struct appliance *a, char *err, size_t err_len)
 {
-	struct phca_loop *loop = a->hca_lcore->loop;
-	const struct phca_hca_conf conf = {
-		.name = "hca", .loops = { loop }, .nb_shards = 1,
-		.proxies = { a->proxy }, .nb_proxies = 1, .mem = a->mem, .qsbr = a->qsbr,
-		.pool = a->pool, .max_qp = a->cfg->memory.max_qp,
+	struct phca_hca_conf conf = {
+		.name = "hca", .nb_shards = a->nb_shards, .nb_proxies = a->nb_proxies,
+		.mem = a->mem, .qsbr = a->qsbr, .pool = a->pool, .max_qp = a->cfg->memory.max_qp,
 		.offload_max_packets = a->cfg->proxy.offload_max_packets,
 	};
-	int rc;
+	int rc = 0;
 
+	for (unsigned int i = 0; i < a->nb_shards; i++)
+		conf.loops[i] = a->hca_lcores[i]->loop;
+	for (unsigned int i = 0; i < a->nb_proxies; i++)
+		conf.proxies[i] = a->proxies[i].proxy;
 	a->hca = phca_hca_create(&conf);
 	if (!a->hca)
 		return fail(err, err_len, "hca: not created");
 	phca_hca_enable(a->hca, false);
-	rc = phca_loop_add(loop, "hca", phca_hca_turn, phca_hca_shard(a->hca, 0));
-	if (rc < 0)
-		snprintf(err, err_len, "lcore %u: no room for the HCA", a->hca_lcore->lcore);
+	for (unsigned int i = 0; i < a->nb_shards && rc == 0; i++) {
+		rc = phca_loop_add(conf.loops[i], "hca", phca_hca_turn, phca_hca_shard(a->hca, i));
+		if (rc < 0)
+			snprintf(err, err_len, "lcore %u: no room for the HCA", a->hca_lcores[i]->lcore);
+	}
 	return rc;
 }
 
@@ -125,6 +154,7 @@ static int create_port(struct appliance *a, const struct phca_config_port *c, ch
 	struct phca_net_conf conf = {
 		.vlan = c->vlan, .vlan_id = c->vlan_id, .mtu = c->mtu, .set_mac = c->set_mac,
 		.promisc = c->promisc, .rx_desc = c->rx_desc, .tx_desc = c->tx_desc, .pool = a->pool,
+		.nb_queues = (uint16_t)a->nb_shards,
 		.addrs = c->addrs, .nb_addrs = c->nb_addrs, .neighs = c->neighs,
 		.nb_neighs = c->nb_neighs, .has_gw4 = c->has_gw4, .has_gw6 = c->has_gw6,
 	};
@@ -180,10 +210,11 @@ int appliance_create(struct appliance *a, char *err, size_t err_len)
 {
 	int rc;
 
-	if ((rc = create_pool(a, err, err_len)) < 0 ||
-			(rc = create_tables(a, err, err_len)) < 0 ||
+	if ((rc = create_qsbr(a, err, err_len)) < 0 ||
 			(rc = lcores_create(a, err, err_len)) < 0 ||
-			(rc = create_proxy(a, err, err_len)) < 0 ||
+			(rc = create_pool(a, err, err_len)) < 0 ||
+			(rc = create_tables(a, err, err_len)) < 0 ||
+			(rc = create_proxies(a, err, err_len)) < 0 ||
 			(rc = create_hca(a, err, err_len)) < 0)
 		return rc;
 	return create_ports(a, err, err_len);
@@ -226,7 +257,8 @@ unsigned int appliance_destroy(struct appliance *a)
 	unsigned int missing = 0;
 
 	phca_hca_destroy(a->hca);
-	phca_proxy_destroy(a->proxy);
+	for (unsigned int i = 0; i < a->nb_proxies; i++)
+		phca_proxy_destroy(a->proxies[i].proxy);
 	while (a->nb_ports > 0)
 		destroy_port(a->ports[--a->nb_ports]);
 	free(a->ports);

@@ -135,12 +135,12 @@ void command_show_offload(struct command_args *c)
 
 	if (is_all(c->arg[0])) {
 		for (unsigned int i = 0; i < c->a->nb_offloads; i++)
-			text_offload(c->a->offloads[i], c->out);
+			text_offload(c->a, c->a->offloads[i], c->out);
 		return;
 	}
 	o = objects_offload(c->a, c->arg[0]);
 	if (o)
-		text_offload(o, c->out);
+		text_offload(c->a, o, c->out);
 	else
 		fprintf(c->out, "offload '%s': there is none; 'show offload all' lists them\n", c->arg[0]);
 }

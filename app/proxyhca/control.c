@@ -106,14 +106,19 @@ static bool rings_used(struct phca_proxy *p)
 void control_drain(struct appliance *a)
 {
 	uint64_t end = phca_loop_now_ns() + DRAIN_MS * UINT64_C(1000000);
-	struct phca_proxy_stats st;
+	bool busy;
 
 	control_start(a, false);
 	do {
 		usleep(1000);
-		phca_proxy_stats_get(a->proxy, &st);
-	} while ((st.in_flight > 0 || rings_used(a->proxy)) &&
-			phca_loop_now_ns() < end);
+		busy = false;
+		for (unsigned int i = 0; i < a->nb_proxies; i++) {
+			struct phca_proxy_stats st;
+
+			phca_proxy_stats_get(a->proxies[i].proxy, &st);
+			busy |= st.in_flight > 0 || rings_used(a->proxies[i].proxy);
+		}
+	} while (busy && phca_loop_now_ns() < end);
 	usleep(10000); /* the application takes its last completions */
 }
 

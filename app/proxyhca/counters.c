@@ -34,8 +34,9 @@
 #define OFFLOAD_GAUGES(X) \
 	X(in_flight, "requests", "gauge: requests that the driver holds now")
 
+#define IS_MAXIMUM(h) (__builtin_strncmp(h, "longest", 7) == 0)
 #define ROW(type, field, u, h) { #field, u, h, offsetof(struct type, field), \
-		__builtin_strncmp(h, "gauge:", 6) == 0 || __builtin_strncmp(h, "longest", 7) == 0 },
+		__builtin_strncmp(h, "gauge:", 6) == 0 || IS_MAXIMUM(h), IS_MAXIMUM(h) },
 #define PORT_ROW(f, u, h) ROW(phca_port_stats, f, u, h)
 #define QP_ROW(f, u, h) ROW(phca_qp_stats, f, u, h)
 #define PQP_ROW(f, u, h) ROW(phca_pqp_stats, f, u, h)
@@ -50,9 +51,9 @@ static const struct counter qp_rows[] = { PHCA_QP_COUNTERS(QP_ROW) };
 static const struct counter pqp_rows[] = {
 	PHCA_PQP_COUNTERS(PQP_ROW)
 	{ "waiting_send", "requests", "gauge: places of the send window that are occupied",
-		offsetof(struct phca_pqp_stats, waiting[PHCA_DIR_SEND]), true },
+		offsetof(struct phca_pqp_stats, waiting[PHCA_DIR_SEND]), true, false },
 	{ "waiting_inbound", "requests", "gauge: places of the inbound window that are occupied",
-		offsetof(struct phca_pqp_stats, waiting[PHCA_DIR_RECV]), true },
+		offsetof(struct phca_pqp_stats, waiting[PHCA_DIR_RECV]), true, false },
 };
 static const struct counter cq_rows[] = { CQ_COUNTERS(CQ_ROW) };
 static const struct counter proxy_rows[] = {

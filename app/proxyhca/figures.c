@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * Values of counters since the last clear: what the libraries count, minus the
- * base that clear kept. Ports are read between two turns of the HCA lcore, so
- * that received packets equal the sum of verdicts at any time.
+ * base that clear kept. Of one HCA lcore ports are read between two turns, so
+ * that received packets equal the sum of verdicts at any time; of several, which
+ * hand packets to each other, once that is so, or after some tries.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -11,6 +12,8 @@
 #include <rte_string_fns.h>
 
 #include "figures.h"
+
+#define PORT_TRIES 50
 
 static void subtract(const struct counter_group *g, void *st, const void *base)
 {
@@ -54,8 +57,16 @@ static void port_raw(struct appliance *a, unsigned int i, struct phca_port_stats
 {
 	struct port_read r = { a, i, st };
 
-	memset(st, 0, sizeof(*st));
-	phca_loop_call(a->hca_lcore->loop, port_read, &r);
+	for (unsigned int n = 0; n < (a->nb_shards > 1 ? PORT_TRIES : 1); n++) {
+		uint64_t sum = 0;
+
+		memset(st, 0, sizeof(*st));
+		phca_loop_call(a->hca_lcores[0]->loop, port_read, &r);
+		for (unsigned int v = 0; v < PHCA_V_COUNT; v++)
+			sum += st->verdict[v];
+		if (st->rx_packets == sum + st->rx_held)
+			return;
+	}
 }
 
 void figures_port(struct appliance *a, unsigned int i, struct phca_port_stats *st)
@@ -112,15 +123,52 @@ void figures_qp(struct appliance *a, const struct qp_obj *q, struct qp_figures *
 	f->out_of_order -= q->order_base;
 }
 
+/* Counters and gauges of several objects in one; of what is the longest, the longest. */
+static void add(const struct counter_group *g, void *sum, const void *st)
+{
+	for (unsigned int i = 0; i < g->nb_rows; i++) {
+		const struct counter *c = &g->rows[i];
+		uint64_t *to = (uint64_t *)((char *)sum + c->offset);
+
+		if (c->maximum)
+			*to = RTE_MAX(*to, counter_get(c, st));
+		else
+			*to += counter_get(c, st);
+	}
+}
+
+void figures_proxy_one(const struct proxy_obj *p, struct phca_proxy_stats *st)
+{
+	phca_proxy_stats_get(p->proxy, st);
+	subtract(&counters_proxy, st, &p->base);
+}
+
 void figures_proxy(struct appliance *a, struct phca_proxy_stats *st)
 {
-	phca_proxy_stats_get(a->proxy, st);
-	subtract(&counters_proxy, st, &a->proxy_base);
+	memset(st, 0, sizeof(*st));
+	for (unsigned int i = 0; i < a->nb_proxies; i++) {
+		struct phca_proxy_stats one;
+
+		figures_proxy_one(&a->proxies[i], &one);
+		add(&counters_proxy, st, &one);
+	}
+}
+
+/* Sum of an offload's instances since start. */
+static void offload_raw(const struct offload_obj *o, struct phca_offload_stats *st)
+{
+	memset(st, 0, sizeof(*st));
+	for (unsigned int i = 0; i < RTE_DIM(o->on) && o->on[i]; i++) {
+		struct phca_offload_stats one;
+
+		phca_offload_stats_get(o->on[i], &one);
+		add(&counters_offload, st, &one);
+	}
 }
 
 void figures_offload(const struct offload_obj *o, struct phca_offload_stats *st)
 {
-	phca_offload_stats_get(o->offload, st);
+	offload_raw(o, st);
 	subtract(&counters_offload, st, &o->base);
 }
 
@@ -203,12 +251,13 @@ void figures_clear_cq(struct qp_obj *q)
 
 void figures_clear_proxy(struct appliance *a)
 {
-	phca_proxy_stats_get(a->proxy, &a->proxy_base);
+	for (unsigned int i = 0; i < a->nb_proxies; i++)
+		phca_proxy_stats_get(a->proxies[i].proxy, &a->proxies[i].base);
 }
 
 void figures_clear_offload(struct offload_obj *o)
 {
-	phca_offload_stats_get(o->offload, &o->base);
+	offload_raw(o, &o->base);
 }
 
 void figures_clear_filter(struct filter_obj *f)

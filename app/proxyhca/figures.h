@@ -16,7 +16,8 @@
 struct counter {
 	const char *name, *unit, *help;
 	size_t offset;   /* of a uint64_t */
-	bool gauge;      /* a value of now, not a count */
+	bool gauge;      /* a value of now, or the longest, not a count */
+	bool maximum;    /* the longest */
 };
 /** The counters of one struct. */
 struct counter_group {
@@ -56,6 +57,8 @@ void figures_port(struct appliance *a, unsigned int i, struct phca_port_stats *s
 /** Sum of all ports. */
 void figures_totals(struct appliance *a, struct port_totals *t);
 void figures_qp(struct appliance *a, const struct qp_obj *q, struct qp_figures *f);
+/** One proxy lcore, and the sum of all. */
+void figures_proxy_one(const struct proxy_obj *p, struct phca_proxy_stats *st);
 void figures_proxy(struct appliance *a, struct phca_proxy_stats *st);
 void figures_offload(const struct offload_obj *o, struct phca_offload_stats *st);
 void figures_filter(const struct filter_obj *f, struct phca_filter_stats *st);

@@ -4,10 +4,12 @@
  *
  * Defaults: the HCA runs on the first worker lcore, the proxy CPU on the
  * second, resident applications on the main lcore; with one worker the proxy
- * shares the main lcore, with none all share it. Loops run before the first
+ * shares the main lcore, with none all share it. Several lcores of the HCA or
+ * the proxy CPU are configured. Loops run before the first
  * object is built and until the last is destroyed, so that control functions
  * always find the lcores that answer them.
  */
+#include <assert.h>
 #include <errno.h>
 #include <stdio.h>
 #include <unistd.h>
@@ -18,6 +20,9 @@
 #include <rte_lcore.h>
 
 #include "appliance.h"
+
+static_assert(PHCA_CONFIG_LCORES_MAX <= PHCA_SHARD_MAX && PHCA_CONFIG_LCORES_MAX <= PHCA_HCA_PROXY_MAX,
+	"every list of lcores has room");
 
 const char *lcores_roles_str(const struct lcore_obj *l)
 {
@@ -69,24 +74,42 @@ static int add_role(struct appliance *a, unsigned int lcore, enum role role, str
 	return 0;
 }
 
+/* All lcores of a role, in their order; none are configured: the default one. */
+static int add_roles(struct appliance *a, enum role role, const char *name, unsigned int def,
+		const struct phca_config_lcore_list *conf, struct lcore_obj **obj, char *err, size_t err_len)
+{
+	int rc = 0;
+
+	for (unsigned int i = 0; i < RTE_MAX(conf->n, 1u) && rc == 0; i++) {
+		unsigned int lcore;
+
+		rc = pick(a, name, conf->n > 0 ? conf->id[i] : -1, def, &lcore, err, err_len);
+		if (rc == 0)
+			rc = add_role(a, lcore, role, &obj[i], err, err_len);
+	}
+	return rc;
+}
+
 int lcores_create(struct appliance *a, char *err, size_t err_len)
 {
 	const struct phca_config_lcores *c = &a->cfg->lcores;
-	unsigned int main_lcore = rte_get_main_lcore(), hca, proxy, app;
+	unsigned int main_lcore = rte_get_main_lcore(), app;
 	unsigned int first = rte_get_next_lcore(-1, 1, 0), second = main_lcore;
+	struct lcore_obj *proxies[PHCA_CONFIG_LCORES_MAX];
 	int rc;
 
 	if (first >= RTE_MAX_LCORE)
 		first = main_lcore;
 	else if (rte_get_next_lcore(first, 1, 0) < RTE_MAX_LCORE)
 		second = rte_get_next_lcore(first, 1, 0);
-	if ((rc = pick(a, "hca", c->hca, first, &hca, err, err_len)) < 0 ||
-			(rc = pick(a, "proxy", c->proxy, second, &proxy, err, err_len)) < 0 ||
+	if ((rc = add_roles(a, ROLE_HCA, "hca", first, &c->hca, a->hca_lcores, err, err_len)) < 0 ||
+			(rc = add_roles(a, ROLE_PROXY, "proxy", second, &c->proxy, proxies, err, err_len)) < 0 ||
 			(rc = pick(a, "app", c->app, main_lcore, &app, err, err_len)) < 0)
 		return rc;
-	if ((rc = add_role(a, hca, ROLE_HCA, &a->hca_lcore, err, err_len)) < 0 ||
-			(rc = add_role(a, proxy, ROLE_PROXY, &a->proxy_lcore, err, err_len)) < 0)
-		return rc;
+	a->nb_shards = RTE_MAX(c->hca.n, 1u);
+	a->nb_proxies = RTE_MAX(c->proxy.n, 1u);
+	for (unsigned int i = 0; i < a->nb_proxies; i++)
+		a->proxies[i].lcore = proxies[i];
 	return add_role(a, app, ROLE_APP, &a->app_lcore, err, err_len);
 }
 

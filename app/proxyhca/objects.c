@@ -57,6 +57,20 @@ void objects_driver_error(char *err, size_t err_len, const char *kind, const cha
 		snprintf(err, err_len, "%s %s: driver %s: %s", kind, name, driver, why);
 }
 
+/* Destroy what there is of its instances. @return 0; -EBUSY: one is held, and stays */
+static int offload_destroy(struct appliance *a, struct offload_obj *o)
+{
+	for (unsigned int i = 0; i < a->nb_proxies; i++) {
+		int rc = o->on[i] ? phca_offload_destroy(o->on[i]) : 0;
+
+		if (rc < 0)
+			return rc;
+		o->on[i] = NULL;
+	}
+	free(o);
+	return 0;
+}
+
 static int offload_add(struct appliance *a, const struct phca_config_offload *c,
 		char *err, size_t err_len)
 {
@@ -66,6 +80,7 @@ static int offload_add(struct appliance *a, const struct phca_config_offload *c,
 	};
 	struct offload_obj *o;
 	char why[ERR_MAX] = "";
+	int rc = 0;
 
 	if (!conf.ops) {
 		snprintf(err, err_len, "offload %s: there is no driver '%s'", c->name, c->driver);
@@ -75,15 +90,18 @@ static int offload_add(struct appliance *a, const struct phca_config_offload *c,
 	if (!o)
 		return -ENOMEM;
 	o->name = c->name;
-	o->offload = phca_offload_create(a->proxy, &conf, why, sizeof(why));
-	if (!o->offload) {
-		objects_driver_error(err, err_len, "offload", c->name, c->driver,
-			why[0] ? why : rte_strerror(rte_errno));
-		free(o);
-		return rte_errno ? -rte_errno : -EINVAL;
+	for (unsigned int i = 0; i < a->nb_proxies && rc == 0; i++) {
+		o->on[i] = phca_offload_create(a->proxies[i].proxy, &conf, why, sizeof(why));
+		if (!o->on[i])
+			rc = rte_errno ? -rte_errno : -EINVAL;
 	}
-	a->offloads[a->nb_offloads++] = o;
-	return 0;
+	if (rc == 0) {
+		a->offloads[a->nb_offloads++] = o;
+		return 0;
+	}
+	objects_driver_error(err, err_len, "offload", c->name, c->driver, why[0] ? why : rte_strerror(-rc));
+	offload_destroy(a, o);
+	return rc;
 }
 
 static int offloads_add(struct appliance *a, char *err, size_t err_len)
@@ -99,14 +117,13 @@ static int offloads_remove(struct appliance *a, unsigned int keep, char *err, si
 {
 	while (a->nb_offloads > keep) {
 		struct offload_obj *o = a->offloads[a->nb_offloads - 1];
-		int rc = phca_offload_destroy(o->offload);
+		int rc = offload_destroy(a, o);
 
 		if (rc < 0) {
 			snprintf(err, err_len, "offload %s: not removed, it is in use", o->name);
 			return rc;
 		}
 		a->nb_offloads--;
-		free(o);
 	}
 	return 0;
 }

@@ -20,13 +20,17 @@ static int qp_to_rts(const struct phca_hca *hca, unsigned int port, struct qp_ob
 {
 	static const struct { enum phca_qp_state state; unsigned int mask; } steps[] = {
 		{ PHCA_QPS_INIT, PHCA_QP_PKEY | PHCA_QP_QKEY | PHCA_QP_ACCESS },
-		{ PHCA_QPS_RTR, PHCA_QP_DEST_QPN | PHCA_QP_PATH_MTU | PHCA_QP_RQ_PSN | PHCA_QP_AV },
-		{ PHCA_QPS_RTS, PHCA_QP_SQ_PSN },
+		{ PHCA_QPS_RTR, PHCA_QP_DEST_QPN | PHCA_QP_PATH_MTU | PHCA_QP_RQ_PSN | PHCA_QP_AV |
+			PHCA_QP_MAX_DEST_RD_ATOMIC | PHCA_QP_MIN_RNR_TIMER },
+		{ PHCA_QPS_RTS, PHCA_QP_SQ_PSN | PHCA_QP_TIMEOUT | PHCA_QP_RETRY_CNT | PHCA_QP_RNR_RETRY |
+			PHCA_QP_MAX_RD_ATOMIC },
 	};
 	struct phca_qp_attr attr = c->attr;
 	const struct phca_net *net = phca_hca_port(hca, port);
 	int gid = phca_net_gid_for(net, attr.av.dgid);
 
+	if (attr.dest_qpn != 0)
+		attr.dest_qpn += q->nth;
 	if (c->attr_mask & PHCA_QP_AV && gid < 0) {
 		snprintf(err, err_len, "qp %s: peer: port %u has no address of its family", c->name, port);
 		return -EINVAL;
@@ -47,7 +51,7 @@ static int qp_to_rts(const struct phca_hca *hca, unsigned int port, struct qp_ob
 }
 
 static int qp_create(struct appliance *a, struct qp_obj *q, const struct phca_config_qp *c,
-		uint32_t nth, char *err, size_t err_len)
+		char *err, size_t err_len)
 {
 	const struct client_obj *client = &a->apps[c->app]->client;
 	struct phca_qp_init init = c->init;
@@ -64,7 +68,7 @@ static int qp_create(struct appliance *a, struct qp_obj *q, const struct phca_co
 	init.port = c->port < 0 ? 0 : (unsigned int)c->port;
 	init.send_cq = init.recv_cq = q->cq;
 	if (init.qpn != 0)
-		init.qpn += nth;
+		init.qpn += q->nth;
 	q->depth = init.max_recv_wr;
 	rc = phca_qp_create(client->client, &init, &q->qp);
 	if (rc < 0) {
@@ -95,7 +99,8 @@ static int qp_add(struct appliance *a, unsigned int conf, uint32_t nth, char *er
 	if (!q)
 		return -ENOMEM;
 	q->conf = conf;
-	rc = qp_create(a, q, &a->cfg->qps[conf], nth, err, err_len);
+	q->nth = nth;
+	rc = qp_create(a, q, &a->cfg->qps[conf], err, err_len);
 	if (rc < 0)
 		qp_remove(q);
 	else
@@ -139,16 +144,16 @@ int qps_remove(struct appliance *a, unsigned int keep, char *err, size_t err_len
 	return 0;
 }
 
-/* The rules of one entry of proxy_qps, with the objects they name. */
+/* The rules of one entry of proxy_qps, with the objects they name on one proxy. */
 static unsigned int rules_make(struct appliance *a, const struct phca_config_proxy_qp *c,
-		struct phca_rule *rules)
+		unsigned int proxy, struct phca_rule *rules)
 {
 	unsigned int n = RTE_MIN(c->nb_rules, (unsigned int)PHCA_PROXY_RULE_MAX);
 
 	for (unsigned int i = 0; i < n; i++)
 		rules[i] = (struct phca_rule){
 			.name = c->rules[i].name, .filter = &a->filters[c->rules[i].filter]->slot,
-			.offload = a->offloads[c->rules[i].offload]->offload,
+			.offload = a->offloads[c->rules[i].offload]->on[proxy],
 			.send = c->rules[i].send, .inbound = c->rules[i].inbound,
 		};
 	return n;
@@ -166,7 +171,8 @@ static int qp_attach(struct appliance *a, struct qp_obj *q, const struct phca_co
 		char *err, size_t err_len)
 {
 	struct phca_rule rules[PHCA_PROXY_RULE_MAX];
-	unsigned int n = rules_make(a, c, rules);
+	/* all instances that one QP uses are on one proxy */
+	unsigned int n = rules_make(a, c, a->next_proxy % a->nb_proxies, rules);
 	int rc = phca_qp_proxy_attach(q->qp, rules, n, c->window);
 
 	if (rc < 0)
@@ -175,6 +181,7 @@ static int qp_attach(struct appliance *a, struct qp_obj *q, const struct phca_co
 			rc == -EBUSY ? "it is a proxy QP already" : rte_strerror(-rc));
 	else
 		q->proxy = true;
+	a->next_proxy += rc == 0;
 	return rc;
 }
 

@@ -207,6 +207,13 @@ static int proxy(struct request *r)
 
 	figures_proxy(r->a, &st);
 	add_counters(r->d, &counters_proxy, &st);
+	for (unsigned int i = 0; r->a->nb_proxies > 1 && i < r->a->nb_proxies; i++) {
+		char name[32];
+
+		snprintf(name, sizeof(name), "lcore_%u", r->a->proxies[i].lcore->lcore);
+		figures_proxy_one(&r->a->proxies[i], &st);
+		add_group(r->d, name, &counters_proxy, &st);
+	}
 	return 0;
 }
 
@@ -338,15 +345,21 @@ static int offload(struct request *r)
 
 	if (!o)
 		return -EINVAL;
-	ops = phca_offload_ops(o->offload);
+	ops = phca_offload_ops(o->on[0]);
 	figures_offload(o, &st);
 	rte_tel_data_add_dict_string(r->d, "name", o->name);
 	rte_tel_data_add_dict_string(r->d, "driver", ops->name);
 	add_counters(r->d, &counters_offload, &st);
-	own = ops->show ? dict() : NULL;
-	if (own) {
-		ops->show(o->offload, own_entry, own);
-		add_container(r->d, "own", own);
+	for (unsigned int i = 0; ops->show && i < r->a->nb_proxies; i++) {
+		char key[32] = "own";
+
+		if (r->a->nb_proxies > 1)
+			snprintf(key, sizeof(key), "own_lcore_%u", r->a->proxies[i].lcore->lcore);
+		own = dict();
+		if (!own)
+			break;
+		ops->show(o->on[i], own_entry, own);
+		add_container(r->d, key, own);
 	}
 	return 0;
 }

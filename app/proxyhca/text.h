@@ -39,7 +39,7 @@ void text_filter(struct appliance *a, const struct filter_obj *f, FILE *out);
 void text_filters(struct appliance *a, FILE *out);
 /* @return -ENOENT: no such map */
 int text_map(const struct filter_obj *f, const char *map, FILE *out);
-void text_offload(const struct offload_obj *o, FILE *out);
+void text_offload(struct appliance *a, const struct offload_obj *o, FILE *out);
 void text_app(struct appliance *a, const struct app_obj *app, FILE *out);
 void text_lcores(struct appliance *a, FILE *out);
 void text_events(struct appliance *a, FILE *out);

@@ -105,7 +105,7 @@ void text_neighbours(struct appliance *a, FILE *out)
 
 	for (unsigned int i = 0; i < a->nb_ports; i++) {
 		struct neigh_read r = { a->ports[i]->net, table };
-		int n = phca_loop_call(a->hca_lcore->loop, neigh_read, &r);
+		int n = phca_loop_call(a->hca_lcores[0]->loop, neigh_read, &r);
 		char text[46];
 
 		text_title(out, "Neighbours of port %u (%s): %d", i, a->ports[i]->name, n);

@@ -17,20 +17,35 @@ void text_proxy_stats(struct appliance *a, FILE *out)
 	figures_proxy(a, &st);
 	text_title(out, "Proxy statistics");
 	text_counters(out, &counters_proxy, &st, true);
+	for (unsigned int i = 0; a->nb_proxies > 1 && i < a->nb_proxies; i++) {
+		figures_proxy_one(&a->proxies[i], &st);
+		fprintf(out, "  -- of lcore %u:\n", a->proxies[i].lcore->lcore);
+		text_counters(out, &counters_proxy, &st, true);
+	}
 	text_end(out);
+}
+
+static void proxy_rings(struct appliance *a, FILE *out)
+{
+	for (unsigned int i = 0; i < a->nb_proxies; i++) {
+		struct phca_proxy *p = a->proxies[i].proxy;
+
+		for (unsigned int c = 0; c < phca_proxy_nb_chans(p); c++) {
+			struct phca_proxy_chan *chan = phca_proxy_chan_get(p, c);
+			struct rte_ring *in = phca_proxy_chan_ring(chan);
+			struct rte_ring *back = phca_proxy_chan_replies(chan);
+
+			fprintf(out, "  lcore %u; ring from lcore %u: %u of %u used; replies: %u of %u used\n",
+				a->proxies[i].lcore->lcore, a->hca_lcores[c]->lcore, ring_used(in),
+				rte_ring_get_capacity(in), ring_used(back), rte_ring_get_capacity(back));
+		}
+	}
 }
 
 void text_proxy(struct appliance *a, FILE *out)
 {
 	text_title(out, "Proxy");
-	for (unsigned int i = 0; i < phca_proxy_nb_chans(a->proxy); i++) {
-		struct phca_proxy_chan *c = phca_proxy_chan_get(a->proxy, i);
-		struct rte_ring *in = phca_proxy_chan_ring(c), *back = phca_proxy_chan_replies(c);
-
-		fprintf(out, "  lcore %u; ring to the proxy: %u of %u used; replies: %u of %u used\n",
-			a->proxy_lcore->lcore, ring_used(in), rte_ring_get_capacity(in),
-			ring_used(back), rte_ring_get_capacity(back));
-	}
+	proxy_rings(a, out);
 	for (unsigned int i = 0; i < a->nb_qps; i++) {
 		struct phca_qp_info info;
 
@@ -127,9 +142,9 @@ static int own_line(void *arg, const char *name, uint64_t value)
 	return 0;
 }
 
-void text_offload(const struct offload_obj *o, FILE *out)
+void text_offload(struct appliance *a, const struct offload_obj *o, FILE *out)
 {
-	const struct phca_offload_ops *ops = phca_offload_ops(o->offload);
+	const struct phca_offload_ops *ops = phca_offload_ops(o->on[0]);
 	struct phca_offload_stats st;
 	uint64_t n;
 
@@ -138,8 +153,11 @@ void text_offload(const struct offload_obj *o, FILE *out)
 	text_counters(out, &counters_offload, &st, true);
 	n = st.succeeded + st.failed;
 	fprintf(out, "  %-18s %20" PRIu64 " ns\n", "latency_mean", n ? st.latency_ns_sum / n : 0);
-	if (ops->show)
-		ops->show(o->offload, own_line, out);
+	for (unsigned int i = 0; ops->show && i < a->nb_proxies; i++) {
+		if (a->nb_proxies > 1)
+			fprintf(out, "  -- its own of lcore %u:\n", a->proxies[i].lcore->lcore);
+		ops->show(o->on[i], own_line, out);
+	}
 	text_end(out);
 }
 

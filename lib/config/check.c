@@ -208,9 +208,16 @@ int cfg_app_finish(struct loader *l, void *obj, const json_t *v)
 
 /* --------------------------------------------------------------------- QP */
 
-const char *cfg_qp_type_name(unsigned int bit)
+const char *cfg_qp_types(unsigned int only, const char *sep, char *buf, size_t size)
 {
-	return bit == 1u << PHCA_QPT_UC ? "UC" : bit == 1u << PHCA_QPT_UD ? "UD" : "RC";
+	size_t n = 0;
+
+	buf[0] = '\0';
+	for (unsigned int t = PHCA_QPT_RC; t <= PHCA_QPT_UD; t++)
+		if ((only & 1u << t) != 0 && n < size)
+			n += (size_t)snprintf(buf + n, size - n, "%s%s", n > 0 ? sep : "",
+				phca_qp_type_str(t));
+	return buf;
 }
 
 bool cfg_qp_applies(const struct key *k, const void *obj)
@@ -246,7 +253,7 @@ static int check_mtu(struct loader *l, struct phca_config_qp *qp)
 {
 	const struct phca_config_port *port = qp_port(l, qp);
 
-	if (qp->init.type != PHCA_QPT_UC)
+	if (qp->init.type == PHCA_QPT_UD)
 		return 0;
 	if (qp->attr.path_mtu == 0)
 		qp->attr.path_mtu = port->mtu;
@@ -254,6 +261,35 @@ static int check_mtu(struct loader *l, struct phca_config_qp *qp)
 		return cfg_fail_key(l, "path_mtu", "%u is more than mtu %u of port \"%s\"; lower it",
 			qp->attr.path_mtu, port->mtu, port->name);
 	return 0;
+}
+
+/* The peer of a connected QP. */
+static int check_peer(struct loader *l, struct phca_config_qp *qp, const json_t *v)
+{
+	const char *need = json_object_get(v, "peer") == NULL ? "peer" : "dest_qpn";
+
+	if (qp->attr.dest_qpn + qp->count - 1 > 0xffffff)
+		return cfg_fail_key(l, "count", "peers 0x%x..0x%x end behind 0xffffff; lower it", qp->attr.dest_qpn,
+			qp->attr.dest_qpn + qp->count - 1);
+	if (qp->init.type == PHCA_QPT_UC && (qp->attr.access & ~(uint32_t)PHCA_ACCESS_REMOTE_WRITE) != 0)
+		return cfg_fail_key(l, "access", "UC has neither READs nor atomics; leave only \"remote_write\"");
+	if (qp->init.type == PHCA_QPT_RC && json_object_get(v, need) == NULL)
+		return cfg_fail(l, "qp lacks key \"%s\", which type \"RC\" needs; add it", need);
+	return 0;
+}
+
+/* Which attributes are given or have a default. */
+static unsigned int attr_mask(enum phca_qp_type type)
+{
+	unsigned int mask = PHCA_QP_PKEY | PHCA_QP_SQ_PSN;
+
+	if (type == PHCA_QPT_UD)
+		return mask | PHCA_QP_QKEY;
+	mask |= PHCA_QP_ACCESS | PHCA_QP_DEST_QPN | PHCA_QP_PATH_MTU | PHCA_QP_RQ_PSN;
+	if (type == PHCA_QPT_RC)
+		mask |= PHCA_QP_TIMEOUT | PHCA_QP_RETRY_CNT | PHCA_QP_RNR_RETRY | PHCA_QP_MIN_RNR_TIMER |
+			PHCA_QP_MAX_RD_ATOMIC | PHCA_QP_MAX_DEST_RD_ATOMIC;
+	return mask;
 }
 
 int cfg_qp_finish(struct loader *l, void *obj, const json_t *v)
@@ -276,12 +312,10 @@ int cfg_qp_finish(struct loader *l, void *obj, const json_t *v)
 		rc = same_qpn(l, qp, l->base);
 	if (rc == 0)
 		rc = check_mtu(l, qp);
+	if (rc == 0 && qp->init.type != PHCA_QPT_UD)
+		rc = check_peer(l, qp, v);
 	qp->init.port = (unsigned int)qp->port;
-	qp->attr_mask |= PHCA_QP_PKEY | PHCA_QP_SQ_PSN;
-	if (qp->init.type == PHCA_QPT_UD)
-		qp->attr_mask |= PHCA_QP_QKEY;
-	else
-		qp->attr_mask |= PHCA_QP_ACCESS | PHCA_QP_DEST_QPN | PHCA_QP_PATH_MTU | PHCA_QP_RQ_PSN;
+	qp->attr_mask |= attr_mask(qp->init.type);
 	return rc;
 }
 

@@ -134,11 +134,12 @@ struct loader {
 /* tables.c */
 extern const struct table cfg_root;
 
-/* kinds.c: numbers, words and text; addr.c: addresses; lists.c: objects and dictionaries */
+/* kinds.c: numbers, words and text; addr.c: addresses; lists.c: objects and dictionaries;
+ * refs.c: names of elements; lcores.c: one number or several */
 extern const struct kind kind_uint, kind_bool, kind_word, kind_words, kind_text, kind_note;
 extern const struct kind kind_addrs, kind_gw4, kind_gw6, kind_mac, kind_peer, kind_gid;
 extern const struct kind kind_object, kind_array, kind_settings, kind_params, kind_maps;
-extern const struct kind kind_ref, kind_qp_refs, kind_direction;
+extern const struct kind kind_ref, kind_qp_refs, kind_direction, kind_lcores;
 
 /* check.c: the finish functions of tables */
 int cfg_port_finish(struct loader *l, void *obj, const json_t *v);
@@ -147,8 +148,8 @@ int cfg_offload_finish(struct loader *l, void *obj, const json_t *v);
 int cfg_app_finish(struct loader *l, void *obj, const json_t *v);
 int cfg_qp_finish(struct loader *l, void *obj, const json_t *v);
 bool cfg_qp_applies(const struct key *k, const void *obj);
-/* "UC" for the bit of that type. */
-const char *cfg_qp_type_name(unsigned int bit);
+/* The QP types of a key's "only", as 'UC, RC'; between each two sep. */
+const char *cfg_qp_types(unsigned int only, const char *sep, char *buf, size_t size);
 int cfg_rule_finish(struct loader *l, void *obj, const json_t *v);
 int cfg_proxy_qp_finish(struct loader *l, void *obj, const json_t *v);
 int cfg_root_finish(struct loader *l, void *obj, const json_t *v);

@@ -111,11 +111,12 @@ static void set_default(const struct key *k, void *obj)
 
 static int parse_key(struct loader *l, const struct table *t, const struct key *k, const json_t *v, void *obj)
 {
+	char types[24];
 	int rc;
 
 	if (t->applies != NULL && !t->applies(k, obj))
 		return v == NULL ? 0 : cfg_fail_key(l, k->name, "only a QP of type \"%s\" has this; remove it",
-			cfg_qp_type_name(k->only));
+			cfg_qp_types(k->only, "\" or \"", types, sizeof(types)));
 	set_default(k, obj);
 	if (v == NULL && (k->flags & KEY_REQUIRED) != 0)
 		return cfg_fail(l, "%s lacks key \"%s\" (%s); add it", t->name, k->name, k->help);

@@ -45,11 +45,17 @@ struct phca_config_port {
 	bool has_gw4, has_gw6; uint8_t gw4[16], gw6[16]; /**< "gateway4", "gateway6" */
 	uint16_t rx_desc, tx_desc; /**< "rx_descriptors", "tx_descriptors"; 0 default */
 };
-/** "lcores": which lcore does what; -1: the default (see doc/configuration.md). */
+#define PHCA_CONFIG_LCORES_MAX 8 /**< lcores of one role */
+/** Lcores of one role. */
+struct phca_config_lcore_list {
+	unsigned int n;         /**< 0: the default (see doc/configuration.md) */
+	uint16_t id[PHCA_CONFIG_LCORES_MAX];
+};
+/** "lcores": which lcore does what. */
 struct phca_config_lcores {
-	int hca;   /**< "hca": lcore id of the HCA data path */
-	int proxy; /**< "proxy": lcore id of the proxy CPU */
-	int app;   /**< "app": lcore id of resident applications */
+	struct phca_config_lcore_list hca;   /**< "hca": of the HCA data path, one shard each */
+	struct phca_config_lcore_list proxy; /**< "proxy": of the proxy CPU */
+	int app;   /**< "app": lcore id of resident applications; -1: the default */
 };
 /** "memory". */
 struct phca_config_memory {
@@ -87,7 +93,7 @@ struct phca_config_qp {
 	const char *description; /**< "description": a note for people; NULL: none */
 	unsigned int count;   /**< "count": 1..4096 */
 	struct phca_qp_init init; /**< "type", "qpn" (of the first; 0: any), ...; pd and cqs are not set */
-	struct phca_qp_attr attr; /**< "pkey", "qkey", "access", "dest_qpn", "path_mtu", "rq_psn", "peer" */
+	struct phca_qp_attr attr; /**< "pkey", "qkey", "access", "dest_qpn" (of the first), "path_mtu", "peer", ... */
 	unsigned int attr_mask;   /**< which of attr were given or defaulted */
 	int port;             /**< index into ports; "port": name; default the first */
 	int app;              /**< index into apps; "app": name, required */

@@ -61,6 +61,13 @@ static json_t *only_schema(const struct table *t, const char *type, unsigned int
 		"then", "properties", no);
 }
 
+/* What cfg_qp_finish wants of RC. */
+static json_t *rc_schema(void)
+{
+	return json_pack("{s:{s:{s:{s:s}}}, s:{s:[s, s]}}", "if", "properties", "type", "const", "RC",
+		"then", "required", "peer", "dest_qpn");
+}
+
 json_t *cfg_table_schema(const struct table *t)
 {
 	json_t *props = json_object(), *required = json_array(), *s;
@@ -75,8 +82,9 @@ json_t *cfg_table_schema(const struct table *t)
 		json_object_set(s, "required", required);
 	json_decref(required);
 	if (t->applies != NULL)
-		json_object_set_new(s, "allOf", json_pack("[o, o]",
-			only_schema(t, "UC", 1u << PHCA_QPT_UC), only_schema(t, "UD", 1u << PHCA_QPT_UD)));
+		json_object_set_new(s, "allOf", json_pack("[o, o, o, o]", rc_schema(),
+			only_schema(t, "RC", 1u << PHCA_QPT_RC), only_schema(t, "UC", 1u << PHCA_QPT_UC),
+			only_schema(t, "UD", 1u << PHCA_QPT_UD)));
 	if (t->section == SEC_PORT)
 		json_object_set_new(s, "oneOf", json_pack("[{s:[s]}, {s:[s]}]", "required", "device",
 			"required", "id"));
@@ -128,6 +136,8 @@ static void doc_range(const struct key *k, FILE *out)
 			(k->flags & KEY_POW2) != 0 ? ", power of two" : "");
 	else if (k->kind == &kind_array || k->kind == &kind_addrs || k->kind == &kind_qp_refs)
 		fprintf(out, "%" PRIu64 "..%" PRIu64 " elements", k->min, k->max);
+	else if (k->kind == &kind_lcores)
+		fprintf(out, "0..%" PRIu64 "; 1..%d elements", k->max, PHCA_CONFIG_LCORES_MAX);
 	else if (k->kind == &kind_text)
 		fprintf(out, "1..%" PRIu64 " characters", k->max);
 	else if (k->max > 0 && (k->kind == &kind_settings || k->kind == &kind_params || k->kind == &kind_maps))
@@ -138,6 +148,8 @@ static void doc_range(const struct key *k, FILE *out)
 
 static void doc_row(const struct key *k, FILE *out)
 {
+	char types[24];
+
 	fprintf(out, "| `%s` | %s%s | ", k->name, k->kind->doc, (k->flags & KEY_HEX) != 0 ? " or `\"0x...\"`" : "");
 	doc_range(k, out);
 	fputs(" | ", out);
@@ -149,8 +161,10 @@ static void doc_row(const struct key *k, FILE *out)
 		fprintf(out, (k->flags & KEY_HEX) != 0 ? "0x%" PRIx64 : "%" PRIu64, k->def);
 	else
 		fputs("none", out);
-	fprintf(out, " | %s%s |\n", k->help, k->only == 0 ? "" :
-		k->only == 1u << PHCA_QPT_UC ? " (UC only)" : " (UD only)");
+	fprintf(out, " | %s", k->help);
+	if (k->only != 0)
+		fprintf(out, " (%s only)", cfg_qp_types(k->only, " and ", types, sizeof(types)));
+	fputs(" |\n", out);
 }
 
 static void doc_table(const char *path, const struct table *t, FILE *out)

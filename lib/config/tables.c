@@ -63,12 +63,14 @@ static const struct key port_keys[] = {
 static const struct table port_table = { "port", port_keys, sizeof(struct phca_config_port), true, SEC_PORT,
 	.finish = cfg_port_finish };
 
-#define LCORE(f, what, d) { .name = #f, .kind = &kind_uint, AT(lcores, f), .max = RTE_MAX_LCORE - 1, \
-	.def = UINT64_MAX, .flags = KEY_ABSENT, .def_doc = d, .help = "lcore of " what }
+#define LCORE(f, k, what, d) { .name = #f, .kind = &k, AT(lcores, f), .max = RTE_MAX_LCORE - 1, \
+	.def = UINT64_MAX, .flags = KEY_ABSENT, .def_doc = d, .help = what }
 static const struct key lcore_keys[] = {
-	LCORE(hca, "the HCA: packets, filters, direct requests", "first worker lcore, else the main lcore"),
-	LCORE(proxy, "the proxy CPU: offloads, completion order", "second worker lcore, else the main lcore"),
-	LCORE(app, "the resident applications", "main lcore"),
+	LCORE(hca, kind_lcores, "lcores of the HCA: packets, filters, direct requests; each has a share of the QPs",
+		"first worker lcore, else the main lcore"),
+	LCORE(proxy, kind_lcores, "lcores of the proxy CPU: offloads, completion order; each has a share of the "
+		"proxy QPs", "second worker lcore, else the main lcore"),
+	LCORE(app, kind_uint, "lcore of the resident applications", "main lcore"),
 	END
 };
 static const struct table lcore_table = { "lcores", lcore_keys, sizeof(struct phca_config_lcores),
@@ -141,19 +143,19 @@ static const struct key app_keys[] = {
 static const struct table app_table = { "app", app_keys, sizeof(struct phca_config_app), true, SEC_APP,
 	.finish = cfg_app_finish };
 
-#define UC (1u << PHCA_QPT_UC)
+#define RC (1u << PHCA_QPT_RC)
 #define UD (1u << PHCA_QPT_UD)
+#define CONN (RC | 1u << PHCA_QPT_UC)
 static const struct word qp_types[] = {
+	{ "RC", PHCA_QPT_RC, NULL },
 	{ "UC", PHCA_QPT_UC, NULL },
 	{ "UD", PHCA_QPT_UD, NULL },
-	{ "RC", PHCA_QPT_RC, "is not yet supported by this version" },
 	{ NULL, 0, NULL }
 };
 static const struct word access_words[] = {
 	{ "remote_write", PHCA_ACCESS_REMOTE_WRITE, NULL },
-	{ "remote_read", PHCA_ACCESS_REMOTE_READ, "needs type \"RC\", which is not yet supported by this version" },
-	{ "remote_atomic", PHCA_ACCESS_REMOTE_ATOMIC,
-		"needs type \"RC\", which is not yet supported by this version" },
+	{ "remote_read", PHCA_ACCESS_REMOTE_READ, NULL },
+	{ "remote_atomic", PHCA_ACCESS_REMOTE_ATOMIC, NULL },
 	{ NULL, 0, NULL }
 };
 static const struct key qp_keys[] = {
@@ -189,16 +191,33 @@ static const struct key qp_keys[] = {
 	{ .name = "sq_psn", .kind = &kind_uint, AT(qp, attr.sq_psn.v), .max = 0xffffff, .flags = KEY_HEX,
 		.help = "first packet sequence number sent" },
 	{ .name = "rq_psn", .kind = &kind_uint, AT(qp, attr.rq_psn.v), .max = 0xffffff, .flags = KEY_HEX,
-		.only = UC, .help = "first packet sequence number expected" },
+		.only = CONN, .help = "first packet sequence number expected" },
 	{ .name = "dest_qpn", .kind = &kind_uint, AT(qp, attr.dest_qpn), .max = 0xffffff, .flags = KEY_HEX,
-		.only = UC, .help = "QP number of the peer" },
-	{ .name = "peer", .kind = &kind_peer, AT(qp, attr.av.dgid), .only = UC, .def_doc = "any",
+		.only = CONN, .help = "QP number of the peer; of the first when `count` makes several" },
+	{ .name = "peer", .kind = &kind_peer, AT(qp, attr.av.dgid), .only = CONN, .def_doc = "any; RC must have it",
 		.help = "address of the peer; packets from others are refused" },
+	{ .name = "traffic_class", .kind = &kind_uint, AT(qp, attr.av.traffic_class), .max = 255, .flags = KEY_HEX,
+		.only = CONN, .help = "of its packets: DSCP times 4, and ECN" },
+	{ .name = "hop_limit", .kind = &kind_uint, AT(qp, attr.av.hop_limit), .min = 1, .max = 255, .def = 64,
+		.only = CONN, .help = "TTL or hop limit of its packets" },
 	{ .name = "path_mtu", .kind = &kind_uint, AT(qp, attr.path_mtu), .min = 256, .max = 4096,
-		.flags = KEY_POW2, .only = UC, .unit = "bytes", .def_doc = "the port's `mtu`",
+		.flags = KEY_POW2, .only = CONN, .unit = "bytes", .def_doc = "the port's `mtu`",
 		.help = "payload of its packets; at most the port's `mtu`" },
-	{ .name = "access", .kind = &kind_words, AT(qp, attr.access), .words = access_words, .only = UC,
+	{ .name = "access", .kind = &kind_words, AT(qp, attr.access), .words = access_words, .only = CONN,
 		.def_doc = "none", .help = "what inbound requests may do to memory" },
+	{ .name = "timeout", .kind = &kind_uint, AT(qp, attr.timeout), .max = 31, .def = 14, .only = RC,
+		.help = "local ACK timeout: 4.096 us times 2 to the power of this; 0: none" },
+	{ .name = "retry_cnt", .kind = &kind_uint, AT(qp, attr.retry_cnt), .max = 7, .def = 7, .only = RC,
+		.help = "tries after a timeout or a sequence NAK" },
+	{ .name = "rnr_retry", .kind = &kind_uint, AT(qp, attr.rnr_retry), .max = 7, .def = 7, .only = RC,
+		.help = "tries after an RNR NAK; 7: for ever" },
+	{ .name = "min_rnr_timer", .kind = &kind_uint, AT(qp, attr.min_rnr_timer), .max = 31, .def = 12, .only = RC,
+		.help = "how long its RNR NAKs ask the peer to wait: code of table 45; 12: 0.64 ms" },
+	{ .name = "max_rd_atomic", .kind = &kind_uint, AT(qp, attr.max_rd_atomic), .max = PHCA_RD_ATOMIC_MAX,
+		.def = 16, .only = RC, .help = "READs and atomics that it has outstanding" },
+	{ .name = "max_dest_rd_atomic", .kind = &kind_uint, AT(qp, attr.max_dest_rd_atomic),
+		.max = PHCA_RD_ATOMIC_MAX, .def = 16, .only = RC,
+		.help = "READs and atomics that its peer may have outstanding" },
 	END
 };
 static const struct table qp_table = { "qp", qp_keys, sizeof(struct phca_config_qp), true, SEC_QP,

@@ -34,13 +34,13 @@ BEYOND = (
     r"is the address of \[", r"is no address; give", r"is in no prefix", r"is the port's own address",
     r"is an address of the port itself", r"no valid partition key", r"end behind 0xfffffe",
     r"are both 0", r"more than mtu", r"mbuf_size \d+ is less", r"more than memory.max_qp",
-    r"overlaps with QP",
+    r"overlaps with QP", r"end behind 0xffffff;", r"UC has neither READs",
 )
 
 # Every key of every object, with everything that can be there.
 FULL = {
     "$schema": "proxyhca.schema.json", "description": "d",
-    "lcores": {"hca": 1, "proxy": 0, "app": 0},
+    "lcores": {"hca": [1, 2], "proxy": 0, "app": 0},
     "memory": {"mbufs": 2048, "mbuf_size": 8192, "max_qp": 8192, "max_mr": 5},
     "proxy": {"ring_size": 1024, "offload_max_packets": 17},
     "ports": [
@@ -61,7 +61,10 @@ FULL = {
          "count": 4, "max_send_wr": 1, "max_recv_wr": 2, "max_send_sge": 3, "max_recv_sge": 4,
          "max_inline": 5, "sq_sig_all": True, "pkey": "0x8001", "qkey": 7, "sq_psn": 1},
         {"name": "uc", "type": "UC", "app": "a", "qpn": 32, "rq_psn": 77, "dest_qpn": "0x123456",
-         "peer": "192.0.2.2", "path_mtu": 1024, "access": ["remote_write"]}],
+         "peer": "192.0.2.2", "path_mtu": 1024, "access": ["remote_write"]},
+        {"name": "rc", "type": "RC", "app": "a", "dest_qpn": 9, "peer": "192.0.2.2", "timeout": 1,
+         "traffic_class": 104, "hop_limit": 2, "retry_cnt": 1, "rnr_retry": 2, "min_rnr_timer": 31,
+         "max_rd_atomic": 3, "max_dest_rd_atomic": 4, "access": ["remote_read", "remote_atomic"]}],
     "proxy_qps": [{"description": "d", "qps": ["uc"], "window": 64,
                    "rules": [{"name": "r", "filter": "f", "offload": "o", "direction": "send"}]},
                   {"qps": ["ud"]}],

@@ -59,7 +59,7 @@ PHCA_TEST(errors, wrong_types)
 	REFUSED(PORT_WITH("\"mac\":false"),
 		"2: ports[0].mac: \"false\" is no MAC address; give one as \"02:00:00:00:00:02\"");
 	REFUSED("{\"ports\":[{\"name\":7}]}", "1: ports[0].name: is a number; give a string");
-	REFUSED(QP(",\"type\":4"), "1: qps[0].type: is a number; give one of \"UC\", \"UD\"");
+	REFUSED(QP(",\"type\":4"), "1: qps[0].type: is a number; give one of \"RC\", \"UC\", \"UD\"");
 	REFUSED(QP(UC ",\"access\":\"remote_write\""), "1: qps[0].access: is a string; give an array of words");
 	REFUSED(QP(UC ",\"qpn\":null"),
 		"1: qps[0].qpn: is null; give a whole number, 2..16777214, or a string \"0x...\"");
@@ -113,17 +113,46 @@ PHCA_TEST(errors, ranges)
 		"1: offloads[0].time_limit_us: 3600000001 is out of range; give 0..3600000000 us");
 }
 
+PHCA_TEST(errors, what_a_transport_needs_and_has_not)
+{
+#define RC ",\"type\":\"RC\",\"peer\":\"192.0.2.2\""
+	REFUSED(QP(",\n\"type\":\"RC\",\"dest_qpn\":5"),
+		"1: qps[0]: qp lacks key \"peer\", which type \"RC\" needs; add it");
+	REFUSED(QP(RC), "1: qps[0]: qp lacks key \"dest_qpn\", which type \"RC\" needs; add it");
+	REFUSED(QP(RC ",\"dest_qpn\":5,\n\"timeout\":32"), "2: qps[0].timeout: 32 is out of range; give 0..31");
+	REFUSED(QP(RC ",\"dest_qpn\":5,\"max_rd_atomic\":17"),
+		"1: qps[0].max_rd_atomic: 17 is out of range; give 0..16");
+	REFUSED(QP(RC ",\"dest_qpn\":\"0xfffffe\",\n\"count\":3"),
+		"2: qps[0].count: peers 0xfffffe..0x1000000 end behind 0xffffff; lower it");
+	REFUSED(QP(UC ",\"retry_cnt\":1"), "1: qps[0].retry_cnt: only a QP of type \"RC\" has this; remove it");
+	REFUSED(QP(UD ",\"path_mtu\":256"),
+		"1: qps[0].path_mtu: only a QP of type \"RC\" or \"UC\" has this; remove it");
+	REFUSED(QP(RC ",\"dest_qpn\":5,\"qkey\":1"), "1: qps[0].qkey: only a QP of type \"UD\" has this; remove it");
+}
+
+PHCA_TEST(errors, lcores)
+{
+#define LCORES(v) "{\"lcores\":{\n\"hca\":" v "}}"
+	REFUSED(LCORES("\"1\""), "2: lcores.hca: is a string; give a number or an array of numbers");
+	REFUSED(LCORES("[]"), "2: lcores.hca: has 0 elements; give 1..8");
+	REFUSED(LCORES("[1,2,3,4,5,6,7,8,9]"), "2: lcores.hca: has 9 elements; give 1..8");
+	REFUSED(LCORES("[1,\n1]"), "3: lcores.hca[1]: lcore 1 is there twice; remove one");
+	REFUSED(LCORES("-1"), "2: lcores.hca: -1 is out of range; give 0..127");
+	REFUSED(LCORES("[128]"), "2: lcores.hca[0]: 128 is out of range; give 0..127");
+	REFUSED(LCORES("1.5"), "2: lcores.hca: is no whole number; give a whole number, 0..127");
+	REFUSED("{\"lcores\":{\"app\":[1]}}", "1: lcores.app: is an array; give a whole number, 0..127");
+}
+
 PHCA_TEST(errors, words_and_names)
 {
-	REFUSED(QP(",\n\"type\":\"RC\""),
-		"2: qps[0].type: \"RC\" is not yet supported by this version; give one of \"UC\", \"UD\"");
-	REFUSED(QP(",\"type\":\"XRC\""), "1: qps[0].type: there is no \"XRC\"; give one of \"UC\", \"UD\"");
+	REFUSED(QP(",\"type\":\"XRC\""), "1: qps[0].type: there is no \"XRC\" (known: \"RC\", \"UC\", \"UD\"); "
+		"did you mean \"RC\"?");
 	REFUSED(QP(",\"type\":\"ud\""),
-		"1: qps[0].type: there is no \"ud\" (known: \"UC\", \"UD\"); did you mean \"UD\"?");
+		"1: qps[0].type: there is no \"ud\" (known: \"RC\", \"UC\", \"UD\"); did you mean \"UD\"?");
 	REFUSED(QP(UC ",\"access\":[\"remote_wirte\"]"), "1: qps[0].access[0]: there is no \"remote_wirte\" "
-		"(known: \"remote_write\"); did you mean \"remote_write\"?");
-	REFUSED(QP(UC ",\"access\":[\"remote_read\"]"), "1: qps[0].access[0]: \"remote_read\" needs type \"RC\", "
-		"which is not yet supported by this version; give one of \"remote_write\"");
+		"(known: \"remote_write\", \"remote_read\", \"remote_atomic\"); did you mean \"remote_write\"?");
+	REFUSED(QP(UC ",\"access\":[\"remote_read\"]"), "1: qps[0].access: UC has neither READs "
+		"nor atomics; leave only \"remote_write\"");
 	REFUSED(QP(UC ",\"access\":[\"remote_write\",\n\"remote_write\"]"),
 		"2: qps[0].access[1]: is there twice; remove one");
 	REFUSED("{\"apps\":[{\"name\":\"a b\",\"driver\":\"sink\"}]}", "1: apps[0].name: \"a b\" does not fit; "
@@ -267,11 +296,16 @@ PHCA_TEST(errors, duplicates)
 PHCA_TEST(errors, keys_of_another_type_of_qp)
 {
 	REFUSED(QP(UC ",\n\"qkey\":1"), "2: qps[0].qkey: only a QP of type \"UD\" has this; remove it");
-	REFUSED(QP(UD ",\n\"peer\":\"10.0.0.2\""), "2: qps[0].peer: only a QP of type \"UC\" has this; remove it");
-	REFUSED(QP(UD ",\"access\":[]"), "1: qps[0].access: only a QP of type \"UC\" has this; remove it");
-	REFUSED(QP(UD ",\"dest_qpn\":1"), "1: qps[0].dest_qpn: only a QP of type \"UC\" has this; remove it");
-	REFUSED(QP(UD ",\"path_mtu\":256"), "1: qps[0].path_mtu: only a QP of type \"UC\" has this; remove it");
-	REFUSED(QP(UD ",\"rq_psn\":0"), "1: qps[0].rq_psn: only a QP of type \"UC\" has this; remove it");
+	REFUSED(QP(UD ",\n\"peer\":\"10.0.0.2\""),
+		"2: qps[0].peer: only a QP of type \"RC\" or \"UC\" has this; remove it");
+	REFUSED(QP(UD ",\"access\":[]"),
+		"1: qps[0].access: only a QP of type \"RC\" or \"UC\" has this; remove it");
+	REFUSED(QP(UD ",\"dest_qpn\":1"),
+		"1: qps[0].dest_qpn: only a QP of type \"RC\" or \"UC\" has this; remove it");
+	REFUSED(QP(UD ",\"path_mtu\":256"),
+		"1: qps[0].path_mtu: only a QP of type \"RC\" or \"UC\" has this; remove it");
+	REFUSED(QP(UD ",\"rq_psn\":0"),
+		"1: qps[0].rq_psn: only a QP of type \"RC\" or \"UC\" has this; remove it");
 }
 
 PHCA_TEST(errors, sizes_that_do_not_fit_together)

@@ -92,8 +92,8 @@ PHCA_TEST(load, empty_object_has_the_defaults)
 
 	CU_ASSERT_PTR_NOT_NULL_FATAL(c);
 	CU_ASSERT_STRING_EQUAL(c->path, "my.json");
-	CU_ASSERT_EQUAL(c->lcores.hca, -1);
-	CU_ASSERT_EQUAL(c->lcores.proxy, -1);
+	CU_ASSERT_EQUAL(c->lcores.hca.n, 0);
+	CU_ASSERT_EQUAL(c->lcores.proxy.n, 0);
 	CU_ASSERT_EQUAL(c->lcores.app, -1);
 	CU_ASSERT_EQUAL(c->memory.mbufs, 16384);
 	CU_ASSERT_EQUAL(c->memory.mbuf_size, 4608);
@@ -160,5 +160,35 @@ PHCA_TEST(load, defaults_of_a_uc_qp)
 	CU_ASSERT_EQUAL(c->qps[0].attr.access, 0);
 	CU_ASSERT_EQUAL(c->qps[0].attr_mask, PHCA_QP_PKEY | PHCA_QP_SQ_PSN | PHCA_QP_ACCESS |
 		PHCA_QP_DEST_QPN | PHCA_QP_PATH_MTU | PHCA_QP_RQ_PSN);
+	phca_config_free(c);
+}
+
+#define RC ",\"type\":\"RC\",\"peer\":\"192.0.2.2\",\"dest_qpn\":5"
+
+PHCA_TEST(load, defaults_of_an_rc_qp)
+{
+	struct phca_config *c = cfg_text(QP(RC));
+	const struct phca_qp_attr *a;
+
+	CU_ASSERT_PTR_NOT_NULL_FATAL(c);
+	a = &c->qps[0].attr;
+	CU_ASSERT_EQUAL(c->qps[0].init.type, PHCA_QPT_RC);
+	CU_ASSERT(a->timeout == 14 && a->retry_cnt == 7 && a->rnr_retry == 7 && a->min_rnr_timer == 12);
+	CU_ASSERT(a->max_rd_atomic == 16 && a->max_dest_rd_atomic == 16 && a->path_mtu == 4096);
+	CU_ASSERT(a->av.hop_limit == 64 && a->av.traffic_class == 0 && a->access == 0);
+	CU_ASSERT_EQUAL(c->qps[0].attr_mask, PHCA_QP_PKEY | PHCA_QP_SQ_PSN | PHCA_QP_ACCESS |
+		PHCA_QP_DEST_QPN | PHCA_QP_PATH_MTU | PHCA_QP_RQ_PSN | PHCA_QP_AV | PHCA_QP_TIMEOUT |
+		PHCA_QP_RETRY_CNT | PHCA_QP_RNR_RETRY | PHCA_QP_MIN_RNR_TIMER | PHCA_QP_MAX_RD_ATOMIC |
+		PHCA_QP_MAX_DEST_RD_ATOMIC);
+	phca_config_free(c);
+}
+
+PHCA_TEST(load, one_lcore_or_several)
+{
+	struct phca_config *c = cfg_text("{\"lcores\":{\"hca\":[3,1],\"proxy\":7}}");
+
+	CU_ASSERT_PTR_NOT_NULL_FATAL(c);
+	CU_ASSERT(c->lcores.hca.n == 2 && c->lcores.hca.id[0] == 3 && c->lcores.hca.id[1] == 1);
+	CU_ASSERT(c->lcores.proxy.n == 1 && c->lcores.proxy.id[0] == 7);
 	phca_config_free(c);
 }

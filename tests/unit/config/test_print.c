@@ -14,7 +14,7 @@
 /* Every key, none with its default. */
 static const char all_keys[] =
 "{\"$schema\":\"s.json\",\"description\":\"d\","
-"\"lcores\":{\"hca\":3,\"proxy\":2,\"app\":1},"
+"\"lcores\":{\"hca\":[3,4],\"proxy\":2,\"app\":1},"
 "\"memory\":{\"mbufs\":2048,\"mbuf_size\":8192,\"max_qp\":64,\"max_mr\":5},"
 "\"proxy\":{\"ring_size\":1024,\"offload_max_packets\":17},"
 "\"ports\":[{\"name\":\"p0\",\"description\":\"dp\",\"device\":\"0000:01:00.0\","
@@ -38,7 +38,10 @@ static const char all_keys[] =
 "\"sq_sig_all\":true,\"pkey\":\"0x8001\",\"qkey\":305419896,\"sq_psn\":\"0xffffff\"},"
 "{\"name\":\"uc\",\"type\":\"UC\",\"app\":\"sink\",\"qpn\":32,\"rq_psn\":77,\"dest_qpn\":\"0x123456\","
 "\"peer\":\"192.0.2.2\",\"path_mtu\":1024,\"access\":[\"remote_write\"]},"
-"{\"name\":\"any\",\"type\":\"UC\",\"app\":\"sink\",\"peer\":\"2001:db8::2\"}],"
+"{\"name\":\"any\",\"type\":\"UC\",\"app\":\"sink\",\"peer\":\"2001:db8::2\"},"
+"{\"name\":\"rc\",\"type\":\"RC\",\"app\":\"sink\",\"peer\":\"192.0.2.2\",\"dest_qpn\":9,\"traffic_class\":\"0x6a\","
+"\"hop_limit\":1,\"timeout\":0,\"retry_cnt\":1,\"rnr_retry\":2,\"min_rnr_timer\":31,\"max_rd_atomic\":0,"
+"\"max_dest_rd_atomic\":3,\"access\":[\"remote_read\",\"remote_atomic\"]}],"
 "\"proxy_qps\":[{\"description\":\"dx\",\"qps\":[\"uc\",\"ud\"],\"window\":64,\"rules\":["
 "{\"name\":\"r\",\"filter\":\"g\",\"offload\":\"o2\",\"direction\":\"send\"},"
 "{\"filter\":\"f\",\"offload\":\"o\",\"direction\":\"inbound\"},{\"filter\":\"g\",\"offload\":\"o\"}]}]}";
@@ -95,7 +98,7 @@ static void check_qps(const struct phca_config *c)
 	static const uint8_t peer[16] = { [10] = 0xff, 0xff, 192, 0, 2, 2 };
 	const struct phca_config_qp *q = c->qps;
 
-	CU_ASSERT_EQUAL_FATAL(c->nb_qps, 3);
+	CU_ASSERT_EQUAL_FATAL(c->nb_qps, 4);
 	CU_ASSERT_STRING_EQUAL(q[0].description, "dq");
 	CU_ASSERT(q[0].app == 1 && q[0].port == 1 && q[0].init.port == 1);
 	CU_ASSERT(q[0].init.qpn == 0x10 && q[0].count == 4 && q[0].init.max_send_wr == 1);
@@ -107,6 +110,11 @@ static void check_qps(const struct phca_config *c)
 	CU_ASSERT(q[1].attr.path_mtu == 1024 && q[1].attr.access == PHCA_ACCESS_REMOTE_WRITE);
 	CU_ASSERT_EQUAL(q[1].attr_mask & PHCA_QP_AV, PHCA_QP_AV);
 	CU_ASSERT(q[2].init.qpn == 0 && q[2].attr.path_mtu == 2048);
+	CU_ASSERT(q[3].attr.av.traffic_class == 0x6a && q[3].attr.av.hop_limit == 1 && q[3].attr.dest_qpn == 9);
+	CU_ASSERT(q[3].attr.timeout == 0 && q[3].attr.retry_cnt == 1 && q[3].attr.rnr_retry == 2);
+	CU_ASSERT(q[3].attr.min_rnr_timer == 31 && q[3].attr.max_rd_atomic == 0);
+	CU_ASSERT(q[3].attr.max_dest_rd_atomic == 3);
+	CU_ASSERT_EQUAL(q[3].attr.access, PHCA_ACCESS_REMOTE_READ | PHCA_ACCESS_REMOTE_ATOMIC);
 }
 
 static void check_rest(const struct phca_config *c)
@@ -115,7 +123,8 @@ static void check_rest(const struct phca_config *c)
 
 	CU_ASSERT_STRING_EQUAL(c->schema, "s.json");
 	CU_ASSERT_STRING_EQUAL(c->description, "d");
-	CU_ASSERT(c->lcores.hca == 3 && c->lcores.proxy == 2 && c->lcores.app == 1);
+	CU_ASSERT(c->lcores.hca.n == 2 && c->lcores.hca.id[0] == 3 && c->lcores.hca.id[1] == 4);
+	CU_ASSERT(c->lcores.proxy.n == 1 && c->lcores.proxy.id[0] == 2 && c->lcores.app == 1);
 	CU_ASSERT(c->memory.mbufs == 2048 && c->memory.mbuf_size == 8192);
 	CU_ASSERT(c->memory.max_qp == 64 && c->memory.max_mr == 5);
 	CU_ASSERT(c->proxy.ring_size == 1024 && c->proxy.offload_max_packets == 17);
@@ -243,7 +252,7 @@ PHCA_TEST(addition, indices_count_the_base_first)
 	CU_ASSERT(add->qps[0].app == 2 && add->qps[0].port == 1);
 	CU_ASSERT(add->qps[1].app == 0 && add->qps[1].port == 0);
 	CU_ASSERT_EQUAL(add->proxy_qps[0].nb_qps, 2);
-	CU_ASSERT(add->proxy_qps[0].qps[0] == 3 && add->proxy_qps[0].qps[1] == 4);
+	CU_ASSERT(add->proxy_qps[0].qps[0] == 4 && add->proxy_qps[0].qps[1] == 5);
 	CU_ASSERT(add->proxy_qps[0].rules[0].filter == 0 && add->proxy_qps[0].rules[0].offload == 2);
 	/* printed without the base, with the base's names, and it adds to it again */
 	phca_config_free(base);
@@ -274,7 +283,7 @@ PHCA_TEST(addition, what_the_base_has_is_refused)
 		"1: ports[0].id: port \"p1\" uses this device already; give another");
 	REFUSED("{\"proxy_qps\":[{\"qps\":[\"uc\"]}]}", "1: proxy_qps[0].qps: QP \"uc\" is a proxy QP by the running "
 		"configuration's proxy_qps[0] already; put all its rules in one place");
-	REFUSED("{\"qps\":[{\"name\":\"n\",\"type\":\"UD\",\"app\":\"sink\",\"count\":59}]}",
+	REFUSED("{\"qps\":[{\"name\":\"n\",\"type\":\"UD\",\"app\":\"sink\",\"count\":58}]}",
 		"1: qps: make 65 QPs, more than memory.max_qp 64; raise that");
 	REFUSED("{\"qps\":[{\"name\":\"n\",\"type\":\"UD\",\"app\":\"ekko\"}]}",
 		"1: qps[0].app: no app named \"ekko\"; did you mean \"echo\"?");
@@ -295,15 +304,15 @@ PHCA_TEST(addition, merges_into_its_base)
 	CU_ASSERT_EQUAL(phca_config_merge(other, add), -EINVAL);
 	CU_ASSERT_EQUAL(phca_config_merge(base, other), -EINVAL);
 	CU_ASSERT_EQUAL_FATAL(phca_config_merge(base, add), 0);
-	CU_ASSERT(base->nb_qps == 5 && base->nb_apps == 3 && base->nb_offloads == 3 && base->nb_proxy_qps == 2);
-	CU_ASSERT_STRING_EQUAL(base->qps[3].name, "new");
-	CU_ASSERT_STRING_EQUAL(base->apps[base->qps[3].app].name, "more");
+	CU_ASSERT(base->nb_qps == 6 && base->nb_apps == 3 && base->nb_offloads == 3 && base->nb_proxy_qps == 2);
+	CU_ASSERT_STRING_EQUAL(base->qps[4].name, "new");
+	CU_ASSERT_STRING_EQUAL(base->apps[base->qps[4].app].name, "more");
 	CU_ASSERT_STRING_EQUAL(base->qps[base->proxy_qps[1].qps[0]].name, "new");
 	add = cfg_text_on("{\"qps\":[{\"name\":\"third\",\"type\":\"UD\",\"app\":\"more\"}]}", base, NULL);
 	CU_ASSERT_PTR_NOT_NULL_FATAL(add);
 	CU_ASSERT_EQUAL(phca_config_merge(base, add), 0);
 	check_ports(base);
-	CU_ASSERT_STRING_EQUAL(base->qps[5].name, "third");
+	CU_ASSERT_STRING_EQUAL(base->qps[6].name, "third");
 	phca_config_free(base);
 	phca_config_free(other);
 }
