@@ -17,6 +17,8 @@ void text_port_info(struct appliance *a, unsigned int i, FILE *out)
 	const uint8_t *mac = phca_net_mac(net);
 	uint16_t id = phca_net_port_id(net), vlan_id;
 	struct rte_eth_dev_info dev;
+	struct phca_net_group groups[PHCA_NET_GROUP_MAX];
+	unsigned int nb_groups = phca_net_mcast_dump(net, groups, RTE_DIM(groups));
 	struct rte_eth_link link;
 	char name[RTE_ETH_NAME_MAX_LEN] = "?", text[46];
 
@@ -29,11 +31,15 @@ void text_port_info(struct appliance *a, unsigned int i, FILE *out)
 	if (rte_eth_link_get_nowait(id, &link) == 0)
 		fprintf(out, "  Link status: %s, speed %u Mbps\n", link.link_status ? "up" : "down",
 			link.link_speed);
+	fprintf(out, "  Queues: %u receive, %u transmit\n", phca_net_nb_rxq(net), phca_net_nb_txq(net));
 	fprintf(out, "  Path MTU: %u\n", phca_net_mtu(net));
 	if (phca_net_vlan(net, &vlan_id))
 		fprintf(out, "  VLAN: %u\n", vlan_id);
 	for (unsigned int g = 0; g < phca_net_nb_gids(net); g++)
 		fprintf(out, "  GID %-2u: %s\n", g, phca_gid_str(phca_net_gid(net, g), text));
+	for (unsigned int g = 0; g < nb_groups; g++)
+		fprintf(out, "  Group: %s, members %u\n", phca_gid_str(groups[g].gid, text),
+			groups[g].members);
 }
 
 void text_port_stats(struct appliance *a, unsigned int i, FILE *out)

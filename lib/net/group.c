@@ -131,6 +131,19 @@ int phca_net_mcast_leave(struct phca_net *net, const uint8_t mgid[16])
 	return 0;
 }
 
+unsigned int phca_net_mcast_dump(const struct phca_net *net, struct phca_net_group *out, unsigned int n)
+{
+	unsigned int done = 0;
+
+	for (unsigned int i = 0; i < PHCA_NET_GROUP_MAX && done < n; i++) {
+		if (net->members[i] == 0)
+			continue;
+		memcpy(out[done].gid, net->slots[i].gid, 16);
+		out[done++].members = net->members[i];
+	}
+	return done;
+}
+
 /* ----------------------------------------------------------- the port's owner */
 
 /* Nobody needs to know (RFC 3376 5, RFC 3810 6): all nodes, and what stays on the link or host. */

@@ -78,6 +78,14 @@ void phca_net_stop(struct phca_net *net);
 /** Stop and free. The ethdev stays, for who attached it to close or use again. NULL is allowed. */
 void phca_net_destroy(struct phca_net *net);
 
+/**
+ * Control thread: is the port up? Cheap enough to ask each second; what the
+ * specification calls port active and port error (11.6.3) are its changes. A
+ * driver that does not know its link counts as up while the port is started.
+ * @return whether the port is started and its link is up
+ */
+bool phca_net_link(const struct phca_net *net);
+
 uint16_t phca_net_port_id(const struct phca_net *net);   /**< @return the ethdev's id */
 uint16_t phca_net_nb_rxq(const struct phca_net *net);    /**< @return receive queues, 1..nb_queues; poll all */
 uint16_t phca_net_nb_txq(const struct phca_net *net);    /**< @return transmit queues, 1..nb_queues */
@@ -110,6 +118,13 @@ bool phca_net_is_own(const struct phca_net *net, const uint8_t gid[16]);
 int phca_net_mcast_join(struct phca_net *net, const uint8_t mgid[16]);
 /** Take back one join; the last one leaves the group. @return 0; -ENOENT not a member */
 int phca_net_mcast_leave(struct phca_net *net, const uint8_t mgid[16]);
+/** A group that the port is a member of, for show. */
+struct phca_net_group {
+	uint8_t gid[16];       /**< multicast GID */
+	uint32_t members;      /**< joins, > 0; the port's own of solicited-node groups included */
+};
+/** The control thread that joins and leaves: @return entries written, 0..n. */
+unsigned int phca_net_mcast_dump(const struct phca_net *net, struct phca_net_group *out, unsigned int n);
 
 /**
  * Any HCA lcore: is this parsed RoCEv2 frame for this port? Checks destination MAC

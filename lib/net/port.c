@@ -223,6 +223,15 @@ void phca_net_destroy(struct phca_net *net)
 	rte_free(net);
 }
 
+bool phca_net_link(const struct phca_net *net)
+{
+	struct rte_eth_link link;
+
+	if (!net->started)
+		return false;
+	return rte_eth_link_get_nowait(net->port_id, &link) < 0 || link.link_status == RTE_ETH_LINK_UP;
+}
+
 uint16_t phca_net_port_id(const struct phca_net *net)
 {
 	return net->port_id;

@@ -61,6 +61,8 @@ int __wrap_rte_eth_promiscuous_enable(uint16_t port)
 
 int __wrap_rte_eth_link_get_nowait(uint16_t port, struct rte_eth_link *link)
 {
+	if (fake_dev.no_link)
+		return -ENOTSUP;
 	if (fake_dev.link == NULL)
 		return __real_rte_eth_link_get_nowait(port, link);
 	*link = *fake_dev.link;

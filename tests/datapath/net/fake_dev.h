@@ -14,7 +14,8 @@ struct fake_dev {
 	bool no_modes;              /* no promiscuous mode and no allmulticast */
 	bool no_allmulticast;
 	unsigned int macs_max;      /* multicast MAC addresses it filters by; 0: the device's own answer */
-	const struct rte_eth_link *link; /* what link_get_nowait says; NULL: the device's own */
+	const struct rte_eth_link *link; /* what link_get_nowait says; NULL: the device's own answer */
+	bool no_link;               /* link_get_nowait is refused */
 
 	/* what was asked of it */
 	unsigned int nb_configure, nb_allmulticast, nb_promiscuous, nb_macs;

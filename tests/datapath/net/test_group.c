@@ -371,6 +371,24 @@ PHCA_TEST(group, a_place_is_free_when_the_leave_is_told)
 	lab_close(l);
 }
 
+PHCA_TEST(group, who_is_a_member_is_shown)
+{
+	struct net_lab *l = open_quiet(NULL);
+	struct phca_net_group g[4];
+
+	CU_ASSERT_EQUAL(phca_net_mcast_join(l->net, group4), 0);
+	CU_ASSERT_EQUAL(phca_net_mcast_join(l->net, group6), 0);
+	CU_ASSERT_EQUAL(phca_net_mcast_join(l->net, group6), 0);
+	CU_ASSERT_EQUAL(phca_net_mcast_leave(l->net, group4), 0);
+	CU_ASSERT_EQUAL(phca_net_mcast_dump(l->net, g, 1), 1);
+	CU_ASSERT_EQUAL_FATAL(phca_net_mcast_dump(l->net, g, 4), 3);
+	CU_ASSERT_EQUAL(g[0].members, 1);
+	CU_ASSERT_EQUAL(memcmp(g[0].gid, "\xff\x02\0\0\0\0\0\0\0\0\0\1\xff\x63\x61\1", 16), 0);
+	CU_ASSERT_EQUAL(memcmp(g[2].gid, group6, 16), 0);
+	CU_ASSERT_EQUAL(g[2].members, 2);
+	lab_close(l);
+}
+
 PHCA_TEST(group, start_tells_of_memberships_and_of_none_that_ended)
 {
 	struct net_lab *l = lab_open(&(struct net_lab_opts){ .no_start = true });

@@ -9,6 +9,7 @@
 #include <rte_errno.h>
 #include <rte_ethdev.h>
 
+#include "fake_dev.h"
 #include "net_lab.h"
 
 static void refuse(const struct phca_net_conf *c, int error, const char *says)
@@ -218,4 +219,27 @@ PHCA_TEST(port, software_drivers)
 		CU_ASSERT_EQUAL(rte_vdev_uninit(devs[i][0]), 0);
 	}
 	unlink(pcap);
+}
+
+/* 11.6.3: port active, port error. */
+PHCA_TEST(port, link_follows_the_device_while_started)
+{
+	const struct rte_eth_link up = { .link_status = RTE_ETH_LINK_UP };
+	const struct rte_eth_link down = { .link_status = RTE_ETH_LINK_DOWN };
+	struct net_lab *l = lab_open(&(struct net_lab_opts){ .no_start = true });
+
+	CU_ASSERT_FALSE(phca_net_link(l->net));
+	CU_ASSERT_EQUAL(phca_net_start(l->net), 0);
+	CU_ASSERT_TRUE(phca_net_link(l->net)); /* net_ring's own */
+	fake_dev.link = &down;
+	CU_ASSERT_FALSE(phca_net_link(l->net));
+	fake_dev.link = &up;
+	CU_ASSERT_TRUE(phca_net_link(l->net));
+	phca_net_stop(l->net);
+	CU_ASSERT_FALSE(phca_net_link(l->net));
+	CU_ASSERT_EQUAL(phca_net_start(l->net), 0);
+	fake_dev = (struct fake_dev){ .no_link = true };
+	CU_ASSERT_TRUE(phca_net_link(l->net));
+	fake_dev = (struct fake_dev){0};
+	lab_close(l);
 }
