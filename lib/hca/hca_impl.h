@@ -411,7 +411,7 @@ void handoff_wake(struct shard *h);
 /* mcast.c */
 enum phca_verdict mcast_deliver(struct shard *h, struct port *p, struct rte_mbuf *m, const struct phca_pkt *pkt,
 		struct phca_qp **qp, bool *kept);
-bool mcast_has_members(const struct shard *h, const struct port *p, const uint8_t mgid[16]);
+void mcast_loop(struct shard *h, struct port *p, const struct rte_mbuf *m, const uint8_t mgid[16]);
 void mcast_leave_all(struct phca_qp *qp);
 
 /* tx.c */

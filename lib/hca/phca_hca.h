@@ -304,6 +304,15 @@ int phca_qp_modify(struct phca_qp *qp, const struct phca_qp_attr *attr, unsigned
 /** Read attributes as they are now. Control thread. */
 int phca_qp_query(struct phca_qp *qp, struct phca_qp_attr *attr);
 
+/**
+ * Have a UD QP receive what is sent to a multicast group (10.5.2). Its port joins.
+ * @param mgid  multicast GID; IPv4 as ::ffff:224.x.y.z
+ * @return 0, also when it is attached already; -EINVAL; -ENOSPC. Control thread.
+ */
+int phca_qp_mcast_attach(struct phca_qp *qp, const uint8_t mgid[16]);
+/** @return 0; -EINVAL not attached. Control thread. */
+int phca_qp_mcast_detach(struct phca_qp *qp, const uint8_t mgid[16]);
+
 /** A rule of a proxy QP. */
 struct phca_rule {
 	const char *name;                /**< for show; copied */

@@ -353,6 +353,7 @@ int phca_qp_destroy(struct phca_qp *qp)
 	struct phca_hca *hca = qp->hca;
 
 	if (!qp->dead) {
+		mcast_leave_all(qp);
 		qp->dead = true;
 		qpn_unpublish(hca, qp);
 		call_until_room(qp, qp_stop, qp);

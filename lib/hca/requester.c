@@ -335,7 +335,9 @@ static enum sq_result send_ud(struct shard *h, struct phca_qp *qp)
 		sq_error(h, qp, status);
 		return SQ_STOP;
 	}
-	tx_put(h, p, m, phca_net_gid_find(p->net, av->dgid) >= 0);
+	if (unlikely(phca_gid_is_multicast(av->dgid)))
+		mcast_loop(h, p, m, av->dgid);
+	tx_put(h, p, m, phca_net_is_own(p->net, av->dgid));
 	qp->sq_psn = phca_psn_add(qp->sq_psn, 1);
 	PHCA_STAT_ADD(qp->st.tx_packets, 1);
 	PHCA_STAT_ADD(qp->st.tx_bytes, qp->sq_cur->len);

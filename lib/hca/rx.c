@@ -137,6 +137,8 @@ static bool take(struct shard *h, struct port *p, struct phca_qp *qp, struct rte
 		}
 	} else if (v == PHCA_V_NOT_ROCE) {
 		return net_input(h, p, m, pkt, b);
+	} else if (v == PHCA_V_MCAST) {
+		v = mcast_deliver(h, p, m, pkt, &qp, &kept);
 	}
 	settle(p, qp, v, m, kept, b);
 	if (unlikely(v == PHCA_V_MCAST || (pkt->flags & PHCA_PKT_MULTICAST)) && qp != NULL)

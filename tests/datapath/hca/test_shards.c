@@ -11,7 +11,8 @@
 #define SHARDS 3
 
 /* One queue pair on each shard, in order: each has a CQ of its own. */
-static struct lab *open_shards(unsigned int queues, unsigned int proxies, struct lab_qp q[SHARDS], enum phca_qp_type type)
+static struct lab *open_shards(unsigned int queues, unsigned int proxies, struct lab_qp q[SHARDS],
+		enum phca_qp_type type)
 {
 	struct lab_opts o = { .nb_shards = SHARDS, .nb_queues = queues, .nb_proxies = proxies };
 	struct lab *l = lab_open(&o);
