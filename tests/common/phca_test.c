@@ -71,7 +71,7 @@ static bool selected(const struct phca_test *t, const char *pattern)
 	char full[256];
 
 	snprintf(full, sizeof(full), "%s.%s", t->suite, t->name);
-	return pattern == NULL || strstr(full, pattern) != NULL;
+	return t->run != NULL && (pattern == NULL || strstr(full, pattern) != NULL);
 }
 
 /* CUnit's registry from the list. Returns how many tests, negative on error. */
@@ -126,17 +126,31 @@ static bool files_match(void)
 	return n >= 0;
 }
 
+/* Options that ask what there is. @return whether it was one */
+static bool listed(const char *option)
+{
+	if (strcmp(option, "-l") == 0) {
+		for (struct phca_test *t = tests; t != NULL; t = t->next)
+			if (t->run != NULL)
+				printf("%s.%s\n", t->suite, t->name);
+		return true;
+	}
+	if (strcmp(option, "--list-clauses") != 0)
+		return false;
+	for (struct phca_test *t = tests; t != NULL; t = t->next)
+		if (t->clause != NULL)
+			printf("%s\t%s.%s\t%s\n", t->clause, t->suite, t->name, t->what);
+	return true;
+}
+
 int phca_test_main(int argc, char **argv)
 {
 	const char *pattern = argc > 1 ? argv[1] : NULL;
 	int n;
 
 	setvbuf(stdout, NULL, _IOLBF, 0);
-	if (argc > 1 && strcmp(argv[1], "-l") == 0) {
-		for (struct phca_test *t = tests; t != NULL; t = t->next)
-			printf("%s.%s\n", t->suite, t->name);
+	if (argc > 1 && listed(argv[1]))
 		return 0;
-	}
 	if (!files_match())
 		return 1;
 	n = registry_fill(pattern);

@@ -18,6 +18,9 @@
  *   unit-wire           run all
  *   unit-wire -l        list them
  *   unit-wire psn.      run those whose suite.name contains the text
+ *   unit-wire --list-clauses  those that check a clause of a specification: clause,
+ *                       suite.name and what it says, with tabs between; of clauses
+ *                       that do not apply also why
  */
 #ifndef PHCA_TEST_H
 #define PHCA_TEST_H
@@ -30,8 +33,10 @@
 /** One test; PHCA_TEST makes them. */
 struct phca_test {
 	const char *suite, *name;
-	void (*run)(void);
+	void (*run)(void);       /**< NULL: a clause that does not apply */
 	struct phca_test *next;
+	const char *clause;      /**< of the specification, which it checks; NULL: none */
+	const char *what;        /**< what the clause says; or why it does not apply, after it and a tab */
 };
 
 /** Put @p t at the end of the list of tests. Called before main. */
@@ -43,10 +48,30 @@ void phca_test_register(struct phca_test *t);
 	__attribute__((constructor)) static void phca_test_reg_##suite_##_##name_(void) \
 	{ \
 		static struct phca_test t = { #suite_, #name_, \
-			phca_test_##suite_##_##name_, NULL }; \
+			phca_test_##suite_##_##name_, NULL, NULL, NULL }; \
 		phca_test_register(&t); \
 	} \
 	static void phca_test_##suite_##_##name_(void)
+
+/** As PHCA_TEST, for one clause of a specification: its number, and what it says in a line. */
+#define PHCA_CLAUSE(clause_, suite_, name_, what_) \
+	static void phca_test_##suite_##_##name_(void); \
+	__attribute__((constructor)) static void phca_test_reg_##suite_##_##name_(void) \
+	{ \
+		static struct phca_test t = { #suite_, #name_, \
+			phca_test_##suite_##_##name_, NULL, clause_, what_ }; \
+		phca_test_register(&t); \
+	} \
+	static void phca_test_##suite_##_##name_(void)
+
+/** A clause that does not apply, and why. It is listed, and never run. */
+#define PHCA_CLAUSE_NOT_APPLICABLE(clause_, suite_, name_, what_, why_) \
+	__attribute__((constructor)) static void phca_test_na_##suite_##_##name_(void) \
+	{ \
+		static struct phca_test t = { #suite_, #name_, NULL, NULL, clause_, what_ "\t" why_ }; \
+		phca_test_register(&t); \
+	} \
+	_Static_assert(sizeof(why_) > 1, "why it does not apply")
 
 /** Mark the running test as skipped, with a reason that is printed. */
 void phca_test_skip(const char *reason);
