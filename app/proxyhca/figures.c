@@ -34,8 +34,9 @@ static void subtract_verdicts(uint64_t *v, const uint64_t *base)
 bool figures_verdict_used(enum phca_verdict v)
 {
 	switch (v) {
-	case PHCA_V_OK: case PHCA_V_DIRECT: case PHCA_V_OFFLOADED: case PHCA_V_ARP:
-	case PHCA_V_NDP: case PHCA_V_ICMP_ECHO: case PHCA_V_GROUP_QUERY: case PHCA_V_NOT_ROCE:
+	case PHCA_V_OK: case PHCA_V_DIRECT: case PHCA_V_OFFLOADED: case PHCA_V_ACK: case PHCA_V_DUPLICATE:
+	case PHCA_V_CNP: case PHCA_V_ARP: case PHCA_V_NDP: case PHCA_V_ICMP_ECHO: case PHCA_V_GROUP_QUERY:
+	case PHCA_V_NOT_ROCE:
 		return true;
 	default:
 		return false;

@@ -45,7 +45,7 @@ void conn_header(const struct phca_qp *qp, const struct port *p, uint8_t opcode,
 	memcpy(hd->sgid, phca_net_gid(p->net, av->sgid_index), 16);
 	memcpy(hd->dgid, av->dgid, 16);
 	hd->ip6 = !phca_gid_is_ip4(av->dgid);
-	hd->tclass = av->traffic_class;
+	hd->tclass = p->ect ? (uint8_t)((av->traffic_class & 0xfc) | PHCA_ECN_ECT0) : av->traffic_class;
 	hd->hop_limit = av->hop_limit ? av->hop_limit : 64;
 	hd->flow_label = av->flow_label & 0xfffff;
 	/* one flow of the network for a connection, both ways different (A17.9.2) */

@@ -74,6 +74,7 @@ static struct shard *shard_new(struct phca_hca *hca, const struct phca_hca_conf 
 	h->max_held_all = conf->pool->size / 4 / conf->nb_shards;
 	h->max_held = conf->offload_max_packets ? conf->offload_max_packets : 256;
 	h->no_icrc = conf->no_icrc;
+	h->congestion = hca->congestion_on ? &hca->congestion : NULL;
 	phca_timers_init(&h->timers, 0);
 	h->fenv.prandom = (conf->seed ? conf->seed : rte_get_tsc_cycles() | 1) + idx;
 	return h;
@@ -128,6 +129,9 @@ static bool conf_ok(const struct phca_hca_conf *c)
 	if (c->mem == NULL || c->pool == NULL || c->qsbr == NULL || c->max_qp == 0 || c->max_qp > 1u << 20 ||
 	    c->nb_shards == 0 || c->nb_shards > PHCA_SHARD_MAX || c->nb_proxies > PHCA_HCA_PROXY_MAX)
 		return false;
+	if (c->congestion != NULL && (c->congestion->cnp_dscp > 63 ||
+				      phca_cc_params_check(&c->congestion->params) != NULL))
+		return false;
 	for (unsigned int i = 0; i < c->nb_shards; i++)
 		if (c->loops[i] == NULL)
 			return false;
@@ -136,6 +140,9 @@ static bool conf_ok(const struct phca_hca_conf *c)
 
 static int hca_fill(struct phca_hca *hca, const struct phca_hca_conf *conf)
 {
+	if (conf->congestion != NULL)
+		hca->congestion = *conf->congestion;
+	hca->congestion_on = hca->congestion.enabled;
 	hca->name = strdup(conf->name ? conf->name : "phca0");
 	/* several shards may have something to tell at once */
 	hca->events = ring_new("phca_events", sizeof(struct phca_event), EVENT_RING, RING_F_SC_DEQ);
@@ -251,6 +258,7 @@ int phca_hca_port_add(struct phca_hca *hca, struct phca_net *net)
 		p[n]->tx_own = n < txq;
 		p[n]->tx_by = (uint8_t)(n % txq);
 		p[n]->owner = n == 0;
+		p[n]->ect = hca->congestion_on && hca->congestion.ecn;
 	}
 	if (n < hca->nb_shards) {
 		while (n > 0)

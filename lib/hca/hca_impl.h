@@ -44,6 +44,7 @@ struct port {
 	bool tx_own;       /* this shard has a transmit queue; else */
 	uint8_t tx_by;     /* the shard that sends for it */
 	bool owner;        /* this shard runs its ARP, NDP, and timers: shard 0 */
+	bool ect;          /* connected queue pairs send ECT(0) */
 	uint16_t nb_tx;
 	struct rte_mbuf *tx[TX_STAGE];
 	struct phca_port_stats st;
@@ -149,6 +150,10 @@ struct phca_qp {
 	struct conn conn;
 	uint8_t timeout, retry_cnt, rnr_retry, max_rd_atomic; /* RC, as modify set them */
 	uint8_t max_dest_rd_atomic, min_rnr_timer;
+
+	/* congestion.c: reaction point, notification point */
+	struct phca_cc cc;
+	struct phca_cc_np np;
 
 	/* the proxy's windows */
 	struct pseq pseq[PHCA_DIR_COUNT];
@@ -274,6 +279,7 @@ struct shard {
 	struct port *ports[PHCA_PORT_MAX];
 	struct phca_mem *mem;
 	struct rte_mempool *pool;
+	const struct phca_congestion_conf *congestion; /* NULL: off */
 	struct px *px[PHCA_HCA_PROXY_MAX];
 	struct client_shard *clients;
 	struct phca_filter_env fenv;
@@ -318,6 +324,9 @@ struct phca_hca {
 	/* control thread writes, all shards read: acquire, release; two levels */
 	struct phca_qp **qpn_top[QPN_LEAF];
 	struct mcast_table *mcast;  /* the same; NULL: no groups */
+
+	struct phca_congestion_conf congestion; /* constant; only when congestion_on */
+	bool congestion_on;
 
 	/* control thread */
 	char *name;
@@ -371,6 +380,29 @@ void conn_header(const struct phca_qp *qp, const struct port *p, uint8_t opcode,
 		struct phca_wire_hdr *hd);
 void conn_send(struct shard *h, struct port *p, struct phca_qp *qp, struct rte_mbuf *m,
 		const struct phca_wire_hdr *hd, uint32_t payload_len);
+
+/* congestion.c */
+void congestion_marked(struct shard *h, struct port *p, struct phca_qp *qp, const uint8_t *frame,
+		const struct phca_pkt *pkt);
+enum phca_verdict congestion_cnp(struct shard *h, struct phca_qp *qp);
+uint64_t congestion_line_bps(const struct phca_hca *hca, unsigned int port);
+void congestion_start(struct shard *h, struct phca_qp *qp, uint64_t line_bps);
+
+/* Whether the queue pair may send a packet now; when not, *when_ns is when it may. */
+static inline bool congestion_may_send(const struct shard *h, const struct phca_qp *qp, uint64_t *when_ns)
+{
+	if (likely(!phca_cc_limited(&qp->cc)))
+		return true;
+	*when_ns = phca_cc_next_send(&qp->cc, h->now_ns);
+	return *when_ns <= h->now_ns;
+}
+
+/* It sent a packet, so many bytes of frame: when may the next follow? */
+static inline void congestion_sent(const struct shard *h, struct phca_qp *qp, uint32_t bytes)
+{
+	if (unlikely(phca_cc_limited(&qp->cc)))
+		phca_cc_sent(&qp->cc, &h->congestion->params, bytes, h->now_ns);
+}
 
 /* srq.c */
 void srq_taken(struct shard *h, struct phca_srq *srq);

@@ -102,6 +102,7 @@ struct modify_arg {
 	const struct phca_qp_attr *attr;
 	unsigned int mask;
 	enum phca_qp_state to;
+	uint64_t line_bps; /* to RTR */
 };
 
 /* HCA lcore: apply what was checked. */
@@ -159,6 +160,8 @@ static int modify(void *arg)
 	    m->mask & ~(unsigned int)(t->required | t->allowed))
 		return -EINVAL;
 	apply(qp, m->attr, m->mask);
+	if (m->to == PHCA_QPS_RTR)
+		congestion_start(shard_of(qp), qp, m->line_bps);
 	if (qp->state == PHCA_QPS_SQE)
 		flush_remove(shard_of(qp), qp);
 	__atomic_store_n(&qp->state, m->to, __ATOMIC_RELAXED);
@@ -184,6 +187,8 @@ int phca_qp_modify(struct phca_qp *qp, const struct phca_qp_attr *attr, unsigned
 	}
 	if (qp->leaving)
 		return -EBUSY;
+	if (m.to == PHCA_QPS_RTR)
+		m.line_bps = congestion_line_bps(qp->hca, qp->port); /* may ask the device */
 	return qp_call(qp, modify, &m);
 }
 

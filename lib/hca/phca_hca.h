@@ -23,6 +23,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "phca_cc.h"
 #include "phca_filter.h"
 #include "phca_loop.h"
 #include "phca_mem.h"
@@ -54,6 +55,18 @@ struct phca_qp;     /**< a queue pair */
 
 /* ------------------------------------------------------------------- HCA */
 
+/** Congestion control of an HCA (A17.9; DCQCN of lib/cc; doc/congestion.md). */
+struct phca_congestion_conf {
+	bool enabled;           /**< marked packets are answered with CNPs; CNPs lower the rate of their QP */
+	bool ecn;               /**< connected QPs send ECT(0), so that switches mark and do not drop; false:
+	                         *   the ECN field of their AV. Only while enabled */
+	uint8_t cnp_dscp;       /**< of CNPs, 0..63; its upper 3 bits are their VLAN priority */
+	uint64_t line_rate_bps; /**< of the ports; 0: their link's when a QP goes to RTR, else 100 Gb/s */
+	struct phca_cc_params params; /**< those that phca_cc_params_check passes */
+};
+/** Defaults: enabled, ECN, DSCP 48, the link's rate, those of lib/cc. */
+void phca_congestion_default(struct phca_congestion_conf *c);
+
 /** Configuration of an HCA. */
 struct phca_hca_conf {
 	const char *name;            /**< for messages */
@@ -70,6 +83,7 @@ struct phca_hca_conf {
 	                              *   are not complete hold a quarter of the pool at most */
 	bool no_icrc;                /**< accept packets without checking the iCRC (comparisons only) */
 	uint64_t seed;               /**< for bpf_get_prandom_u32; 0: from the clock */
+	const struct phca_congestion_conf *congestion; /**< copied; NULL: off */
 };
 /** @return the HCA; NULL with rte_errno */
 struct phca_hca *phca_hca_create(const struct phca_hca_conf *conf);
@@ -360,7 +374,10 @@ int phca_qp_proxy_attach(struct phca_qp *qp, const struct phca_rule *rules, unsi
 	X(tx_resent, "packets", "RC: sent again") \
 	X(timeouts, "times", "RC: local ACK timeout expired") \
 	X(tx_responses, "packets", "RC: READ and atomic responses sent") \
-	X(rx_responses, "packets", "RC: READ and atomic responses received")
+	X(rx_responses, "packets", "RC: READ and atomic responses received") \
+	X(rx_ecn_marked, "packets", "received with ECN CE: there was congestion on their way") \
+	X(tx_cnps, "packets", "CNPs sent for packets received with ECN CE; in tx_packets too") \
+	X(rx_cnps, "packets", "CNPs received")
 /** Counters of a QP. */
 struct phca_qp_stats {
 	PHCA_QP_COUNTERS(PHCA_HCA_CTR)
@@ -383,6 +400,19 @@ struct phca_qp_info {
 };
 /** Read it; control thread. */
 void phca_qp_info_get(const struct phca_qp *qp, struct phca_qp_info *info);
+/** The rate of a QP, from congestion control. */
+struct phca_qp_rate {
+	bool controlled;     /**< RC or UC since RTR, and congestion control is on; else all is 0 */
+	bool limited;        /**< rate_bps is below line_bps: its packets are paced */
+	uint64_t rate_bps;   /**< it may send, bits a second */
+	uint64_t target_bps; /**< fast recovery goes there */
+	uint64_t line_bps;   /**< of its port */
+	uint32_t alpha_ppm;  /**< congestion estimate, parts of 10^6: the next CNP cuts by half of it */
+};
+/** Read it as of the HCA lcore's last turn. Control thread. */
+void phca_qp_rate_get(struct phca_qp *qp, struct phca_qp_rate *rate);
+/** @return the HCA's congestion control; NULL: off. */
+const struct phca_congestion_conf *phca_hca_congestion(const struct phca_hca *hca);
 /** A rule of a proxy QP and what it did. */
 struct phca_rule_info {
 	const char *name, *filter, *offload; /**< filter is the current one's name */

@@ -547,6 +547,7 @@ static int reset_begin(void *arg)
 
 	qp_quiet(shard_of(qp), qp);
 	qp->conn.known = false;
+	memset(&qp->cc, 0, sizeof(qp->cc));
 	qp->check_peer = false; /* the one attribute that INIT and RTR need not give again */
 	/* what is posted is forgotten (10.3.1.1) */
 	if (phca_ring_avail_fresh(&qp->sq) > 0)

@@ -500,7 +500,7 @@ enum phca_verdict respond(struct shard *h, struct port *p, struct phca_qp *qp, s
 {
 	const struct phca_opcode_info *info = &phca_opcode_table[pkt->opcode];
 
-	if (unlikely(info->transport != qp->transport))
+	if (unlikely(info->transport != qp->transport && pkt->opcode != PHCA_CNP))
 		return PHCA_V_QP_TRANSPORT;
 	if (unlikely(!can_receive(qp)))
 		return PHCA_V_QP_STATE;
@@ -508,6 +508,10 @@ enum phca_verdict respond(struct shard *h, struct port *p, struct phca_qp *qp, s
 		return PHCA_V_PKEY;
 	if (unlikely(!peer_ok(qp, frame_of(m), pkt)))
 		return PHCA_V_PEER;
+	if (unlikely(pkt->opcode == PHCA_CNP))
+		return congestion_cnp(h, qp);
+	if (unlikely((pkt->tclass & PHCA_ECN_MASK) == PHCA_ECN_CE))
+		congestion_marked(h, p, qp, frame_of(m), pkt);
 	PHCA_STAT_ADD(qp->st.rx_bytes, pkt->payload_len);
 	if (qp->transport == PHCA_TRANSPORT_UC)
 		return respond_uc(h, p, qp, m, pkt, info, kept);

@@ -256,6 +256,11 @@ static inline void phca_put64(uint8_t p[8], uint64_t v)
 #define PHCA_PKT_BECN      0x40 /**< BTH BECN */
 #define PHCA_PKT_MULTICAST 0x80 /**< destination IP address is multicast */
 
+/** ECN field, the lower two bits of struct phca_pkt.tclass (RFC 3168). */
+#define PHCA_ECN_MASK 0x03
+#define PHCA_ECN_ECT0 0x02 /**< the sender takes part in congestion control */
+#define PHCA_ECN_CE   0x03 /**< a switch on the way was congested */
+
 /** A parsed RoCEv2 packet: half a cache line, host byte order. */
 struct phca_pkt {
 	uint32_t dqpn;        /**< destination queue pair, 24 bits */

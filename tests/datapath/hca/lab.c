@@ -123,6 +123,7 @@ struct lab *lab_open(const struct lab_opts *opts)
 	hc.qsbr = l->qsbr;
 	hc.pool = l->pool;
 	hc.offload_max_packets = o->max_held;
+	hc.congestion = o->congestion;
 	l->hca = phca_hca_create(&hc);
 	CU_ASSERT_FATAL(l->hca != NULL);
 	CU_ASSERT_FATAL(phca_hca_port_add(l->hca, l->net) == 0);

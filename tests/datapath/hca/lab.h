@@ -33,6 +33,7 @@ struct lab_opts {
 	unsigned int nb_proxies; /* 1 */
 	unsigned int nb_queues;  /* 1, or as many as shards; of the port */
 	bool vlan;
+	const struct phca_congestion_conf *congestion; /* NULL: off */
 };
 
 struct lab_qp {
