@@ -29,6 +29,12 @@ static const struct command table[] = {
 		command_show_verdict },
 	{ "clear verdict", "port", "count from zero again, verdicts and counters of all ports",
 		command_clear_verdict },
+	{ "show impair <port|all>", "port", "rules of ports on a net_impair, and what they did",
+		command_show_impair },
+	{ "set impair <port|all> <rules...>", "port", "replace the rules while traffic runs: "
+		"'drop p=0.01; delay time=1ms qpn=0x12', or 'none'; see doc/impair.md",
+		command_set_impair },
+	{ "clear impair <port|all>", "port", "count from zero again", command_clear_impair },
 	{ "show neigh", "port", "neighbour tables", command_show_neigh },
 	{ "show qp <qp|all>", "qp", "a line for each QP; or all counters and rules of one",
 		command_show_qp },

@@ -8,6 +8,8 @@
 
 #include <rte_common.h>
 
+#include "phca_impair.h"
+
 #include "figures.h"
 
 /* Structs of libraries whose header has no list. */
@@ -44,6 +46,7 @@
 #define PROXY_ROW(f, u, h) ROW(phca_proxy_stats, f, u, h)
 #define OFFLOAD_ROW(f, u, h) ROW(phca_offload_stats, f, u, h)
 #define FILTER_ROW(f, u, h) ROW(phca_filter_stats, f, u, h)
+#define IMPAIR_ROW(f, u, h) ROW(phca_impair_counters, f, u, h)
 #define LCORE_ROW(f, u, h) ROW(phca_loop_stats, f, u, h)
 
 static const struct counter port_rows[] = { PHCA_PORT_COUNTERS(PORT_ROW) };
@@ -63,6 +66,7 @@ static const struct counter offload_rows[] = {
 	PHCA_OFFLOAD_COUNTERS(OFFLOAD_ROW) OFFLOAD_GAUGES(OFFLOAD_ROW)
 };
 static const struct counter filter_rows[] = { FILTER_COUNTERS(FILTER_ROW) };
+static const struct counter impair_rows[] = { PHCA_IMPAIR_COUNTERS(IMPAIR_ROW) };
 static const struct counter lcore_rows[] = { LCORE_COUNTERS(LCORE_ROW) };
 
 #define GROUP(name) \
@@ -75,12 +79,13 @@ GROUP(proxy)
 GROUP(offload)
 GROUP(filter)
 GROUP(lcore)
+GROUP(impair)
 
 const struct counter_group *counters_group(unsigned int i)
 {
 	static const struct counter_group *const all[] = {
 		&counters_port, &counters_qp, &counters_pqp, &counters_cq, &counters_proxy,
-		&counters_offload, &counters_filter, &counters_lcore,
+		&counters_offload, &counters_filter, &counters_lcore, &counters_impair,
 	};
 
 	return i < RTE_DIM(all) ? all[i] : NULL;

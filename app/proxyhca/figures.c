@@ -11,6 +11,8 @@
 #include <rte_cycles.h>
 #include <rte_string_fns.h>
 
+#include "phca_impair.h"
+
 #include "figures.h"
 
 #define PORT_TRIES 50
@@ -268,8 +270,10 @@ void figures_clear_filter(struct filter_obj *f)
 
 void figures_clear_all(struct appliance *a)
 {
-	for (unsigned int i = 0; i < a->nb_ports; i++)
+	for (unsigned int i = 0; i < a->nb_ports; i++) {
 		figures_clear_port(a, i);
+		(void)phca_impair_stats_reset(phca_net_port_id(a->ports[i]->net)); /* of others: no */
+	}
 	for (unsigned int i = 0; i < a->nb_qps; i++)
 		figures_clear_qp(a, a->qps[i]);
 	for (unsigned int i = 0; i < a->nb_offloads; i++)
