@@ -6,7 +6,8 @@
  * many QPs and polls the CQs; direct requests get their place when they are
  * issued, and complete at any time after that, in any order, well, with an error
  * or flushed; a driver ("chaos") finishes, fails, refuses and cancels at random
- * and notes for every place what became of it. From the notes
+ * and notes for every place what became of it. Of RC some inbound requests are
+ * atomics, which are owed an answer. From the notes
  * the model computes, place by place and in order, what each CQ must say: so a
  * completion that is early, late, missing, twice or with the wrong status is
  * seen at once. The same model runs with the proxy turned by hand, and with the
@@ -25,6 +26,7 @@
 #define CQS 16
 #define WINDOW 32
 #define CQE 448
+#define TAGS 8
 #define HELD_MAX (QPS * WINDOW * 2)
 #define DRAIN_NS 20000000000ull /* what is not there by then is lost */
 #define PLAIN_BIT (1ull << 63)
@@ -39,9 +41,17 @@
 /* What became of an offloaded request, noted by the driver. */
 enum fate { NEVER_SEEN, HELD, FINISHED, CANCELLED };
 
+/* An answer that the proxy owes. */
+struct tag {
+	bool owed;
+	uint8_t fate, status; /* as in the cell, which may be in use again */
+	uint64_t value;
+};
+
 struct cell {
 	uint8_t offload, silent, direct_status; /* the model's */
 	uint8_t issued;                         /* direct: its completion has not been sent */
+	struct tag *tag;                        /* atomic: of its answer */
 	uint64_t wr_id;
 	uint8_t fate, status;                   /* the driver's */
 	struct phca_offload_wr wr;
@@ -63,6 +73,7 @@ enum life { LIVE, IN_ERROR, DETACHING, DETACHED };
 struct mqp {
 	struct seqs s[PHCA_DIR_COUNT];
 	enum life life;
+	struct tag tag[TAGS];
 	unsigned int flushes;  /* in error: WRs still to flush before DETACH */
 	bool rc;
 	struct phca_pqp *q;
@@ -74,7 +85,7 @@ struct chaos {
 	unsigned int nb_held;
 	uint64_t seed;
 	unsigned int fail_of_64k;
-	unsigned int overwritten; /* requests whose memory was reused while held */
+	unsigned int overwritten; /* requests whose memory was reused while held, or that took no answer */
 };
 
 static struct rig r;
@@ -83,6 +94,7 @@ static struct rig_cq cqs[CQS];
 static uint32_t cq_owed[CQS];      /* places and plain completions not yet checked */
 static uint64_t plain_next[CQS], plain_seen[CQS];
 static struct mqp qps[QPS];
+static uint64_t answers;
 static uint64_t seed, sent, plain_sent, wrong, received, errors, attaches;
 static bool turns_elsewhere;       /* the proxy has a thread of its own */
 static uint32_t direct_error_of;   /* one of so many direct requests has an error */
@@ -93,6 +105,17 @@ static bool notes;                 /* the drivers note fates; else all succeed *
 static struct cell *req_cell(const struct phca_offload_req *req)
 {
 	return &qps[req->qpn].s[req->dir].cell[req->seq % WINDOW];
+}
+
+/* What became of a request, in its cell and in its tag. */
+static void note(struct cell *cell, enum fate fate, uint8_t status)
+{
+	cell->fate = (uint8_t)fate;
+	cell->status = status;
+	if (cell->tag != NULL) {
+		cell->tag->fate = (uint8_t)fate;
+		cell->tag->status = status;
+	}
 }
 
 static enum phca_wc_status chaos_status(struct chaos *c)
@@ -108,8 +131,9 @@ static void chaos_finish(struct chaos *c, struct phca_offload_req *req)
 	if (req->wr != NULL && req->wr->wqe.wr_id != req->drv[2])
 		c->overwritten++;
 	if (req->drv[1] == 0) { /* not cancelled: its answer counts */
-		cell->fate = FINISHED;
-		cell->status = (uint8_t)status;
+		if (cell->tag != NULL && phca_offload_answer(req, 0, &cell->tag->value, 8) != 0)
+			c->overwritten++;
+		note(cell, FINISHED, (uint8_t)status);
 	}
 	phca_offload_done(req, status);
 }
@@ -137,8 +161,7 @@ static int chaos_submit(struct phca_offload *o, struct phca_offload_req *req, ui
 		return 0;
 	}
 	if ((x >> 8) % 65536 < c->fail_of_64k) {
-		cell->fate = FINISHED;
-		cell->status = PHCA_WC_LOC_QP_OP_ERR;
+		note(cell, FINISHED, PHCA_WC_LOC_QP_OP_ERR);
 		return -ENOSPC;
 	}
 	cell->fate = HELD;
@@ -154,7 +177,7 @@ static int chaos_cancel(struct phca_offload *o, struct phca_offload_req *req)
 	struct chaos *c = phca_offload_priv(o);
 	uint64_t x = phca_test_rand(&c->seed) % 3;
 
-	req_cell(req)->fate = CANCELLED;
+	note(req_cell(req), CANCELLED, 0);
 	req->drv[1] = 1;
 	if (phca_test_rand(&c->seed) % 4 == 0 && c->nb_held > 1) {
 		/* another one ends first, perhaps with an error */
@@ -294,7 +317,8 @@ static bool send_msg(const struct phca_pmsg *m)
 	return rte_ring_sp_enqueue_elem(phca_proxy_chan_ring(r.chan), (void *)(uintptr_t)m, sizeof(*m)) == 0;
 }
 
-static struct rte_mbuf *message_make(struct phca_pmsg *m)
+/* An atomic when there is a tag, else a SEND. */
+static struct rte_mbuf *message_make(struct phca_pmsg *m, struct tag *tag, unsigned int n)
 {
 	struct rte_mbuf *mb = rte_pktmbuf_alloc(r.pool);
 
@@ -304,7 +328,12 @@ static struct rte_mbuf *message_make(struct phca_pmsg *m)
 	m->in.m = mb;
 	m->in.pkt = (struct phca_pkt){ .opcode = PHCA_UD_SEND_ONLY, .bth_off = 42, .payload_off = 62 };
 	m->in.msg_len = 18;
-	m->in.last_opcode = PHCA_UD_SEND_ONLY;
+	if (tag != NULL) {
+		m->in.pkt.opcode = PHCA_RC_FETCH_ADD;
+		m->in.tag = n;
+		*tag = (struct tag){ .owed = true, .value = phca_test_rand(&seed) };
+	}
+	m->in.last_opcode = m->in.pkt.opcode;
 	return mb;
 }
 
@@ -383,7 +412,7 @@ static void request(unsigned int i, int dir, bool flush)
 	struct mqp *q = &qps[i];
 	struct seqs *s = &q->s[dir];
 	struct cell *c = &s->cell[s->next % WINDOW];
-	unsigned int cq = (unsigned int)(q->cq[dir] - cqs);
+	unsigned int tag, cq = (unsigned int)(q->cq[dir] - cqs);
 	struct phca_pmsg m = { .kind = PHCA_PMSG_OFFLOAD, .dir = (uint8_t)dir, .seq = s->next, .pqp = q->q };
 
 	if (s->next - s->freed >= WINDOW || cq_owed[cq] >= CQE ||
@@ -401,7 +430,10 @@ static void request(unsigned int i, int dir, bool flush)
 		c->wr.wqe.wr_id = c->wr_id;
 		c->wr.wqe.opcode = PHCA_WR_SEND;
 		m.wr = &c->wr;
-		if (dir == PHCA_DIR_RECV && message_make(&m) == NULL)
+		tag = (unsigned int)(x >> 28) % TAGS;
+		if (notes && q->rc && dir == PHCA_DIR_RECV && (x >> 17 & 1) && !q->tag[tag].owed)
+			c->tag = &q->tag[tag];
+		if (dir == PHCA_DIR_RECV && message_make(&m, c->tag, tag) == NULL)
 			return;
 		sent++;
 		CU_ASSERT_TRUE_FATAL(send_msg(&m));
@@ -457,6 +489,22 @@ static void plain(unsigned int cq)
 	sent++;
 }
 
+/* Each atomic is answered once, and as its driver said. */
+static void answer(struct mqp *q, const struct phca_preply *p)
+{
+	const struct phca_wc none = { 0 };
+	struct tag *t = &q->tag[p->tag % TAGS];
+	uint8_t want = t->fate == FINISHED ? t->status : FLUSH;
+
+	answers++;
+	if (p->tag >= TAGS || !t->owed || q->life == DETACHED)
+		complain(&none, "an answer that was not owed");
+	if (p->status != want || p->data != NULL ||
+			p->value != (want == PHCA_WC_SUCCESS ? t->value : 0))
+		complain(&none, "a wrong answer");
+	t->owed = false;
+}
+
 static void reply(const struct phca_preply *p)
 {
 	const struct phca_wc none = { 0 };
@@ -473,7 +521,11 @@ static void reply(const struct phca_preply *p)
 	case PHCA_PREPLY_ERROR:
 		in_error(q, p->dir, p->seq);
 		break;
+	case PHCA_PREPLY_ANSWER:
+		answer(q, p);
+		break;
 	case PHCA_PREPLY_DETACHED:
+		memset(q->tag, 0, sizeof(q->tag));
 		for (int d = 0; d < PHCA_DIR_COUNT; d++)
 			cq_owed[q->cq[d] - cqs] -= q->s[d].next - q->s[d].seen;
 		q->life = DETACHED;
@@ -537,7 +589,7 @@ static void world_init(unsigned int fail_of_64k)
 
 	rig_init(&r, 256);
 	turns_elsewhere = false;
-	sent = plain_sent = received = wrong = errors = attaches = 0;
+	answers = sent = plain_sent = received = wrong = errors = attaches = 0;
 	seed = 42;
 	memset(cq_owed, 0, sizeof(cq_owed));
 	memset(plain_next, 0, sizeof(plain_next));
@@ -563,7 +615,7 @@ static void world_init(unsigned int fail_of_64k)
 		struct phca_pqp_conf conf = {
 			.qpn = i, .transport = i % 2 ? PHCA_TRANSPORT_RC : PHCA_TRANSPORT_UD,
 			.cookie = &qps[i], .chan = r.chan,
-			.window = { WINDOW, WINDOW }, .nb_rules = 2, .offloads = { o[0], o[1] },
+			.window = { WINDOW, WINDOW }, .nb_tags = TAGS, .nb_rules = 2, .offloads = { o[0], o[1] },
 		};
 
 		for (int d = 0; d < PHCA_DIR_COUNT; d++) {
@@ -577,6 +629,15 @@ static void world_init(unsigned int fail_of_64k)
 	}
 }
 
+static unsigned int tags_owed(const struct mqp *q)
+{
+	unsigned int n = 0;
+
+	for (unsigned int i = 0; i < TAGS; i++)
+		n += q->tag[i].owed;
+	return n;
+}
+
 /* @return sequences of living QPs whose places are not all checked and free */
 static unsigned int world_open(void)
 {
@@ -584,7 +645,8 @@ static unsigned int world_open(void)
 
 	for (unsigned int i = 0; i < QPS; i++)
 		for (int d = 0; d < PHCA_DIR_COUNT; d++)
-			open += qps[i].life == LIVE && (qps[i].s[d].seen != qps[i].s[d].next ||
+			open += qps[i].life == LIVE && (tags_owed(&qps[i]) > 0 ||
+					qps[i].s[d].seen != qps[i].s[d].next ||
 					qps[i].s[d].freed != qps[i].s[d].next);
 	return open;
 }
@@ -633,6 +695,7 @@ static void world_fini(void)
 	CU_ASSERT_TRUE(st.reply_ring_full > 0 || turns_elsewhere);
 	CU_ASSERT_EQUAL(st.completions + st.offloads + st.plain, sent);
 	if (notes) {
+		CU_ASSERT_TRUE(answers > sent / 1000);
 		CU_ASSERT_TRUE(errors > 0 && attaches > QPS && st.cancelled > 0 && st.late > 0);
 		for (unsigned int i = 0; i < 2; i++)
 			CU_ASSERT_EQUAL(((struct chaos *)phca_offload_priv(offloads[i]))->overwritten, 0);
