@@ -17,9 +17,11 @@ ENTRIES = re.compile(
     r"phca_(hca_turn|proxy_turn|app_turn|post_recv|post_send|poll_cq|filter_run|net_(input|resolve|"
     r"poll|is_ours)|cc_(cnp|sent|timer|next_send|np_mark)|wire_\w+|offload_(done|read|emit\w*))$")
 # Members of drivers' tables that run in a turn.
-CALLBACKS = re.compile(r"\.(?:turn|submit|cancel|poll)\s*=\s*(\w+)")
+CALLBACKS = re.compile(r"[.>](?:turn|submit|cancel|poll|rx_pkt_burst|tx_pkt_burst)\s*=\s*(\w+)")
 # Named in a turn, but they work in a thread's first turn only.
 FIRST_TURN = {"phca_filter_env_set"}
+# An ethdev gets no now_ns; it reads a clock of its own, once a burst.
+OWN_CLOCK = {"lane_now"}
 
 BANNED = (
     (("malloc", "calloc", "realloc", "free", "strdup", "strndup", "aligned_alloc", "rte_malloc",
@@ -69,8 +71,9 @@ def _entries(tree, public, local):
             yield f
     for name in tree.find("drivers/", ".c"):
         for m in CALLBACKS.finditer(ctext.blank(tree.text(name))):
-            if (name, m.group(1)) in local:
-                yield local[name, m.group(1)]
+            f = local.get((name, m.group(1))) or public.get(m.group(1))
+            if f:
+                yield f
 
 
 def reached(tree):
@@ -84,7 +87,8 @@ def reached(tree):
             continue
         found[f] = caller
         # A function that is only named, in a table or as an argument, counts too.
-        for word in set(re.findall(r"(?<![.>\w])[A-Za-z_]\w*", f.body)) - {f.name} - FIRST_TURN:
+        for word in set(re.findall(r"(?<![.>\w])[A-Za-z_]\w*", f.body)) - {f.name} - FIRST_TURN \
+                - OWN_CLOCK:
             callee = local.get((f.file, word)) or public.get(word)
             if callee:
                 todo.append((callee, f))

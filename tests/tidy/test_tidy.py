@@ -261,6 +261,8 @@ BAD = [
      "drivers/offload/null/null.c", 5, "take < null_submit"),
     ("data_path", put("drivers/offload/null/null.c", NULL_C.replace("GO", "run(take)")),
      "drivers/offload/null/null.c", 5, "calloc() on the data path"),
+    ("data_path", put("drivers/offload/null/null.c", NULL_C.replace("GO", "run(take)").replace(
+        ".submit =", ".rx_pkt_burst =")), "drivers/offload/null/null.c", 5, "calloc() on the data path"),
     ("data_path", put("drivers/offload/null/null.c", NULL_C.replace("GO", "phca_wire_add(0, 1)"),
                       code("RTE_LOG(NOTICE, X, s);")), "lib/wire/low.c", 7, "phca_wire_add"),
     ("tabs", edit("lib/wire/low.c", "\tlow->n", "        low->n"),
