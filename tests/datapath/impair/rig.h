@@ -60,6 +60,8 @@ void rig_expect(struct rig *r, enum phca_impair_dir dir, const char *psns);
 const uint8_t *rig_frame(const struct rte_mbuf *m);
 /* What the parser says of it, iCRC checked. */
 enum phca_verdict rig_verdict(const struct rte_mbuf *m, struct phca_pkt *pkt);
+/* One more device, on rings, with one queue, started. @return its port */
+uint16_t rig_ring_port(const char *name, const char *args, struct rte_mempool *pool);
 /* Replace the rules, which must be good. */
 void rig_rules(struct rig *r, const char *text);
 

@@ -13,6 +13,16 @@
 
 #include "rig.h"
 
+/* An error has these words. */
+static void check_words(const char *input, const char *text, const char *words)
+{
+	bool there = strstr(text, words) != NULL;
+
+	if (!there)
+		fprintf(stderr, "  '%s' said: %s\n  expected: %s\n", input, text, words);
+	CU_ASSERT(there);
+}
+
 /* What the driver logs when the device is refused. */
 static void refused(const char *args, const char *words)
 {
@@ -27,9 +37,7 @@ static void refused(const char *args, const char *words)
 	rte_openlog_stream(NULL);
 	fclose(f);
 	CU_ASSERT(rc < 0);
-	if (strstr(text, words) == NULL)
-		fprintf(stderr, "  '%s' said: %s  expected: %s\n", args, text, words);
-	CU_ASSERT_PTR_NOT_NULL(strstr(text, words));
+	check_words(args, text, words);
 	CU_ASSERT_PTR_NOT_NULL(strstr(text, "net_impair_bad"));
 	free(text);
 }
@@ -121,9 +129,7 @@ PHCA_TEST(rules, mistakes_are_told_and_change_nothing)
 	CU_ASSERT_FATAL(rig_open(&r, "rule=drop psn 2"));
 	for (unsigned int i = 0; i < RTE_DIM(cases); i++) {
 		CU_ASSERT_EQUAL(phca_impair_rules_set(r.port, cases[i][0], err, sizeof(err)), -EINVAL);
-		if (strstr(err, cases[i][1]) == NULL)
-			fprintf(stderr, "  '%s' said: %s\n  expected: %s\n", cases[i][0], err, cases[i][1]);
-		CU_ASSERT_PTR_NOT_NULL(strstr(err, cases[i][1]));
+		check_words(cases[i][0], err, cases[i][1]);
 	}
 	for (unsigned int i = 0; i <= PHCA_IMPAIR_RULES_MAX; i++)
 		snprintf(many + 5 * i, sizeof(many) - 5 * i, "drop;");
@@ -427,20 +433,6 @@ PHCA_TEST(device, more_queues_than_the_lower_port)
 	rig_close(&r);
 }
 
-static uint16_t ring_port(const char *name, const char *args, struct rte_mempool *pool)
-{
-	struct rte_eth_conf conf = {0};
-	uint16_t port = 0;
-
-	CU_ASSERT_EQUAL_FATAL(rte_vdev_init(name, args), 0);
-	CU_ASSERT_EQUAL_FATAL(rte_eth_dev_get_port_by_name(name, &port), 0);
-	CU_ASSERT_EQUAL_FATAL(rte_eth_dev_configure(port, 1, 1, &conf), 0);
-	CU_ASSERT_EQUAL_FATAL(rte_eth_rx_queue_setup(port, 0, 512, SOCKET_ID_ANY, NULL, pool), 0);
-	CU_ASSERT_EQUAL_FATAL(rte_eth_tx_queue_setup(port, 0, 512, SOCKET_ID_ANY, NULL), 0);
-	CU_ASSERT_EQUAL_FATAL(rte_eth_dev_start(port), 0);
-	return port;
-}
-
 PHCA_TEST(rings, two_devices_back_to_back)
 {
 	struct rte_mbuf *m[8];
@@ -448,8 +440,8 @@ PHCA_TEST(rings, two_devices_back_to_back)
 	struct rig r;
 
 	CU_ASSERT_FATAL(rig_open(&r, "")); /* for its packets */
-	a = ring_port("net_impair_a", "rx_ring=ba,tx_ring=ab,ring_size=5,rule=drop psn 2 dir tx", r.pool);
-	b = ring_port("net_impair_b", "rx_ring=ab,tx_ring=ba", r.pool);
+	a = rig_ring_port("net_impair_a", "rx_ring=ba,tx_ring=ab,ring_size=5,rule=drop psn 2 dir tx", r.pool);
+	b = rig_ring_port("net_impair_b", "rx_ring=ab,tx_ring=ba", r.pool);
 	for (unsigned int i = 0; i < 8; i++)
 		m[i] = rig_send_only(&r, 1, i);
 	CU_ASSERT_EQUAL(rte_eth_tx_burst(a, 0, m, 8), 8); /* one dropped, two wait */
@@ -479,7 +471,7 @@ PHCA_TEST(rings, stacked)
 	CU_ASSERT_EQUAL_FATAL(rte_vdev_init("net_impair_low", "rx_ring=x,tx_ring=x,rule=drop psn 1 dir tx"), 0);
 	CU_ASSERT_EQUAL_FATAL(rte_eth_dev_get_port_by_name("net_impair_low", &low), 0);
 	snprintf(args, sizeof(args), "lower=%u,rule=drop psn 2 dir rx", low);
-	high = ring_port("net_impair_high", args, r.pool);
+	high = rig_ring_port("net_impair_high", args, r.pool);
 	for (unsigned int i = 0; i < 4; i++)
 		m[i] = rig_send_only(&r, 1, i);
 	CU_ASSERT_EQUAL(rte_eth_tx_burst(high, 0, m, 4), 4);
