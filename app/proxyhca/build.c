@@ -110,7 +110,7 @@ static int create_hca(struct appliance *a, char *err, size_t err_len)
 	struct phca_hca_conf conf = {
 		.name = "hca", .nb_shards = a->nb_shards, .nb_proxies = a->nb_proxies,
 		.mem = a->mem, .qsbr = a->qsbr, .pool = a->pool, .max_qp = a->cfg->memory.max_qp,
-		.offload_max_packets = a->cfg->proxy.offload_max_packets,
+		.offload_max_packets = a->cfg->proxy.offload_max_packets, .congestion = &a->cfg->congestion,
 	};
 	int rc = 0;
 

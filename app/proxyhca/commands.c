@@ -42,6 +42,8 @@ static const struct command table[] = {
 	{ "show cq <cq|all>", "qp", "completion queues", command_show_cq },
 	{ "clear cq stats", "qp", "count from zero again, all CQs", command_clear_cq },
 	{ "show events", "qp", "the last things that happened to QPs and CQs", command_show_events },
+	{ "show congestion", "qp", "congestion control: QPs that are limited or met congestion",
+		command_show_congestion },
 	{ "show proxy", "proxy", "proxy CPU: rings, proxy QPs and their rules, counters",
 		command_show_proxy },
 	{ "show proxy stats", "proxy", "counters of the proxy CPU", command_show_proxy_stats },

@@ -119,6 +119,11 @@ void command_show_cq(struct command_args *c)
 	fprintf(c->out, "cq '%s': there is none with this number; 'show cq all' lists them\n", c->arg[0]);
 }
 
+void command_show_congestion(struct command_args *c)
+{
+	text_congestion(c->a, c->out);
+}
+
 void command_show_proxy(struct command_args *c)
 {
 	text_proxy(c->a, c->out);

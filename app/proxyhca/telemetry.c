@@ -148,6 +148,20 @@ static void qp_rules(struct rte_tel_data *d, const struct qp_obj *q)
 	add_container(d, "rules", list);
 }
 
+static void qp_rate(struct rte_tel_data *d, const struct qp_obj *q)
+{
+	struct phca_qp_rate rate;
+
+	phca_qp_rate_get(q->qp, &rate);
+	if (!rate.controlled)
+		return;
+	rte_tel_data_add_dict_u64(d, "rate_bps", rate.rate_bps);
+	rte_tel_data_add_dict_u64(d, "target_bps", rate.target_bps);
+	rte_tel_data_add_dict_u64(d, "line_rate_bps", rate.line_bps);
+	rte_tel_data_add_dict_u64(d, "alpha_ppm", rate.alpha_ppm);
+	rte_tel_data_add_dict_string(d, "limited", rate.limited ? "yes" : "no");
+}
+
 static int qp(struct request *r)
 {
 	const struct qp_obj *q;
@@ -165,6 +179,7 @@ static int qp(struct request *r)
 	rte_tel_data_add_dict_u64(r->d, "port", f.info.port);
 	rte_tel_data_add_dict_u64(r->d, "cq", f.info.recv_cqn);
 	rte_tel_data_add_dict_string(r->d, "proxy", f.info.proxy ? "yes" : "no");
+	qp_rate(r->d, q);
 	add_counters(r->d, &counters_qp, &f.info.stats);
 	rte_tel_data_add_dict_u64(r->d, "completed", f.cq.written);
 	rte_tel_data_add_dict_u64(r->d, "dropped", f.dropped);

@@ -32,6 +32,10 @@ void text_qp(struct appliance *a, const struct qp_obj *q, FILE *out);
 void text_cqs(struct appliance *a, FILE *out);
 void text_cq(struct appliance *a, const struct qp_obj *q, FILE *out);
 
+/* text_congestion.c */
+void text_qp_rate(const struct qp_obj *q, FILE *out); /* a line; nothing for a QP without a rate */
+void text_congestion(struct appliance *a, FILE *out);
+
 /* text_proxy.c */
 void text_proxy(struct appliance *a, FILE *out);
 void text_proxy_stats(struct appliance *a, FILE *out);

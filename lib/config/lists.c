@@ -105,6 +105,8 @@ static void set_default(const struct key *k, void *obj)
 {
 	if (k->kind == &kind_uint)
 		cfg_store(cfg_member(obj, k), k->size, k->def * (k->scale != 0 ? k->scale : 1));
+	else if (k->kind == &kind_bool)
+		*(bool *)cfg_member(obj, k) = k->def != 0;
 	else if (k->kind == &kind_word || k->kind == &kind_words)
 		cfg_store(cfg_member(obj, k), k->size, k->def);
 }

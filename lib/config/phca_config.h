@@ -128,6 +128,7 @@ struct phca_config {
 	struct phca_config_lcores lcores;
 	struct phca_config_memory memory;
 	struct phca_config_proxy proxy;
+	struct phca_congestion_conf congestion; /**< "congestion": its members, and those of params, are keys */
 	struct phca_config_filter *filters; unsigned int nb_filters;
 	struct phca_config_offload *offloads; unsigned int nb_offloads;
 	struct phca_config_qp *qps; unsigned int nb_qps;

@@ -15,6 +15,8 @@ static json_t *key_default(const struct key *k)
 {
 	char hex[24];
 
+	if (k->kind == &kind_bool && k->def != 0)
+		return json_true();
 	if (k->def_doc != NULL || (k->flags & (KEY_REQUIRED | KEY_ABSENT)) != 0 || k->kind != &kind_uint)
 		return NULL;
 	snprintf(hex, sizeof(hex), "0x%" PRIx64, k->def);

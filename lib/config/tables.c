@@ -100,6 +100,25 @@ static const struct key proxy_keys[] = {
 static const struct table proxy_table = { "proxy", proxy_keys, sizeof(struct phca_config_proxy),
 	.section = SEC_NONE };
 
+#define CONG(f) .off = offsetof(struct phca_congestion_conf, f), \
+	.size = sizeof(((struct phca_congestion_conf *)0)->f)
+#define CONG_PARAM(f, d, lo, hi, what) { .name = #f, .kind = &kind_uint, CONG(params.f), .min = lo, .max = hi, \
+	.def = d, .help = what },
+static const struct key congestion_keys[] = {
+	{ .name = "enabled", .kind = &kind_bool, CONG(enabled), .def = true, .def_doc = "true",
+		.help = "answer ECN marks with CNPs, send slower after CNPs" },
+	{ .name = "ecn", .kind = &kind_bool, CONG(ecn), .def = true, .def_doc = "true",
+		.help = "connected QPs send ECT(0), so that switches mark; false: the ECN of their `traffic_class`" },
+	{ .name = "cnp_dscp", .kind = &kind_uint, CONG(cnp_dscp), .max = 63, .def = 48,
+		.help = "DSCP of CNPs; its upper 3 bits are their VLAN priority" },
+	{ .name = "line_rate_mbps", .kind = &kind_uint, CONG(line_rate_bps), .max = 1000000, .scale = 1000000,
+		.unit = "Mb/s", .help = "rate of the ports; 0: their link's, 100000 when it is unknown" },
+	PHCA_CC_PARAMS(CONG_PARAM)
+	END
+};
+static const struct table congestion_table = { "congestion", congestion_keys, sizeof(struct phca_congestion_conf),
+	.section = SEC_NONE };
+
 static const struct key filter_keys[] = {
 	NAME(filter, "filter"),
 	NOTE(filter),
@@ -197,7 +216,7 @@ static const struct key qp_keys[] = {
 	{ .name = "peer", .kind = &kind_peer, AT(qp, attr.av.dgid), .only = CONN, .def_doc = "any; RC must have it",
 		.help = "address of the peer; packets from others are refused" },
 	{ .name = "traffic_class", .kind = &kind_uint, AT(qp, attr.av.traffic_class), .max = 255, .flags = KEY_HEX,
-		.only = CONN, .help = "of its packets: DSCP times 4, and ECN" },
+		.only = CONN, .help = "of its packets: DSCP times 4, and ECN unless `congestion` sets that" },
 	{ .name = "hop_limit", .kind = &kind_uint, AT(qp, attr.av.hop_limit), .min = 1, .max = 255, .def = 64,
 		.only = CONN, .help = "TTL or hop limit of its packets" },
 	{ .name = "path_mtu", .kind = &kind_uint, AT(qp, attr.path_mtu), .min = 256, .max = 4096,
@@ -270,6 +289,7 @@ static const struct key root_keys[] = {
 	PART("lcores", lcores, lcore_table, "which lcore does what"),
 	PART("memory", memory, memory_table, "sizes of pools and tables"),
 	PART("proxy", proxy, proxy_table, "the way to the proxy CPU"),
+	PART("congestion", congestion, congestion_table, "congestion control: ECN, CNPs, DCQCN"),
 	LIST("ports", ports, nb_ports, port_table, PHCA_PORT_MAX, "network ports"),
 	LIST("filters", filters, nb_filters, filter_table, 256, "eBPF filters"),
 	LIST("offloads", offloads, nb_offloads, offload_table, PHCA_PROXY_OFFLOAD_MAX, "what the proxy CPU can do"),

@@ -281,7 +281,7 @@ class Prompt(unittest.TestCase):
     def test_every_show_command_answers(self):
         for command in ("show port info all", "show port stats all", "show port verdicts 0",
                         "show verdict", "show neigh", "show qp all", "show qp 0x13", "show cq all",
-                        "show events", "show proxy", "show proxy stats", "show offload all",
+                        "show events", "show congestion", "show proxy", "show proxy stats", "show offload all",
                         "show filter all", "show filter size", "show map source sources",
                         "show app all", "show lcore", "clear port stats all", "clear qp stats",
                         "clear cq stats", "clear proxy stats", "clear filter all",
@@ -300,6 +300,13 @@ class Prompt(unittest.TestCase):
                               ("set map nix nix 1 1", "nix"), ("help nix", "nix")):
             with self.subTest(command):
                 self.assertIn(word, self.box.do(command))
+
+    def test_congestion_is_shown(self):
+        shown = self.box.do("show congestion")
+        self.assertRegex(shown, r"on, connected QPs send ECT\(0\), CNPs have DSCP 48, .* in 50 us")
+        self.assertRegex(shown, r"0 of \d+ queue pairs are limited")
+        self.assertRegex(self.box.do("show qp 0x21"), r"rate (\d+)\.000 of \1\.000 Mb/s, not limited")
+        self.assertNotIn("rate", self.box.do("show qp 0x11"))   # UD
 
     def test_start_and_stop(self):
         self.assertIn("Receiving", self.box.do("start"))

@@ -43,6 +43,11 @@ FULL = {
     "lcores": {"hca": [1, 2], "proxy": 0, "app": 0},
     "memory": {"mbufs": 2048, "mbuf_size": 8192, "max_qp": 8192, "max_mr": 5},
     "proxy": {"ring_size": 1024, "offload_max_packets": 17},
+    "congestion": {"enabled": False, "ecn": False, "cnp_dscp": 46, "line_rate_mbps": 25000,
+                   "gain_divisor": 128, "alpha_timer_us": 60, "rate_timer_us": 300,
+                   "byte_counter_bytes": 150000, "fast_recovery_rounds": 3, "ai_rate_bps": 5000000,
+                   "hai_rate_bps": 50000000, "min_rate_bps": 2000000, "cnp_interval_us": 4,
+                   "burst_bytes": 0},
     "ports": [
         {"name": "p0", "description": "d", "device": "net_pcap0", "mtu": 2048, "vlan": 7,
          "addresses": ["192.0.2.1/24", "2001:db8::1/64"], "mac": "02:00:00:00:00:01",

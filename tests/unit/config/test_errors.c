@@ -90,6 +90,10 @@ PHCA_TEST(errors, ranges)
 	REFUSED("{\"memory\":{\"mbufs\":-1}}", "1: memory.mbufs: -1 is out of range; give 1024..4194304");
 	REFUSED("{\"proxy\":{\"ring_size\":100}}",
 		"1: proxy.ring_size: 100 is out of range; give a power of two, 64..1048576 elements");
+	REFUSED("{\"congestion\":{\"cnp_dscp\":64}}", "1: congestion.cnp_dscp: 64 is out of range; give 0..63");
+	REFUSED("{\"congestion\":{\"min_rate_bps\":1}}",
+		"1: congestion.min_rate_bps: 1 is out of range; give 1000000..1000000000000");
+	REFUSED("{\"congestion\":{\"ecn\":1}}", "1: congestion.ecn: is a number; give true or false");
 	REFUSED(PORT_WITH("\"mtu\":1500"),
 		"2: ports[0].mtu: 1500 is out of range; give a power of two, 256..4096 bytes");
 	REFUSED(PORT_WITH("\"vlan\":4095"), "2: ports[0].vlan: 4095 is out of range; give 0..4094");

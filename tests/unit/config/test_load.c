@@ -86,6 +86,19 @@ char *cfg_printed(const struct phca_config *c)
 	return text;
 }
 
+/* The same defaults as those of lib/hca and lib/cc. */
+static void check_congestion(const struct phca_congestion_conf *c)
+{
+	struct phca_congestion_conf def;
+
+	phca_congestion_default(&def);
+	CU_ASSERT(c->enabled && c->ecn);
+	CU_ASSERT_EQUAL(c->cnp_dscp, def.cnp_dscp);
+	CU_ASSERT_EQUAL(c->line_rate_bps, 0);
+	CU_ASSERT_EQUAL(memcmp(&c->params, &def.params, sizeof(def.params)), 0);
+	CU_ASSERT_EQUAL(phca_cc_params_check(&c->params), NULL);
+}
+
 PHCA_TEST(load, empty_object_has_the_defaults)
 {
 	struct phca_config *c = cfg_text("{}");
@@ -101,6 +114,7 @@ PHCA_TEST(load, empty_object_has_the_defaults)
 	CU_ASSERT_EQUAL(c->memory.max_mr, 4096);
 	CU_ASSERT_EQUAL(c->proxy.ring_size, 4096);
 	CU_ASSERT_EQUAL(c->proxy.offload_max_packets, 256);
+	check_congestion(&c->congestion);
 	CU_ASSERT_EQUAL(c->nb_ports + c->nb_filters + c->nb_offloads + c->nb_apps + c->nb_qps + c->nb_proxy_qps, 0);
 	CU_ASSERT_PTR_NULL(c->description);
 	phca_config_free(c);

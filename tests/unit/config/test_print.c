@@ -17,6 +17,10 @@ static const char all_keys[] =
 "\"lcores\":{\"hca\":[3,4],\"proxy\":2,\"app\":1},"
 "\"memory\":{\"mbufs\":2048,\"mbuf_size\":8192,\"max_qp\":64,\"max_mr\":5},"
 "\"proxy\":{\"ring_size\":1024,\"offload_max_packets\":17},"
+"\"congestion\":{\"enabled\":false,\"ecn\":false,\"cnp_dscp\":46,\"line_rate_mbps\":25000,"
+"\"gain_divisor\":128,\"alpha_timer_us\":60,\"rate_timer_us\":300,\"byte_counter_bytes\":150000,"
+"\"fast_recovery_rounds\":3,\"ai_rate_bps\":5000000,\"hai_rate_bps\":50000000,"
+"\"min_rate_bps\":2000000,\"cnp_interval_us\":4,\"burst_bytes\":0},"
 "\"ports\":[{\"name\":\"p0\",\"description\":\"dp\",\"device\":\"0000:01:00.0\","
 "\"addresses\":[\"192.0.2.1/24\",\"2001:db8::1/64\"],\"mtu\":2048,\"vlan\":0,\"mac\":\"02:AB:00:00:00:01\","
 "\"neighbours\":[{\"address\":\"192.0.2.2\",\"mac\":\"02:00:00:00:00:02\"},"
@@ -117,6 +121,17 @@ static void check_qps(const struct phca_config *c)
 	CU_ASSERT_EQUAL(q[3].attr.access, PHCA_ACCESS_REMOTE_READ | PHCA_ACCESS_REMOTE_ATOMIC);
 }
 
+static void check_congestion(const struct phca_congestion_conf *c)
+{
+	const struct phca_cc_params *p = &c->params;
+
+	CU_ASSERT(!c->enabled && !c->ecn && c->cnp_dscp == 46 && c->line_rate_bps == UINT64_C(25000000000));
+	CU_ASSERT(p->gain_divisor == 128 && p->alpha_timer_us == 60 && p->rate_timer_us == 300);
+	CU_ASSERT(p->byte_counter_bytes == 150000 && p->fast_recovery_rounds == 3 && p->ai_rate_bps == 5000000);
+	CU_ASSERT(p->hai_rate_bps == 50000000 && p->min_rate_bps == 2000000 && p->cnp_interval_us == 4);
+	CU_ASSERT_EQUAL(p->burst_bytes, 0);
+}
+
 static void check_rest(const struct phca_config *c)
 {
 	const struct phca_config_proxy_qp *p = c->proxy_qps;
@@ -128,6 +143,7 @@ static void check_rest(const struct phca_config *c)
 	CU_ASSERT(c->memory.mbufs == 2048 && c->memory.mbuf_size == 8192);
 	CU_ASSERT(c->memory.max_qp == 64 && c->memory.max_mr == 5);
 	CU_ASSERT(c->proxy.ring_size == 1024 && c->proxy.offload_max_packets == 17);
+	check_congestion(&c->congestion);
 	CU_ASSERT(c->nb_offloads == 2 && c->offloads[0].nb_args == 3 && c->offloads[0].time_limit_ns == 0);
 	CU_ASSERT_EQUAL(c->offloads[1].time_limit_ns, 3600000000000);
 	CU_ASSERT_STRING_EQUAL(c->offloads[0].driver, "delay");
@@ -275,6 +291,8 @@ PHCA_TEST(addition, what_the_base_has_is_refused)
 #define REFUSED(text, want) CU_ASSERT(cfg_refused_on(text, want, base, NULL))
 	CU_ASSERT_PTR_NOT_NULL_FATAL(base);
 	REFUSED("{\"memory\":{}}", "1: memory: is fixed when the program starts; remove it from the addition");
+	REFUSED("{\"congestion\":{}}",
+		"1: congestion: is fixed when the program starts; remove it from the addition");
 	REFUSED("{\"apps\":[{\"name\":\"sink\",\"driver\":\"sink\"}]}",
 		"1: apps[0].name: the running configuration has app \"sink\" already; give it another name");
 	REFUSED("{\"qps\":[{\"name\":\"n\",\"type\":\"UD\",\"app\":\"sink\",\"qpn\":19}]}",
