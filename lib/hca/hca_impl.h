@@ -11,6 +11,7 @@
 #include <rte_ring.h>
 
 #include "phca_hca.h"
+#include "responder.h"
 
 #define RX_BURST 64       /* packets of a port a turn */
 #define TX_STAGE 128      /* packets staged for a port */
@@ -48,38 +49,6 @@ struct port {
 	uint16_t nb_tx;
 	struct rte_mbuf *tx[TX_STAGE];
 	struct phca_port_stats st;
-};
-
-/* A receive work request, copied once from the shared ring. */
-struct rwqe {
-	uint64_t wr_id;
-	uint64_t total;  /* bytes of its buffers */
-	uint32_t num_sge;
-	bool valid;      /* taken from the ring and not completed yet */
-	struct phca_sge sge[PHCA_SGE_MAX];
-};
-
-/* What the responder of a UC QP is in the middle of. */
-enum msg_state {
-	MSG_NONE,  /* the next packet must start a message */
-	MSG_SEND,
-	MSG_WRITE,
-	MSG_DROP,  /* the rest of a message whose drop_verdict is known */
-};
-
-struct responder {
-	uint8_t state;             /* enum msg_state */
-	uint8_t drop_verdict;      /* MSG_DROP: verdict of the message's other packets */
-	bool offload;              /* MSG_SEND, MSG_WRITE: packets are held for the proxy */
-	uint8_t rule;              /* offload: which rule matched */
-	struct phca_psn epsn;      /* expected PSN */
-	uint32_t len;              /* bytes so far */
-	uint32_t dma_len;          /* MSG_WRITE: bytes announced */
-	uint32_t rkey;
-	uint64_t va;
-	struct phca_pkt first;     /* offload: record of the first packet */
-	struct rte_mbuf *head, *tail; /* offload: packets held */
-	uint32_t held;             /* how many */
 };
 
 /* Places of a sequence: in use are freed .. next. */
@@ -134,6 +103,9 @@ struct phca_qp {
 	/* responder */
 	struct responder resp;
 	struct rwqe rwqe;
+	struct respq *respq;             /* RC */
+	struct phca_qp *resp_next;       /* on the shard's list of those with something to answer */
+	bool on_resp;
 
 	/* requester */
 	struct phca_ring sq;             /* consumer's view */
@@ -182,6 +154,7 @@ struct phca_qp {
 	struct phca_ring user_sq __attribute__((aligned(64)));
 	struct phca_ring user_rq;
 };
+_Static_assert(sizeof(struct phca_qp) + sizeof(struct respq) <= 4096, "an idle queue pair without its queues");
 #define RULE_NONE UINT32_MAX
 
 #define SHARD_NONE UINT8_MAX
@@ -292,6 +265,7 @@ struct shard {
 	struct phca_wc nowhere;     /* a completion that nobody gets */
 	struct phca_cqw *dirty;     /* CQs with staged completions */
 	struct phca_qp *ready_head, *ready_tail;
+	struct phca_qp *resp_head, *resp_tail; /* queue pairs with something to answer */
 	struct phca_qp *flush_list;
 	struct phca_qp *qps;
 	struct phca_timers timers;
@@ -451,12 +425,6 @@ bool tx_room(const struct shard *h, const struct port *p);
 void tx_put(struct shard *h, struct port *p, struct rte_mbuf *m, bool own);
 unsigned int tx_flush(struct shard *h, struct port *p);
 
-/* responder.c */
-enum phca_verdict respond(struct shard *h, struct port *p, struct phca_qp *qp, struct rte_mbuf *m,
-		const struct phca_pkt *pkt, bool *kept);
-void responder_abort(struct shard *h, struct phca_qp *qp, enum phca_verdict v);
-enum phca_verdict rwqe_get(struct shard *h, struct phca_qp *qp);
-
 /* requester.c */
 unsigned int requester_run(struct shard *h);
 unsigned int doorbells(struct shard *h);
@@ -469,6 +437,11 @@ void sq_error(struct shard *h, struct phca_qp *qp, uint32_t status);
 unsigned int flush_run(struct shard *h);
 void flush_remove(struct shard *h, struct phca_qp *qp);
 void cq_error(struct shard *h, struct phca_cqw *w);
+
+static inline void count_dropped(struct phca_qp *qp)
+{
+	PHCA_STAT_ADD(qp->st.rx_dropped, 1);
+}
 
 /* Add to the verdicts of a QP and its port. */
 static inline void verdict_add(struct port *p, struct phca_qp *qp, enum phca_verdict v, uint64_t n)

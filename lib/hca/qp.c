@@ -83,6 +83,7 @@ static void qp_free(struct phca_qp *qp)
 	phca_pqp_destroy(qp->pqp);
 	free(qp->rules);
 	free(qp->shadow);
+	free(qp->respq);
 	free(qp->sq_mem);
 	free(qp->rq_mem);
 	free(qp);
@@ -103,6 +104,11 @@ static int queues_create(struct phca_qp *qp, const struct phca_qp_init *i)
 		&qp->rq, &qp->user_rq);
 	qp->shadow_stride = RTE_ALIGN((uint32_t)sizeof(struct phca_offload_wr) + data, 64u);
 	qp->shadow = aligned_alloc(64, qp->shadow_stride);
+	if (qp->transport == PHCA_TRANSPORT_RC) {
+		qp->respq = calloc(1, sizeof(*qp->respq));
+		if (qp->respq == NULL)
+			return -ENOMEM;
+	}
 	return qp->sq_mem && qp->rq_mem && qp->shadow ? 0 : -ENOMEM;
 }
 
@@ -241,7 +247,7 @@ int phca_qp_create(struct phca_client *c, const struct phca_qp_init *init, struc
 /* HCA lcore: to RESET, off all lists; held packets are dropped. */
 static void qp_quiet(struct shard *h, struct phca_qp *qp)
 {
-	responder_abort(h, qp, PHCA_V_ABORTED);
+	responder_reset(h, qp);
 	ready_remove(h, qp);
 	flush_remove(h, qp);
 	__atomic_store_n(&qp->state, PHCA_QPS_RESET, __ATOMIC_RELAXED);

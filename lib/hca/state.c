@@ -104,6 +104,11 @@ static unsigned int flush_recv(struct shard *h, struct phca_qp *qp)
 		phca_ring_take(&qp->rq, 1);
 		phca_ring_release(&qp->rq);
 	}
+	/* it holds none, and takes no more (10.2.9.3) */
+	if (qp->srq != NULL && !qp->rwqe.valid && !qp->resp.last_told) {
+		qp->resp.last_told = true;
+		hca_event(h, PHCA_EVENT_LAST_WQE, PHCA_WC_SUCCESS, qp->qpn);
+	}
 	return n;
 }
 

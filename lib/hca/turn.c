@@ -6,6 +6,7 @@
  *   replies    places the proxy freed, QPs it found in error or let go
  *   receive    burst -> parse -> steer -> respond -> settle (rx.c, responder.c)
  *   hand-over  what other shards hand over, and packets to own addresses
+ *   responses  what is owed to peers: READ and atomic responses, ACK, NAK (respq.c)
  *   doorbells  queue pairs whose application posted (requester.c)
  *   requester  posted work requests -> packets or the proxy
  *   flush      work requests of queue pairs in error (state.c)
@@ -55,6 +56,7 @@ unsigned int phca_hca_turn(void *arg, uint64_t now_ns)
 				done += rx_port(h, h->ports[i]);
 	done += handoff_run(h);
 	done += rx_loop(h);
+	done += responder_run(h);
 	done += doorbells(h);
 	done += requester_run(h);
 	done += flush_run(h);

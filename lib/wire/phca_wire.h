@@ -232,6 +232,18 @@ struct phca_ieth { uint8_t rkey[4]; };
 _Static_assert(sizeof(struct phca_bth) == 12, "BTH");
 _Static_assert(sizeof(struct phca_atomiceth) == 28, "AtomicETH");
 
+/** AETH syndromes (9.3.3.1, tables 45 to 47): what kind in the upper bits, its value in the lower five. */
+#define PHCA_AETH_KIND      0xe0 /**< mask of the kind */
+#define PHCA_AETH_VALUE     0x1f /**< mask of the value */
+#define PHCA_AETH_ACK       0x00 /**< ACK; value: credits */
+#define PHCA_AETH_RNR       0x20 /**< RNR NAK; value: code of the timer (9.7.5.2.8) */
+#define PHCA_AETH_NAK       0x60 /**< NAK; value: why */
+#define PHCA_AETH_NO_CREDIT 0x1f /**< ACK: no end-to-end flow control (9.7.7.2.2) */
+#define PHCA_NAK_SEQ        (PHCA_AETH_NAK | 0) /**< PSN sequence error */
+#define PHCA_NAK_INV_REQ    (PHCA_AETH_NAK | 1) /**< invalid request */
+#define PHCA_NAK_REM_ACCESS (PHCA_AETH_NAK | 2) /**< remote access error */
+#define PHCA_NAK_REM_OP     (PHCA_AETH_NAK | 3) /**< remote operational error */
+
 /** Read and write big-endian numbers of 2, 3, 4 and 8 bytes. */
 static inline uint16_t phca_get16(const uint8_t p[2]) { return (uint16_t)(p[0] << 8 | p[1]); }
 static inline uint32_t phca_get24(const uint8_t p[3]) { return (uint32_t)p[0] << 16 | p[1] << 8 | p[2]; }

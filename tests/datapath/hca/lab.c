@@ -211,20 +211,32 @@ void lab_turn(struct lab *l, unsigned int n)
 	}
 }
 
-static void to_rts(struct phca_qp *qp, enum phca_qp_type type)
+#define RC_RTR (PHCA_QP_AV | PHCA_QP_MAX_DEST_RD_ATOMIC | PHCA_QP_MIN_RNR_TIMER)
+#define RC_RTS (PHCA_QP_TIMEOUT | PHCA_QP_RETRY_CNT | PHCA_QP_RNR_RETRY | PHCA_QP_MAX_RD_ATOMIC)
+
+static void bring_up(const struct lab *l, struct phca_qp *qp, enum phca_qp_type type,
+		enum phca_qp_state to, uint32_t rq_psn)
 {
 	struct phca_qp_attr a = {
 		.state = PHCA_QPS_INIT, .pkey = PHCA_PKEY_DEFAULT, .qkey = LAB_QKEY,
 		.access = PHCA_ACCESS_REMOTE_WRITE, .dest_qpn = LAB_PEER_QPN, .path_mtu = LAB_MTU,
+		.timeout = LAB_TIMEOUT, .retry_cnt = 7, .rnr_retry = 7, .min_rnr_timer = LAB_RNR_TIMER,
+		.max_rd_atomic = LAB_RD_ATOMIC, .max_dest_rd_atomic = LAB_RD_ATOMIC, .rq_psn = phca_psn(rq_psn),
 	};
-	bool ud = type == PHCA_QPT_UD;
+	bool ud = type == PHCA_QPT_UD, rc = type == PHCA_QPT_RC;
 
+	memcpy(a.av.dgid, peer_gid, 16);
+	a.av.sgid_index = (uint8_t)phca_net_gid_find(l->net, own_gid);
+	if (rc)
+		a.access |= PHCA_ACCESS_REMOTE_READ | PHCA_ACCESS_REMOTE_ATOMIC;
 	CU_ASSERT_EQUAL(phca_qp_modify(qp, &a, PHCA_QP_STATE | PHCA_QP_PKEY | (ud ? PHCA_QP_QKEY : PHCA_QP_ACCESS)), 0);
 	a.state = PHCA_QPS_RTR;
 	CU_ASSERT_EQUAL(phca_qp_modify(qp, &a, PHCA_QP_STATE |
-		(ud ? 0 : PHCA_QP_DEST_QPN | PHCA_QP_PATH_MTU | PHCA_QP_RQ_PSN)), 0);
+		(ud ? 0 : PHCA_QP_DEST_QPN | PHCA_QP_PATH_MTU | PHCA_QP_RQ_PSN) | (rc ? RC_RTR : 0)), 0);
+	if (to == PHCA_QPS_RTR)
+		return;
 	a.state = PHCA_QPS_RTS;
-	CU_ASSERT_EQUAL(phca_qp_modify(qp, &a, PHCA_QP_STATE | PHCA_QP_SQ_PSN), 0);
+	CU_ASSERT_EQUAL(phca_qp_modify(qp, &a, PHCA_QP_STATE | PHCA_QP_SQ_PSN | (rc ? RC_RTS : 0)), 0);
 }
 
 struct lab_qp lab_qp_cqe(struct lab *l, enum phca_qp_type type, uint32_t qpn, uint32_t cqe)
@@ -239,17 +251,25 @@ struct lab_qp lab_qp_cqe(struct lab *l, enum phca_qp_type type, uint32_t qpn, ui
 	i.send_cq = i.recv_cq = q.cq;
 	CU_ASSERT_FATAL(phca_qp_create(l->client, &i, &q.qp) == 0);
 	q.qpn = phca_qp_num(q.qp);
-	to_rts(q.qp, type);
+	bring_up(l, q.qp, type, PHCA_QPS_RTS, 0);
 	q.buf = calloc(LAB_DEPTH, LAB_BUF);
 	CU_ASSERT_FATAL(q.buf != NULL);
 	CU_ASSERT_FATAL(phca_mr_reg(l->mem, l->pd, q.buf, LAB_DEPTH * LAB_BUF, (uintptr_t)q.buf,
-		PHCA_ACCESS_LOCAL_WRITE | PHCA_ACCESS_REMOTE_WRITE, &q.lkey) == 0);
+		PHCA_ACCESS_ALL, &q.lkey) == 0);
 	return q;
 }
 
 struct lab_qp lab_qp(struct lab *l, enum phca_qp_type type, uint32_t qpn)
 {
 	return lab_qp_cqe(l, type, qpn, 2 * LAB_DEPTH);
+}
+
+void lab_qp_restart(struct lab *l, struct lab_qp *q, enum phca_qp_state to, uint32_t rq_psn)
+{
+	const struct phca_qp_attr a = { .state = PHCA_QPS_RESET };
+
+	CU_ASSERT_EQUAL(phca_qp_modify(q->qp, &a, PHCA_QP_STATE), 0);
+	bring_up(l, q->qp, lab_info(q).type, to, rq_psn);
 }
 
 void lab_qp_free(struct lab *l, struct lab_qp *q)

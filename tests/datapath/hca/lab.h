@@ -22,6 +22,9 @@
 #define LAB_QKEY 0x11111111u
 #define LAB_LCORES 4   /* shards at most, and proxies */
 #define LAB_PEER_QPN 0x77u
+#define LAB_TIMEOUT 14   /* RC: 67 ms */
+#define LAB_RNR_TIMER 12 /* RC: 0.64 ms */
+#define LAB_RD_ATOMIC 4  /* RC: either way */
 
 /* How to open one; zero members mean the defaults. */
 struct lab_opts {
@@ -79,6 +82,8 @@ void lab_turn_proxy(struct lab *l, unsigned int n);
 /* A QP in RTS with its own CQ; qpn 0: any. Receives are posted by lab_post. */
 struct lab_qp lab_qp(struct lab *l, enum phca_qp_type type, uint32_t qpn);
 struct lab_qp lab_qp_cqe(struct lab *l, enum phca_qp_type type, uint32_t qpn, uint32_t cqe);
+/* To RESET, then to RTR or RTS with this PSN expected. */
+void lab_qp_restart(struct lab *l, struct lab_qp *q, enum phca_qp_state to, uint32_t rq_psn);
 void lab_qp_free(struct lab *l, struct lab_qp *q);
 /* Post n receives of LAB_BUF bytes; ids go on from the last. */
 void lab_post(struct lab_qp *q, unsigned int n);

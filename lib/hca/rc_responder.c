@@ -1,0 +1,342 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The responder of RC: the checks of 9.7.4.1 in their order, then execution. A
+ * packet with the expected PSN is executed here and now, or refused; one before
+ * it is a duplicate, which is answered and never executed; one ahead of it means
+ * a loss, of which the peer is told once. What is owed to the peer is noted for
+ * respq.c, which sends it later in the turn.
+ *
+ * A request that the HCA has no room for (no receive, no place for a completion)
+ * leaves no trace: the PSN expected does not move, and the next try finds things
+ * as this one did.
+ *
+ * Invariant: epsn moves only past packets that were executed whole, and the NAK
+ * of one that was refused for good is the last thing the peer hears.
+ */
+#include <string.h>
+
+#include "hca_impl.h"
+
+static void nak(struct shard *h, struct phca_qp *qp, uint8_t syndrome)
+{
+	struct responder *r = &qp->resp;
+
+	r->nak = syndrome;
+	r->nak_psn = r->epsn;
+	r->gap_told = true;
+	respq_due(h, qp);
+}
+
+/* The NAK after which nothing is answered any more; of two, that of the earlier request. */
+void rc_nak_fatal(struct shard *h, struct phca_qp *qp, struct phca_psn psn, uint8_t syndrome)
+{
+	struct responder *r = &qp->resp;
+
+	if (r->fatal && phca_psn_diff(psn, r->nak_psn) >= 0)
+		return;
+	r->fatal = true;
+	r->nak = syndrome;
+	r->nak_psn = psn;
+	r->ack_due = false;
+	respq_cut(qp, psn);
+	respq_due(h, qp);
+}
+
+/* The peer's fault: NAK, and the QP to ERROR (9.9.3, class C). */
+static enum phca_verdict refuse(struct shard *h, struct phca_qp *qp, uint8_t syndrome, enum phca_verdict v)
+{
+	bool access = syndrome == PHCA_NAK_REM_ACCESS;
+
+	if (qp->resp.state == MSG_NONE)
+		count_dropped(qp); /* else responder_abort does */
+	rc_nak_fatal(h, qp, qp->resp.epsn, syndrome);
+	qp_error(h, qp, access ? PHCA_EVENT_QP_ACCESS_ERR : PHCA_EVENT_QP_REQ_ERR,
+		access ? PHCA_WC_LOC_ACCESS_ERR : PHCA_WC_REM_INV_REQ_ERR);
+	return v;
+}
+
+/* No receive, or no room for what it would complete: the peer is to try again (9.7.5.2.8). */
+static enum phca_verdict not_ready(struct shard *h, struct phca_qp *qp)
+{
+	nak(h, qp, PHCA_AETH_RNR | (qp->min_rnr_timer & PHCA_AETH_VALUE));
+	return PHCA_V_RNR;
+}
+
+static void acknowledge(struct shard *h, struct phca_qp *qp, const struct phca_pkt *pkt)
+{
+	if (!(pkt->flags & PHCA_PKT_ACKREQ))
+		return;
+	qp->resp.ack_due = true;
+	respq_due(h, qp);
+}
+
+/* ---------------------------------------------------------- duplicates */
+
+/* The part of a READ that is asked for again must be one of it: whole packets, to its end at most (9.7.5.1.5). */
+static bool again_read(struct shard *h, struct phca_qp *qp, const uint8_t *frame, const struct phca_pkt *pkt,
+		struct resp_rec *rec)
+{
+	const struct phca_reth *reth = phca_pkt_hdr(frame, pkt, PHCA_HDR_RETH);
+	uint32_t from = (uint32_t)phca_psn_diff(pkt->psn, rec->psn), off = from * qp->path_mtu;
+	uint32_t len = phca_get32(reth->len);
+
+	if (len > rec->len - off || (len == 0) != (rec->len == 0) || phca_get32(reth->rkey) != rec->rkey ||
+	    phca_get64(reth->va) != rec->va + off)
+		return false;
+	rec->again |= !rec->want;
+	respq_want(h, qp, rec, from, off + len);
+	return true;
+}
+
+/* A request that was executed before (9.7.5.1.2): told again, never executed again. */
+static enum phca_verdict duplicate(struct shard *h, struct phca_qp *qp, const uint8_t *frame,
+		const struct phca_pkt *pkt, const struct phca_opcode_info *info)
+{
+	struct resp_rec *rec;
+
+	PHCA_STAT_ADD(qp->st.rx_duplicates, 1);
+	if (info->op == PHCA_OP_SEND || info->op == PHCA_OP_WRITE) {
+		rec = respq_head(qp);
+		if (rec != NULL && phca_psn_diff(pkt->psn, rec->psn) < 0)
+			rec->ack_before = true;
+		qp->resp.ack_due = true;
+		respq_due(h, qp);
+		return PHCA_V_DUPLICATE;
+	}
+	rec = respq_find(qp, pkt->psn);
+	if (rec == NULL || rec->op != info->op || rec->wait)
+		return PHCA_V_DUPLICATE; /* forgotten, or the answer will come */
+	if (info->op == PHCA_OP_READ_REQ) {
+		again_read(h, qp, frame, pkt, rec);
+	} else {
+		rec->again |= !rec->want;
+		respq_want(h, qp, rec, 0, 0);
+	}
+	return PHCA_V_DUPLICATE;
+}
+
+/* ------------------------------------------------------ READ and atomics */
+
+static enum phca_verdict rc_read(struct shard *h, struct phca_qp *qp, const uint8_t *frame,
+		const struct phca_pkt *pkt)
+{
+	const struct phca_reth *reth = phca_pkt_hdr(frame, pkt, PHCA_HDR_RETH);
+	uint32_t len = phca_get32(reth->len), rkey = phca_get32(reth->rkey);
+	uint64_t va = phca_get64(reth->va);
+	struct responder *r = &qp->resp;
+	struct resp_rec *rec;
+	enum phca_mem_err err;
+
+	if (unlikely(!(qp->access & PHCA_ACCESS_REMOTE_READ)))
+		return refuse(h, qp, PHCA_NAK_INV_REQ, PHCA_V_RKEY);
+	if (unlikely(len > PHCA_MSG_MAX))
+		return refuse(h, qp, PHCA_NAK_INV_REQ, PHCA_V_LENGTH);
+	if (len > 0 && unlikely(phca_mem_remote(h->mem, rkey, qp->pd, qp->qpn, va, len,
+			PHCA_ACCESS_REMOTE_READ, &err) == NULL))
+		return refuse(h, qp, PHCA_NAK_REM_ACCESS, PHCA_V_RKEY);
+	rec = respq_push(qp, pkt, PHCA_OP_READ_REQ, len);
+	if (unlikely(rec == NULL))
+		return refuse(h, qp, PHCA_NAK_INV_REQ, PHCA_V_RD_ATOMIC);
+	rec->va = va;
+	rec->rkey = rkey;
+	rec->msn = ++r->msn;
+	r->epsn = phca_psn_add(r->epsn, rec->npkts);
+	r->ack_due = false; /* the response says it */
+	respq_want(h, qp, rec, 0, len);
+	PHCA_STAT_ADD(qp->st.rx_direct, 1);
+	return PHCA_V_DIRECT;
+}
+
+static enum phca_verdict rc_atomic(struct shard *h, struct phca_qp *qp, const uint8_t *frame,
+		const struct phca_pkt *pkt, const struct phca_opcode_info *info)
+{
+	const struct phca_atomiceth *ath = phca_pkt_hdr(frame, pkt, PHCA_HDR_ATOMICETH);
+	bool cas = info->op == PHCA_OP_CMP_SWAP;
+	struct responder *r = &qp->resp;
+	struct resp_rec *rec;
+	enum phca_mem_err err = PHCA_MEM_OK;
+
+	if (unlikely(!(qp->access & PHCA_ACCESS_REMOTE_ATOMIC)))
+		return refuse(h, qp, PHCA_NAK_INV_REQ, PHCA_V_RKEY);
+	rec = respq_push(qp, pkt, info->op, 0);
+	if (unlikely(rec == NULL))
+		return refuse(h, qp, PHCA_NAK_INV_REQ, PHCA_V_RD_ATOMIC);
+	if (unlikely(!phca_mem_atomic(h->mem, phca_get32(ath->rkey), qp->pd, qp->qpn, phca_get64(ath->va),
+			cas ? PHCA_ATOMIC_CMP_SWAP : PHCA_ATOMIC_FETCH_ADD, phca_get64(ath->cmp),
+			phca_get64(ath->swap_add), &rec->value, &err))) {
+		if (err == PHCA_MEM_ALIGN)
+			return refuse(h, qp, PHCA_NAK_INV_REQ, PHCA_V_ALIGN);
+		return refuse(h, qp, PHCA_NAK_REM_ACCESS, PHCA_V_RKEY);
+	}
+	rec->msn = ++r->msn;
+	r->epsn = phca_psn_add(r->epsn, 1);
+	r->ack_due = false;
+	respq_want(h, qp, rec, 0, 0);
+	PHCA_STAT_ADD(qp->st.rx_direct, 1);
+	return PHCA_V_DIRECT;
+}
+
+/* -------------------------------------------------------- SEND and WRITE */
+
+/* First packet of a WRITE: RETH, rights and bounds of the whole (9.7.4.1.5). */
+static enum phca_verdict write_start(struct shard *h, struct phca_qp *qp, const uint8_t *frame,
+		const struct phca_pkt *pkt, bool last)
+{
+	const struct phca_reth *reth = phca_pkt_hdr(frame, pkt, PHCA_HDR_RETH);
+	struct responder *r = &qp->resp;
+	enum phca_mem_err err;
+
+	r->va = phca_get64(reth->va);
+	r->rkey = phca_get32(reth->rkey);
+	r->dma_len = phca_get32(reth->len);
+	if (unlikely(!(qp->access & PHCA_ACCESS_REMOTE_WRITE)))
+		return refuse(h, qp, PHCA_NAK_INV_REQ, PHCA_V_RKEY);
+	if (unlikely(r->dma_len > PHCA_MSG_MAX || !dma_len_ok(r->dma_len, pkt->payload_len, last)))
+		return refuse(h, qp, PHCA_NAK_INV_REQ, PHCA_V_LENGTH);
+	if (r->dma_len > 0 && unlikely(phca_mem_remote(h->mem, r->rkey, qp->pd, qp->qpn, r->va, r->dma_len,
+			PHCA_ACCESS_REMOTE_WRITE, &err) == NULL))
+		return refuse(h, qp, PHCA_NAK_REM_ACCESS, PHCA_V_RKEY);
+	return PHCA_V_OK;
+}
+
+/* A packet's bytes to where they belong. OK, or the verdict of an error that has been told. */
+static enum phca_verdict place(struct shard *h, struct phca_qp *qp, const uint8_t *src, uint32_t len,
+		const struct phca_opcode_info *info)
+{
+	struct responder *r = &qp->resp;
+	enum phca_mem_err err;
+	void *dst;
+
+	if (info->op == PHCA_OP_SEND) {
+		if (unlikely((uint64_t)r->len + len > qp->rwqe.total))
+			return recv_refused(h, qp, PHCA_WC_LOC_LEN_ERR, PHCA_NAK_INV_REQ, PHCA_EVENT_QP_REQ_ERR);
+		if (unlikely(phca_sg_scatter(h->mem, qp->pd, qp->rwqe.sge, qp->rwqe.num_sge, r->len,
+				src, len) != PHCA_MEM_OK))
+			return recv_refused(h, qp, PHCA_WC_LOC_PROT_ERR, PHCA_NAK_REM_OP, PHCA_EVENT_QP_ACCESS_ERR);
+		return PHCA_V_OK;
+	}
+	if (len == 0)
+		return PHCA_V_OK;
+	dst = phca_mem_remote(h->mem, r->rkey, qp->pd, qp->qpn, r->va + r->len, len, PHCA_ACCESS_REMOTE_WRITE, &err);
+	if (unlikely(dst == NULL))
+		return refuse(h, qp, PHCA_NAK_REM_ACCESS, PHCA_V_RKEY);
+	memcpy(dst, src, len);
+	return PHCA_V_OK;
+}
+
+/* SEND with invalidate: the payload is in place, now the rkey (9.4.1.1.3). */
+static enum phca_verdict invalidate(struct shard *h, struct phca_qp *qp, const uint8_t *frame,
+		const struct phca_pkt *pkt)
+{
+	const struct phca_ieth *ieth = phca_pkt_hdr(frame, pkt, PHCA_HDR_IETH);
+
+	if (likely(ieth == NULL) || likely(phca_mem_invalidate(h->mem, qp->pd, qp->qpn,
+			phca_get32(ieth->rkey)) == PHCA_MEM_OK))
+		return PHCA_V_OK;
+	recv_refused(h, qp, PHCA_WC_REM_INV_REQ_ERR, PHCA_NAK_REM_ACCESS, PHCA_EVENT_QP_ACCESS_ERR);
+	return PHCA_V_RKEY;
+}
+
+static enum phca_verdict rc_execute(struct shard *h, struct phca_qp *qp, const uint8_t *frame,
+		const struct phca_pkt *pkt, const struct phca_opcode_info *info)
+{
+	bool send = info->op == PHCA_OP_SEND, last = info->flags & PHCA_OPF_LAST;
+	struct responder *r = &qp->resp;
+	uint32_t len = pkt->payload_len;
+	enum phca_verdict v;
+
+	if (send || info->flags & PHCA_OPF_RECV) {
+		if (unlikely(!complete_room(h, qp, PHCA_DIR_RECV, &v)))
+			return not_ready(h, qp);
+		v = rwqe_get(h, qp);
+		if (unlikely(v == PHCA_V_NO_RECV))
+			return not_ready(h, qp);
+		if (unlikely(v != PHCA_V_OK))
+			return v;
+	}
+	v = place(h, qp, frame + pkt->payload_off, len, info);
+	if (unlikely(v != PHCA_V_OK))
+		return v;
+	r->len += len;
+	if (info->flags & PHCA_OPF_RECV) {
+		v = invalidate(h, qp, frame, pkt);
+		if (unlikely(v != PHCA_V_OK))
+			return v;
+		v = recv_complete(h, qp, frame, pkt, r->len, send ? PHCA_WC_RECV : PHCA_WC_RECV_RDMA_WITH_IMM);
+		if (unlikely(v != PHCA_V_DIRECT)) {
+			if (info->flags & PHCA_OPF_FIRST)
+				count_dropped(qp); /* else responder_abort did */
+			return v;
+		}
+	}
+	r->epsn = phca_psn_add(r->epsn, 1);
+	r->state = last ? MSG_NONE : send ? MSG_SEND : MSG_WRITE;
+	if (last) {
+		r->msn++;
+		PHCA_STAT_ADD(qp->st.rx_direct, 1);
+	}
+	acknowledge(h, qp, pkt);
+	return PHCA_V_DIRECT;
+}
+
+static enum phca_verdict rc_message(struct shard *h, struct phca_qp *qp, const uint8_t *frame,
+		const struct phca_pkt *pkt, const struct phca_opcode_info *info)
+{
+	bool last = info->flags & PHCA_OPF_LAST;
+	struct responder *r = &qp->resp;
+	enum phca_verdict v;
+
+	if (unlikely(!length_ok(qp->path_mtu, pkt->payload_len, info->flags)))
+		return refuse(h, qp, PHCA_NAK_INV_REQ, PHCA_V_LENGTH);
+	if (info->flags & PHCA_OPF_FIRST) {
+		r->len = 0;
+		if (info->op == PHCA_OP_WRITE) {
+			v = write_start(h, qp, frame, pkt, last);
+			if (unlikely(v != PHCA_V_OK))
+				return v;
+		}
+	} else if (info->op == PHCA_OP_WRITE &&
+			unlikely(!dma_len_ok(r->dma_len, (uint64_t)r->len + pkt->payload_len, last))) {
+		return refuse(h, qp, PHCA_NAK_INV_REQ, PHCA_V_LENGTH);
+	}
+	return rc_execute(h, qp, frame, pkt, info);
+}
+
+/* Whether the opcode starts or continues a message as it should (9.7.4.1.2). */
+static bool sequence_ok(const struct responder *r, const struct phca_opcode_info *info)
+{
+	if (info->flags & PHCA_OPF_FIRST)
+		return r->state == MSG_NONE;
+	return r->state == (info->op == PHCA_OP_SEND ? MSG_SEND : MSG_WRITE);
+}
+
+enum phca_verdict respond_rc(struct shard *h, struct port *p, struct phca_qp *qp, struct rte_mbuf *m,
+		const struct phca_pkt *pkt, const struct phca_opcode_info *info, bool *kept)
+{
+	const uint8_t *frame = frame_of(m);
+	struct responder *r = &qp->resp;
+	int32_t ahead = phca_psn_diff(pkt->psn, r->epsn);
+
+	(void)p;
+	(void)kept;
+	if (unlikely(qp->state == PHCA_QPS_RTR && !r->established)) {
+		r->established = true;
+		hca_event(h, PHCA_EVENT_COMM_EST, PHCA_WC_SUCCESS, qp->qpn);
+	}
+	if (unlikely(ahead < 0))
+		return duplicate(h, qp, frame, pkt, info);
+	if (unlikely(ahead > 0)) {
+		if (!r->gap_told)
+			nak(h, qp, PHCA_NAK_SEQ);
+		return PHCA_V_PSN;
+	}
+	r->gap_told = false;
+	r->nak = 0;
+	if (unlikely(!sequence_ok(r, info)))
+		return refuse(h, qp, PHCA_NAK_INV_REQ, PHCA_V_SEQUENCE);
+	if (likely(info->flags & PHCA_OPF_PAYLOAD))
+		return rc_message(h, qp, frame, pkt, info);
+	if (info->op == PHCA_OP_READ_REQ)
+		return rc_read(h, qp, frame, pkt);
+	return rc_atomic(h, qp, frame, pkt, info);
+}

@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The responder: what a queue pair keeps between two inbound packets, and what
+ * its files share. All of it belongs to the HCA lcore of the queue pair.
+ */
+#ifndef RESPONDER_H
+#define RESPONDER_H
+
+#include <rte_mbuf.h>
+
+#include "phca_hca.h"
+
+struct port;
+struct shard;
+
+/* A receive work request, copied once from the shared ring. */
+struct rwqe {
+	uint64_t wr_id;
+	uint64_t total;  /* bytes of its buffers */
+	uint32_t num_sge;
+	bool valid;      /* taken from the ring and not completed yet */
+	struct phca_sge sge[PHCA_SGE_MAX];
+};
+
+/* What the responder of a connected QP is in the middle of. */
+enum msg_state {
+	MSG_NONE,  /* the next packet must start a message */
+	MSG_SEND,
+	MSG_WRITE,
+	MSG_DROP,  /* UC: the rest of a message whose drop_verdict is known */
+};
+
+struct responder {
+	uint8_t state;             /* enum msg_state */
+	uint8_t drop_verdict;      /* MSG_DROP: verdict of the message's other packets */
+	bool offload;              /* MSG_SEND, MSG_WRITE: packets are held for the proxy */
+	uint8_t rule;              /* offload: which rule matched */
+	struct phca_psn epsn;      /* expected PSN */
+	uint32_t len;              /* bytes so far */
+	uint32_t dma_len;          /* MSG_WRITE: bytes announced */
+	uint32_t rkey;
+	uint64_t va;
+	/* RC */
+	uint32_t msn;              /* messages executed (9.7.7.1) */
+	struct phca_psn nak_psn;
+	uint8_t nak;               /* syndrome of the NAK that is owed; 0: none */
+	bool ack_due;              /* an acknowledgement of all that was executed is owed */
+	bool gap_told;             /* no NAK for packets ahead before the expected one came (9.7.5.2.8) */
+	bool fatal;                /* the NAK owed is the last thing said: the QP is in ERROR */
+	bool established;          /* PHCA_EVENT_COMM_EST was given */
+	bool last_told;            /* PHCA_EVENT_LAST_WQE was given */
+	struct phca_pkt first;     /* offload: record of the first packet */
+	struct rte_mbuf *head, *tail; /* offload: packets held */
+	uint32_t held;             /* how many */
+};
+
+/* A READ or an atomic: what is to be answered, or was. */
+struct resp_rec {
+	struct phca_psn psn;    /* of its first response packet */
+	uint32_t npkts;         /* response packets; atomic: 1 */
+	uint32_t from, at;      /* READ: response that is being sent: first packet, next packet */
+	uint32_t end;           /* and the byte after its last one; all count from psn and va */
+	uint32_t len, rkey;     /* of the request */
+	uint32_t msn;           /* with it executed */
+	uint64_t va;
+	uint64_t value;         /* atomic: what was there before */
+	struct rte_mbuf *data;  /* READ: answer of an offload; NULL: read the memory */
+	uint8_t op;             /* enum phca_op */
+	bool want;              /* to be sent */
+	bool wait;              /* the proxy has it and did not answer yet */
+	bool again;             /* sent before in whole: a duplicate asked for it */
+	bool ack_before;        /* wait: what came before it is to be acknowledged now */
+};
+
+/* The last READs and atomics of a queue pair in the order of their PSNs: first .. first + n. */
+struct respq {
+	uint32_t first, n;
+	uint32_t want;                /* of them are to be sent */
+	const struct rte_mbuf *seg;   /* where the last packet made of offloaded data ended: */
+	const struct rte_mbuf *seg_of;/* of this data, */
+	uint32_t seg_at;              /* offset of the segment in it */
+	struct resp_rec rec[PHCA_RD_ATOMIC_MAX];
+};
+
+static inline const uint8_t *frame_of(const struct rte_mbuf *m)
+{
+	return rte_pktmbuf_mtod(m, const uint8_t *);
+}
+
+/* Payload against the path MTU (9.7.4.1.6, 9.8.2.2.4): full in FIRST and MIDDLE, not empty in LAST. */
+static inline bool length_ok(uint32_t mtu, uint32_t len, unsigned int flags)
+{
+	if (!(flags & PHCA_OPF_LAST))
+		return len == mtu;
+	return len <= mtu && ((flags & PHCA_OPF_FIRST) || len > 0);
+}
+
+/* Bytes of a WRITE's packet against what its RETH announced. */
+static inline bool dma_len_ok(uint32_t dma_len, uint64_t total, bool last)
+{
+	return last ? total == dma_len : total < dma_len;
+}
+
+/* responder.c */
+enum phca_verdict respond(struct shard *h, struct port *p, struct phca_qp *qp, struct rte_mbuf *m,
+		const struct phca_pkt *pkt, bool *kept);
+void responder_abort(struct shard *h, struct phca_qp *qp, enum phca_verdict v);
+void responder_reset(struct shard *h, struct phca_qp *qp);
+
+/* recv.c: receive work requests */
+enum phca_verdict rwqe_get(struct shard *h, struct phca_qp *qp);
+enum phca_verdict recv_refused(struct shard *h, struct phca_qp *qp, uint32_t status, uint8_t nak,
+		enum phca_event_type ev);
+enum phca_verdict recv_complete(struct shard *h, struct phca_qp *qp, const uint8_t *frame,
+		const struct phca_pkt *pkt, uint32_t byte_len, uint32_t opcode);
+
+/* held.c: messages for the proxy */
+void held_settle(struct shard *h, struct phca_qp *qp, enum phca_verdict v, bool free_them);
+bool held_room(const struct shard *h, const struct responder *r);
+void hold(struct shard *h, struct port *p, struct phca_qp *qp, struct rte_mbuf *m, const struct phca_pkt *pkt,
+		bool last);
+void hand_over_held(struct shard *h, struct phca_qp *qp, uint8_t last_opcode);
+struct phca_pmsg *hand_over(struct phca_qp *qp, struct rte_mbuf *m, const struct phca_pkt *first, uint32_t rule);
+
+/* rc_responder.c */
+enum phca_verdict respond_rc(struct shard *h, struct port *p, struct phca_qp *qp, struct rte_mbuf *m,
+		const struct phca_pkt *pkt, const struct phca_opcode_info *info, bool *kept);
+void rc_nak_fatal(struct shard *h, struct phca_qp *qp, struct phca_psn psn, uint8_t syndrome);
+
+/* respq.c: what is owed to peers */
+struct resp_rec *respq_push(struct phca_qp *qp, const struct phca_pkt *pkt, uint8_t op, uint32_t len);
+struct resp_rec *respq_find(struct phca_qp *qp, struct phca_psn psn);
+struct resp_rec *respq_head(struct phca_qp *qp);
+void respq_want(struct shard *h, struct phca_qp *qp, struct resp_rec *rec, uint32_t from, uint32_t end);
+void respq_cut(struct phca_qp *qp, struct phca_psn psn);
+void respq_stop(struct phca_qp *qp);
+void respq_due(struct shard *h, struct phca_qp *qp);
+void respq_remove(struct shard *h, struct phca_qp *qp);
+void respq_forget(struct phca_qp *qp);
+unsigned int responder_run(struct shard *h);
+
+#endif
