@@ -178,14 +178,42 @@ static uint16_t send_flags(const struct phca_qp *qp, const struct phca_send_wqe 
 		f |= PHCA_CTX_F_FENCE;
 	if (w->flags & PHCA_SEND_INLINE)
 		f |= PHCA_CTX_F_INLINE;
+	if (w->opcode == PHCA_WR_SEND_WITH_INV)
+		f |= PHCA_CTX_F_INV;
 	return f;
+}
+
+/* READs and atomics bring, they do not send. */
+static bool send_has_payload(const struct phca_send_wqe *w)
+{
+	return w->opcode != PHCA_WR_RDMA_READ && w->opcode != PHCA_WR_ATOMIC_CMP_AND_SWP &&
+		w->opcode != PHCA_WR_ATOMIC_FETCH_AND_ADD;
+}
+
+/* Which queue pair, and which memory of it. */
+static void send_target(const struct phca_qp *qp, const struct phca_send_wqe *w, struct phca_filter_ctx *c)
+{
+	if (qp->transport == PHCA_TRANSPORT_UD) {
+		c->peer_qpn = w->u.ud.remote_qpn;
+		c->qkey = w->u.ud.remote_qkey;
+		return;
+	}
+	c->peer_qpn = qp->dest_qpn;
+	if (c->opcode == PHCA_CTX_OP_CMP_SWAP || c->opcode == PHCA_CTX_OP_FETCH_ADD) {
+		c->remote_addr = w->u.atomic.remote_addr;
+		c->rkey = w->u.atomic.rkey;
+	} else if (c->opcode != PHCA_CTX_OP_SEND) {
+		c->remote_addr = w->u.rdma.remote_addr;
+		c->rkey = w->u.rdma.rkey;
+	}
 }
 
 uint32_t classify_send(struct shard *h, struct phca_qp *qp, const struct phca_offload_wr *wr)
 {
 	const struct phca_send_wqe *w = &wr->wqe;
 	uint32_t n = RTE_MIN(wr->len, (uint32_t)PHCA_CTX_PAYLOAD);
-	const struct phca_av *av = &w->u.ud.av;
+	bool ud = qp->transport == PHCA_TRANSPORT_UD;
+	const struct phca_av *av = ud ? &w->u.ud.av : &qp->av;
 	struct phca_filter_ctx c;
 	const uint8_t *sgid;
 	struct shot s;
@@ -198,8 +226,7 @@ uint32_t classify_send(struct shard *h, struct phca_qp *qp, const struct phca_of
 	c.flags = send_flags(qp, w);
 	c.port = h->ports[qp->port]->id;
 	c.qpn = qp->qpn;
-	c.peer_qpn = w->u.ud.remote_qpn;
-	c.qkey = w->u.ud.remote_qkey;
+	send_target(qp, w, &c);
 	c.msg_len = wr->len;
 	c.imm = w->imm;
 	c.pkey = qp->pkey;
@@ -213,7 +240,8 @@ uint32_t classify_send(struct shard *h, struct phca_qp *qp, const struct phca_of
 		c.flags |= PHCA_CTX_F_IP6;
 	if (wr->inline_data != NULL)
 		memcpy(c.payload, wr->inline_data, n);
-	else if (phca_sg_gather(h->mem, qp->pd, wr->sge, w->num_sge, 0, c.payload, n) != PHCA_MEM_OK)
+	else if (!send_has_payload(w) ||
+		 phca_sg_gather(h->mem, qp->pd, wr->sge, w->num_sge, 0, c.payload, n) != PHCA_MEM_OK)
 		n = 0;
 	c.payload_len = n;
 	return run_rules(qp, &s, &c);

@@ -95,7 +95,7 @@ static struct phca_wc *cq_next(struct shard *h, struct phca_cq *cq, bool solicit
 	return wc;
 }
 
-static struct phca_wc *proxy_next(struct phca_qp *qp, enum phca_dir dir, unsigned int pm_flags)
+static struct phca_wc *proxy_next(struct phca_qp *qp, enum phca_dir dir, uint32_t place, unsigned int pm_flags)
 {
 	struct phca_pmsg *pm = proxy_msg(qp->cq[dir]->px);
 
@@ -104,7 +104,7 @@ static struct phca_wc *proxy_next(struct phca_qp *qp, enum phca_dir dir, unsigne
 	pm->flags = (uint8_t)pm_flags;
 	if (qp->proxy) {
 		pm->kind = PHCA_PMSG_COMPLETE;
-		pm->seq = qp->pseq[dir].next++;
+		pm->seq = place;
 		pm->pqp = qp->pqp;
 	} else {
 		pm->kind = PHCA_PMSG_PLAIN;
@@ -115,23 +115,33 @@ static struct phca_wc *proxy_next(struct phca_qp *qp, enum phca_dir dir, unsigne
 }
 
 /*
- * Room is known. The completion is made where it will lie, since a copy right
- * after would wait for these stores; the caller may fill in more of it.
+ * Of a WR that has its place. Room is known. The completion is made where it will
+ * lie, since a copy right after would wait for these stores; the caller may fill in
+ * more of it.
  */
-struct phca_wc *complete(struct shard *h, struct phca_qp *qp, enum phca_dir dir, uint64_t wr_id,
+struct phca_wc *complete_at(struct shard *h, struct phca_qp *qp, enum phca_dir dir, uint32_t place, uint64_t wr_id,
 		uint32_t status, uint32_t opcode, unsigned int pm_flags)
 {
 	struct phca_cq *cq = qp->cq[dir];
 	struct phca_wc *wc = &h->nowhere;
 
 	if (qp->proxy || (cq->px != NULL && !(pm_flags & PHCA_PMSG_F_NO_CQE)))
-		wc = proxy_next(qp, dir, pm_flags);
+		wc = proxy_next(qp, dir, place, pm_flags);
 	else if (!(pm_flags & PHCA_PMSG_F_NO_CQE))
 		wc = cq_next(h, cq, pm_flags & PHCA_PMSG_F_SOLICITED);
 	*wc = (struct phca_wc){
 		.wr_id = wr_id, .status = status, .opcode = opcode, .qp_num = qp->qpn,
 	};
 	return wc;
+}
+
+/* As complete_at, with the next place. */
+struct phca_wc *complete(struct shard *h, struct phca_qp *qp, enum phca_dir dir, uint64_t wr_id,
+		uint32_t status, uint32_t opcode, unsigned int pm_flags)
+{
+	uint32_t place = qp->proxy ? qp->pseq[dir].next++ : 0;
+
+	return complete_at(h, qp, dir, place, wr_id, status, opcode, pm_flags);
 }
 
 void cq_flush(struct shard *h)
@@ -151,6 +161,8 @@ static void reply(struct shard *h, const struct phca_preply *r)
 	switch (r->kind) {
 	case PHCA_PREPLY_CREDIT:
 		qp->pseq[r->dir].freed = r->seq;
+		if (r->dir == PHCA_DIR_SEND)
+			requester_credit(h, qp);
 		break;
 	case PHCA_PREPLY_ERROR:
 		qp_error(h, qp, PHCA_EVENT_OFFLOAD_FAILED, r->status);

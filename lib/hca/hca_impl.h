@@ -11,6 +11,7 @@
 #include <rte_ring.h>
 
 #include "phca_hca.h"
+#include "requester.h"
 #include "responder.h"
 
 #define RX_BURST 64       /* packets of a port a turn */
@@ -18,9 +19,10 @@
 #define PM_STAGE 256      /* messages to the proxy staged in a turn */
 #define DB_BUDGET 256     /* doorbells of a client a turn */
 #define RWQE_AHEAD 16     /* how far ahead receive work requests are asked for */
-#define SQ_BUDGET 64      /* send WRs a turn */
-#define SQ_QP_BUDGET 16   /* send WRs of one QP before the next one's turn */
+#define SQ_BUDGET 64      /* request packets a turn */
+#define SQ_QP_BUDGET 16   /* of one QP before the next one's turn */
 #define FLUSH_BUDGET 64   /* WRs flushed a turn and QP */
+#define FLUSH_QPS 32      /* QPs in error that a turn looks at */
 #define REPLY_BURST 64    /* replies of the proxy a turn */
 #define MBUF_BURST 128    /* mbufs that come back from the proxy a turn */
 #define EVENT_RING 1024   /* events kept for the control thread */
@@ -109,15 +111,10 @@ struct phca_qp {
 
 	/* requester */
 	struct phca_ring sq;             /* consumer's view */
-	struct phca_qp *ready_next;
+	struct phca_qp *ready_prev, *ready_next;
 	bool on_ready;
-	bool sq_have;                    /* the head WR is copied, checked and classified */
-	struct phca_offload_wr *sq_cur;  /* the copy */
-	uint32_t sq_rule;                /* its rule, or RULE_NONE */
-	uint8_t *shadow;                 /* copies, one a place; one when plain */
-	uint32_t shadow_stride;
-	uint32_t shadow_mask;
-	struct phca_psn sq_psn;
+	struct phca_psn sq_psn;          /* behind the last packet ever sent */
+	struct requester req;
 	struct phca_av av;
 	struct conn conn;
 	uint8_t timeout, retry_cnt, rnr_retry, max_rd_atomic; /* RC, as modify set them */
@@ -127,7 +124,7 @@ struct phca_qp {
 	struct phca_cc cc;
 	struct phca_cc_np np;
 
-	/* the proxy's windows */
+	/* the proxy's windows; a plain QP has the places of its send WRs, too */
 	struct pseq pseq[PHCA_DIR_COUNT];
 	uint32_t detached[PHCA_DIR_COUNT]; /* written by the HCA lcore, read by control */
 
@@ -135,7 +132,7 @@ struct phca_qp {
 	struct phca_qp_stats st;
 	uint32_t held;                   /* gauge, part of rx_packets */
 
-	struct phca_qp *flush_next;
+	struct phca_qp *flush_prev, *flush_next;
 	struct phca_qp *prev, *next;     /* all QPs of the shard */
 	uint64_t asked_ns;               /* when the owner of the neighbour table was asked last */
 
@@ -266,7 +263,7 @@ struct shard {
 	struct phca_cqw *dirty;     /* CQs with staged completions */
 	struct phca_qp *ready_head, *ready_tail;
 	struct phca_qp *resp_head, *resp_tail; /* queue pairs with something to answer */
-	struct phca_qp *flush_list;
+	struct phca_qp *flush_head, *flush_tail;
 	struct phca_qp *qps;
 	struct phca_timers timers;
 
@@ -385,6 +382,8 @@ void srq_taken(struct shard *h, struct phca_srq *srq);
 bool complete_room(struct shard *h, const struct phca_qp *qp, enum phca_dir dir, enum phca_verdict *why);
 struct phca_wc *complete(struct shard *h, struct phca_qp *qp, enum phca_dir dir, uint64_t wr_id,
 		uint32_t status, uint32_t opcode, unsigned int pm_flags);
+struct phca_wc *complete_at(struct shard *h, struct phca_qp *qp, enum phca_dir dir, uint32_t place, uint64_t wr_id,
+		uint32_t status, uint32_t opcode, unsigned int pm_flags);
 bool proxy_room(const struct phca_qp *qp, const struct px *x, enum phca_dir dir, enum phca_verdict *why);
 struct phca_pmsg *proxy_msg(struct px *x);
 void px_begin(struct px *x);
@@ -425,11 +424,8 @@ bool tx_room(const struct shard *h, const struct port *p);
 void tx_put(struct shard *h, struct port *p, struct rte_mbuf *m, bool own);
 unsigned int tx_flush(struct shard *h, struct port *p);
 
-/* requester.c */
-unsigned int requester_run(struct shard *h);
-unsigned int doorbells(struct shard *h);
-void ready_add(struct shard *h, struct phca_qp *qp);
-void ready_remove(struct shard *h, struct phca_qp *qp);
+/* fetch.c; the rest of the requester: requester.h */
+bool send_opcode_ok(const struct phca_qp *qp, unsigned int opcode);
 
 /* state.c */
 void qp_error(struct shard *h, struct phca_qp *qp, enum phca_event_type ev, uint32_t status);

@@ -164,9 +164,13 @@ static int modify(void *arg)
 		congestion_start(shard_of(qp), qp, m->line_bps);
 	if (qp->state == PHCA_QPS_SQE)
 		flush_remove(shard_of(qp), qp);
-	__atomic_store_n(&qp->state, m->to, __ATOMIC_RELAXED);
 	if (m->to == PHCA_QPS_RTS)
-		ready_add(shard_of(qp), qp); /* what was posted before */
+		requester_rts(shard_of(qp), qp); /* what was posted before */
+	__atomic_store_n(&qp->state, m->to, __ATOMIC_RELAXED);
+	if (m->mask & PHCA_QP_EN_SQD_NOTIFY) {
+		qp->req.drain_notify = m->attr->en_sqd_notify;
+		requester_drain_check(shard_of(qp), qp);
+	}
 	return 0;
 }
 
@@ -208,6 +212,7 @@ static int query(void *arg)
 		.sq_psn = qp->sq_psn, .av = qp->av, .timeout = qp->timeout, .retry_cnt = qp->retry_cnt,
 		.rnr_retry = qp->rnr_retry, .max_rd_atomic = qp->max_rd_atomic,
 		.max_dest_rd_atomic = qp->max_dest_rd_atomic, .min_rnr_timer = qp->min_rnr_timer,
+		.sq_draining = qp->state == PHCA_QPS_SQD && !requester_drained(qp),
 	};
 	return 0;
 }

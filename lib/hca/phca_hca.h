@@ -355,11 +355,11 @@ int phca_qp_proxy_attach(struct phca_qp *qp, const struct phca_rule *rules, unsi
 	X(rx_dropped, "messages", "inbound messages dropped, counted on the packet that caused it") \
 	X(tx_packets, "packets", "sent") \
 	X(tx_bytes, "bytes", "payload sent") \
-	X(tx_wrs, "WRs", "send work requests fetched: direct, offloaded, tx_errors, tx_flushed, and the one at hand") \
+	X(tx_wrs, "WRs", "send work requests fetched: direct, offloaded, tx_errors, tx_flushed, and those under way") \
 	X(tx_direct, "WRs", "send work requests executed by the HCA lcore") \
 	X(tx_offloaded, "WRs", "send work requests handed to the proxy lcore") \
 	X(tx_errors, "WRs", "send work requests completed with an error") \
-	X(tx_unresolved, "WRs", "UD sends dropped: destination not found by ARP or NDP") \
+	X(tx_unresolved, "packets", "packets dropped: destination not found by ARP or NDP") \
 	X(tx_stalls, "turns", "send queue waited for the proxy's ring or window") \
 	X(bad_rule, "requests", "a filter named a rule that the QP does not have; taken as pass") \
 	X(tx_flushed, "WRs", "send work requests flushed by the HCA lcore") \

@@ -47,21 +47,60 @@ int phca_post_srq_recv(struct phca_srq *srq, const struct phca_recv_wr *wr, unsi
 
 static bool send_wr_ok(const struct phca_qp *qp, const struct phca_send_wr *wr)
 {
+	if (!send_opcode_ok(qp, wr->opcode))
+		return false;
 	if (wr->flags & PHCA_SEND_INLINE)
 		return wr->inline_len <= qp->max_inline;
 	return wr->num_sge <= qp->max_send_sge;
 }
 
-static void send_wqe_fill(struct phca_send_wqe *w, const struct phca_send_wr *wr)
+/* The part that depends on opcode and transport. */
+static void send_wqe_op(struct phca_send_wqe *w, const struct phca_send_wr *wr, bool ud)
+{
+	switch (wr->opcode) {
+	case PHCA_WR_RDMA_WRITE:
+	case PHCA_WR_RDMA_WRITE_WITH_IMM:
+	case PHCA_WR_RDMA_READ:
+		w->u.rdma.remote_addr = wr->remote_addr;
+		w->u.rdma.rkey = wr->rkey;
+		break;
+	case PHCA_WR_ATOMIC_CMP_AND_SWP:
+	case PHCA_WR_ATOMIC_FETCH_AND_ADD:
+		w->u.atomic.remote_addr = wr->remote_addr;
+		w->u.atomic.compare_add = wr->compare_add;
+		w->u.atomic.swap = wr->swap;
+		w->u.atomic.rkey = wr->rkey;
+		break;
+	case PHCA_WR_SEND_WITH_INV:
+	case PHCA_WR_LOCAL_INV:
+		w->imm = wr->rkey;
+		break;
+	case PHCA_WR_BIND_MW:
+		w->u.bind.addr = wr->bind.addr;
+		w->u.bind.length = wr->bind.length;
+		w->u.bind.rkey = wr->bind.rkey;
+		w->u.bind.new_rkey = wr->bind.new_rkey;
+		w->u.bind.lkey = wr->bind.lkey;
+		w->u.bind.access = wr->bind.access;
+		break;
+	default:
+		break;
+	}
+	if (ud) {
+		w->u.ud.av = wr->av;
+		w->u.ud.remote_qpn = wr->remote_qpn;
+		w->u.ud.remote_qkey = wr->remote_qkey;
+	}
+}
+
+static void send_wqe_fill(struct phca_send_wqe *w, const struct phca_send_wr *wr, bool ud)
 {
 	memset(w, 0, sizeof(*w));
 	w->wr_id = wr->wr_id;
 	w->opcode = (uint8_t)wr->opcode;
 	w->flags = (uint16_t)wr->flags;
 	w->imm = wr->imm;
-	w->u.ud.av = wr->av;
-	w->u.ud.remote_qpn = wr->remote_qpn;
-	w->u.ud.remote_qkey = wr->remote_qkey;
+	send_wqe_op(w, wr, ud);
 	if (wr->flags & PHCA_SEND_INLINE) {
 		w->inline_len = wr->inline_len;
 		if (wr->inline_len > 0)
@@ -78,8 +117,6 @@ int phca_post_send(struct phca_qp *qp, const struct phca_send_wr *wr, unsigned i
 	struct phca_ring *r = &qp->user_sq;
 	unsigned int room = phca_ring_free(r, n);
 
-	if (qp->transport != PHCA_TRANSPORT_UD)
-		return -EOPNOTSUPP;
 	if (n > room)
 		n = room;
 	for (unsigned int i = 0; i < n; i++)
@@ -88,7 +125,7 @@ int phca_post_send(struct phca_qp *qp, const struct phca_send_wr *wr, unsigned i
 	if (n == 0)
 		return 0;
 	for (unsigned int i = 0; i < n; i++)
-		send_wqe_fill(phca_ring_next(r), &wr[i]);
+		send_wqe_fill(phca_ring_next(r), &wr[i], qp->transport == PHCA_TRANSPORT_UD);
 	phca_ring_publish(r);
 	phca_db_ring(&qp->client->sh[qp->shard].user_db, r, qp->qpn);
 	phca_loop_wake(shard_of(qp)->loops[qp->shard]);

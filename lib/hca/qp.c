@@ -17,7 +17,7 @@
 #include "hca_impl.h"
 
 #define WINDOW_DEFAULT_MIN 64
-#define DESTROY_LIMIT_NS (10 * 1000000000ull)
+#define WAIT_LIMIT_NS (10 * 1000000000ull)
 #define PUMP_LIMIT 100000u
 
 static int init_check(const struct phca_hca *hca, const struct phca_qp_init *i)
@@ -82,7 +82,7 @@ static void qp_free(struct phca_qp *qp)
 {
 	phca_pqp_destroy(qp->pqp);
 	free(qp->rules);
-	free(qp->shadow);
+	free(qp->req.wrs);
 	free(qp->respq);
 	free(qp->sq_mem);
 	free(qp->rq_mem);
@@ -102,14 +102,16 @@ static int queues_create(struct phca_qp *qp, const struct phca_qp_init *i)
 		&qp->sq, &qp->user_sq);
 	qp->rq_mem = ring_pair(PHCA_RING_RQ, qp->recv_wr, phca_recv_stride(i->max_recv_sge),
 		&qp->rq, &qp->user_rq);
-	qp->shadow_stride = RTE_ALIGN((uint32_t)sizeof(struct phca_offload_wr) + data, 64u);
-	qp->shadow = aligned_alloc(64, qp->shadow_stride);
+	qp->req.stride = RTE_ALIGN((uint32_t)sizeof(struct sq_wr) + data, 64u);
+	qp->req.mask = qp->send_wr - 1;
+	qp->req.wrs = aligned_alloc(64, (size_t)qp->req.stride * qp->send_wr);
+	qp->pseq[PHCA_DIR_SEND].size = qp->send_wr;
 	if (qp->transport == PHCA_TRANSPORT_RC) {
 		qp->respq = calloc(1, sizeof(*qp->respq));
 		if (qp->respq == NULL)
 			return -ENOMEM;
 	}
-	return qp->sq_mem && qp->rq_mem && qp->shadow ? 0 : -ENOMEM;
+	return qp->sq_mem && qp->rq_mem && qp->req.wrs ? 0 : -ENOMEM;
 }
 
 /* HCA lcore: into the shard's list. */
@@ -166,7 +168,6 @@ static void qp_fill(struct phca_qp *qp, struct phca_client *c, const struct phca
 	qp->cq[PHCA_DIR_SEND] = i->send_cq;
 	qp->cq[PHCA_DIR_RECV] = i->recv_cq;
 	qp->srq = i->srq;
-	qp->sq_rule = RULE_NONE;
 }
 
 /* Count it where it is used, or (-1) not any more. */
@@ -248,11 +249,10 @@ int phca_qp_create(struct phca_client *c, const struct phca_qp_init *init, struc
 static void qp_quiet(struct shard *h, struct phca_qp *qp)
 {
 	responder_reset(h, qp);
-	ready_remove(h, qp);
+	requester_reset(h, qp);
 	flush_remove(h, qp);
 	__atomic_store_n(&qp->state, PHCA_QPS_RESET, __ATOMIC_RELAXED);
 	qp->rwqe.valid = false;
-	qp->sq_have = false;
 }
 
 static void detach_msg(struct px *x, enum phca_pmsg_kind kind, void *about)
@@ -328,20 +328,27 @@ static uint64_t mono_ns(void)
 	return (uint64_t)t.tv_sec * 1000000000ull + (uint64_t)t.tv_nsec;
 }
 
-/* Control thread: until the proxy has let go. @return 0, -EBUSY */
-static int wait_detached(struct phca_hca *h, struct phca_qp *qp)
+/* Control thread: until the data path has got there. @return 0, -EBUSY */
+static int wait_until(struct phca_qp *qp, bool (*there)(struct phca_qp *qp))
 {
+	struct phca_hca *h = qp->hca;
 	uint64_t start = mono_ns();
 	unsigned int pumps = 0;
 
-	while (!__atomic_load_n(&qp->detached[0], __ATOMIC_ACQUIRE) ||
-			!__atomic_load_n(&qp->detached[1], __ATOMIC_ACQUIRE)) {
+	while (!there(qp)) {
 		/* with a fake clock it is turns that count */
-		if (h->pump != NULL ? pumps++ > PUMP_LIMIT : mono_ns() - start > DESTROY_LIMIT_NS)
+		if (h->pump != NULL ? pumps++ > PUMP_LIMIT : mono_ns() - start > WAIT_LIMIT_NS)
 			return -EBUSY;
 		hca_wait(h);
 	}
 	return 0;
+}
+
+/* Whether the proxy has let go. */
+static bool detached(struct phca_qp *qp)
+{
+	return __atomic_load_n(&qp->detached[0], __ATOMIC_ACQUIRE) &&
+		__atomic_load_n(&qp->detached[1], __ATOMIC_ACQUIRE);
 }
 
 /* Control thread: run fn on the HCA lcore until it has room. */
@@ -365,7 +372,7 @@ int phca_qp_destroy(struct phca_qp *qp)
 		call_until_room(qp, qp_stop, qp);
 		qp->leaving = true;
 	}
-	if (wait_detached(hca, qp) != 0)
+	if (wait_until(qp, detached) != 0)
 		return -EBUSY;
 	qp_call(qp, qp_unlink, qp);
 	hca_quiesce(hca); /* other shards may have looked it up */
@@ -385,10 +392,52 @@ struct attach_arg {
 	struct px *px;
 	struct phca_pqp *pqp;
 	struct rule *rules;
-	uint8_t *shadow, *old_shadow;
+	uint8_t *wrs, *old_wrs;
 	uint32_t window[PHCA_DIR_COUNT];
 	unsigned int n;
 };
+
+/* A place for each of the window; a copy that waits, one at most, moves to the first. */
+static void copies_move(struct attach_arg *a)
+{
+	struct requester *r = &a->qp->req;
+	struct sq_wr *e = (struct sq_wr *)a->wrs;
+
+	if (a->qp->pseq[PHCA_DIR_SEND].next != r->begun) {
+		memcpy(e, sq_wr_at(r, r->begun), r->stride);
+		if (e->wr.sge != NULL)
+			e->wr.sge = (const struct phca_sge *)(e + 1);
+		if (e->wr.inline_data != NULL)
+			e->wr.inline_data = (const uint8_t *)(e + 1);
+	}
+	a->old_wrs = r->wrs;
+	r->wrs = a->wrs;
+	r->mask = a->window[PHCA_DIR_SEND] - 1;
+}
+
+/* HCA lcore: nothing begins any more. @return 0: and nothing is under way; -EAGAIN */
+static int attach_hold(void *arg)
+{
+	struct phca_qp *qp = arg;
+
+	qp->req.hold = true;
+	return qp->req.una == qp->req.begun ? 0 : -EAGAIN;
+}
+
+/* Control thread. */
+static bool held(struct phca_qp *qp)
+{
+	return qp_call(qp, attach_hold, qp) == 0;
+}
+
+static int unhold(void *arg)
+{
+	struct phca_qp *qp = arg;
+
+	qp->req.hold = false;
+	ready_add(shard_of(qp), qp);
+	return 0;
+}
 
 /* HCA lcore: from here on everything of the QP goes to the proxy. */
 static int attach(void *arg)
@@ -396,34 +445,30 @@ static int attach(void *arg)
 	struct attach_arg *a = arg;
 	struct phca_qp *qp = a->qp;
 	struct phca_pmsg *pm;
+	uint32_t waits;
 
 	cq_flush(shard_of(qp));
 	px_begin(a->px);
 	if (a->px->pm_room == 0)
 		return -EAGAIN;
+	if (a->pqp != NULL)
+		copies_move(a);
+	waits = qp->pseq[PHCA_DIR_SEND].next - qp->req.begun;
 	for (unsigned int d = 0; d < PHCA_DIR_COUNT; d++) {
 		__atomic_store_n(&qp->cq[d]->px, a->px, __ATOMIC_RELAXED);
 		qp->pseq[d] = (struct pseq){ .size = a->window[d] };
 	}
+	qp->pseq[PHCA_DIR_SEND].next = waits;
 	if (a->pqp != NULL) {
 		qp->pqp = a->pqp;
 		qp->rules = a->rules;
 		qp->nb_rules = (uint8_t)a->n;
-		/* a copy that waits moves to the first place */
-		if (qp->sq_have) {
-			memcpy(a->shadow, qp->shadow, qp->shadow_stride);
-			qp->sq_cur = (struct phca_offload_wr *)a->shadow;
-			if (qp->sq_cur->sge != NULL)
-				qp->sq_cur->sge = (const struct phca_sge *)(qp->sq_cur + 1);
-			if (qp->sq_cur->inline_data != NULL)
-				qp->sq_cur->inline_data = (const uint8_t *)(qp->sq_cur + 1);
-		}
-		a->old_shadow = qp->shadow;
-		qp->shadow = a->shadow;
-		qp->shadow_mask = a->window[PHCA_DIR_SEND] - 1;
 		qp->px = a->px;
 		qp->proxy = true;
 	}
+	qp->req.una = qp->req.acked = qp->req.cur = qp->req.begun = 0;
+	qp->req.hold = qp->req.rd_offloaded = false;
+	ready_add(shard_of(qp), qp);
 	pm = proxy_msg(a->px);
 	pm->kind = PHCA_PMSG_ATTACH;
 	pm->dir = pm->rule = pm->flags = 0;
@@ -507,8 +552,8 @@ static int attach_prepare(struct attach_arg *a, const struct phca_rule *rules, s
 		return ret;
 	pc->chan = a->px->chan;
 	pc->pd = a->qp->pd;
-	a->shadow = aligned_alloc(64, (size_t)a->qp->shadow_stride * a->window[PHCA_DIR_SEND]);
-	if (a->shadow == NULL)
+	a->wrs = aligned_alloc(64, (size_t)a->qp->req.stride * a->window[PHCA_DIR_SEND]);
+	if (a->wrs == NULL)
 		return -ENOMEM;
 	a->pqp = phca_pqp_create(a->px->proxy, pc);
 	return a->pqp ? 0 : -rte_errno;
@@ -534,14 +579,18 @@ int phca_qp_proxy_attach(struct phca_qp *qp, const struct phca_rule *rules, unsi
 	ret = rules_copy(&a, rules, &pc);
 	if (ret == 0)
 		ret = attach_prepare(&a, rules, &pc);
+	if (ret == 0)
+		ret = wait_until(qp, held);
 	if (ret != 0) {
-		free(a.shadow);
+		qp_call(qp, unhold, qp);
+		phca_pqp_destroy(a.pqp);
+		free(a.wrs);
 		free(a.rules);
 		return ret;
 	}
 	a.px->nb_qps++;
 	call_until_room(qp, attach, &a);
-	free(a.old_shadow);
+	free(a.old_wrs);
 	return 0;
 }
 
@@ -572,7 +621,7 @@ int qp_reset(struct phca_qp *qp)
 
 	call_until_room(qp, reset_begin, qp);
 	qp->leaving = true;
-	if (wait_detached(qp->hca, qp) != 0)
+	if (wait_until(qp, detached) != 0)
 		return -EBUSY;
 	qp->leaving = false;
 	memset(qp->detached, 0, sizeof(qp->detached));

@@ -348,11 +348,10 @@ enum phca_verdict respond(struct shard *h, struct port *p, struct phca_qp *qp, s
 	if (unlikely((pkt->tclass & PHCA_ECN_MASK) == PHCA_ECN_CE))
 		congestion_marked(h, p, qp, frame_of(m), pkt);
 	PHCA_STAT_ADD(qp->st.rx_bytes, pkt->payload_len);
-	if (qp->transport == PHCA_TRANSPORT_RC) {
-		if (unlikely(!(info->flags & PHCA_OPF_REQUEST)))
-			return PHCA_V_STALE;
+	if (unlikely(info->flags & PHCA_OPF_ACK))
+		return requester_input(h, qp, frame_of(m), pkt);
+	if (qp->transport == PHCA_TRANSPORT_RC)
 		return respond_rc(h, p, qp, m, pkt, info, kept);
-	}
 	if (qp->transport == PHCA_TRANSPORT_UC)
 		return respond_uc(h, p, qp, m, pkt, info, kept);
 	return respond_ud(h, p, qp, m, pkt, kept);

@@ -14,19 +14,27 @@ static void flush_add(struct shard *h, struct phca_qp *qp)
 	if (qp->in_flush)
 		return;
 	qp->in_flush = true;
-	qp->flush_next = h->flush_list;
-	h->flush_list = qp;
+	qp->flush_next = NULL;
+	qp->flush_prev = h->flush_tail;
+	if (h->flush_tail != NULL)
+		h->flush_tail->flush_next = qp;
+	else
+		h->flush_head = qp;
+	h->flush_tail = qp;
 }
 
 void flush_remove(struct shard *h, struct phca_qp *qp)
 {
-	struct phca_qp **pp = &h->flush_list;
-
 	if (!qp->in_flush)
 		return;
-	while (*pp != qp)
-		pp = &(*pp)->flush_next;
-	*pp = qp->flush_next;
+	if (qp->flush_prev != NULL)
+		qp->flush_prev->flush_next = qp->flush_next;
+	else
+		h->flush_head = qp->flush_next;
+	if (qp->flush_next != NULL)
+		qp->flush_next->flush_prev = qp->flush_prev;
+	else
+		h->flush_tail = qp->flush_prev;
 	qp->in_flush = false;
 }
 
@@ -36,15 +44,22 @@ void qp_error(struct shard *h, struct phca_qp *qp, enum phca_event_type ev, uint
 		return;
 	responder_abort(h, qp, PHCA_V_ABORTED);
 	__atomic_store_n(&qp->state, PHCA_QPS_ERR, __ATOMIC_RELAXED);
+	requester_stop(h, qp);
 	flush_add(h, qp);
 	hca_event(h, ev, status, qp->qpn);
 }
 
+/* A send WR failed. RC knows no SQE (10.3.1.6). */
 void sq_error(struct shard *h, struct phca_qp *qp, uint32_t status)
 {
+	if (qp->transport == PHCA_TRANSPORT_RC) {
+		qp_error(h, qp, PHCA_EVENT_QP_FATAL, status);
+		return;
+	}
 	if (qp->state != PHCA_QPS_RTS && qp->state != PHCA_QPS_SQD)
 		return;
 	__atomic_store_n(&qp->state, PHCA_QPS_SQE, __ATOMIC_RELAXED);
+	requester_stop(h, qp);
 	flush_add(h, qp);
 	hca_event(h, PHCA_EVENT_SQ_ERR, status, qp->qpn);
 }
@@ -57,34 +72,10 @@ void cq_error(struct shard *h, struct phca_cqw *w)
 			qp_error(h, qp, PHCA_EVENT_QP_FATAL, PHCA_WC_GENERAL_ERR);
 }
 
-static void flush_one(struct shard *h, struct phca_qp *qp, enum phca_dir dir, uint64_t wr_id)
+static void flush_one(struct shard *h, struct phca_qp *qp, uint64_t wr_id)
 {
-	complete(h, qp, dir, wr_id, PHCA_WC_WR_FLUSH_ERR, dir == PHCA_DIR_SEND ? PHCA_WC_SEND : PHCA_WC_RECV, 0);
-	if (dir == PHCA_DIR_SEND)
-		PHCA_STAT_ADD(qp->st.tx_flushed, 1);
-	else
-		PHCA_STAT_ADD(qp->st.rx_flushed, 1);
-}
-
-static unsigned int flush_send(struct shard *h, struct phca_qp *qp)
-{
-	enum phca_verdict why;
-	unsigned int n = 0;
-
-	for (; n < FLUSH_BUDGET && complete_room(h, qp, PHCA_DIR_SEND, &why); n++) {
-		if (qp->sq_have) {
-			qp->sq_have = false;
-			flush_one(h, qp, PHCA_DIR_SEND, qp->sq_cur->wqe.wr_id);
-			continue;
-		}
-		if (phca_ring_avail(&qp->sq) <= 0)
-			break;
-		flush_one(h, qp, PHCA_DIR_SEND, ((struct phca_send_wqe *)phca_ring_head(&qp->sq))->wr_id);
-		PHCA_STAT_ADD(qp->st.tx_wrs, 1);
-		phca_ring_take(&qp->sq, 1);
-		phca_ring_release(&qp->sq);
-	}
-	return n;
+	complete(h, qp, PHCA_DIR_RECV, wr_id, PHCA_WC_WR_FLUSH_ERR, PHCA_WC_RECV, 0);
+	PHCA_STAT_ADD(qp->st.rx_flushed, 1);
 }
 
 static unsigned int flush_recv(struct shard *h, struct phca_qp *qp)
@@ -95,12 +86,12 @@ static unsigned int flush_recv(struct shard *h, struct phca_qp *qp)
 	for (; n < FLUSH_BUDGET && complete_room(h, qp, PHCA_DIR_RECV, &why); n++) {
 		if (qp->rwqe.valid) {
 			qp->rwqe.valid = false;
-			flush_one(h, qp, PHCA_DIR_RECV, qp->rwqe.wr_id);
+			flush_one(h, qp, qp->rwqe.wr_id);
 			continue;
 		}
 		if (phca_ring_avail(&qp->rq) <= 0)
 			break;
-		flush_one(h, qp, PHCA_DIR_RECV, ((struct phca_recv_wqe *)phca_ring_head(&qp->rq))->wr_id);
+		flush_one(h, qp, ((struct phca_recv_wqe *)phca_ring_head(&qp->rq))->wr_id);
 		phca_ring_take(&qp->rq, 1);
 		phca_ring_release(&qp->rq);
 	}
@@ -112,14 +103,22 @@ static unsigned int flush_recv(struct shard *h, struct phca_qp *qp)
 	return n;
 }
 
+/* Receives are posted without a doorbell, so each queue pair is looked at again and again, some a turn. */
 unsigned int flush_run(struct shard *h)
 {
+	const struct phca_qp *last = h->flush_tail;
 	unsigned int done = 0;
 
-	for (struct phca_qp *qp = h->flush_list; qp != NULL; qp = qp->flush_next) {
-		done += flush_send(h, qp);
+	for (unsigned int i = 0; i < FLUSH_QPS && h->flush_head != NULL; i++) {
+		struct phca_qp *qp = h->flush_head;
+
+		flush_remove(h, qp);
+		flush_add(h, qp);
+		done += requester_flush(h, qp, FLUSH_BUDGET);
 		if (qp->state == PHCA_QPS_ERR)
 			done += flush_recv(h, qp);
+		if (qp == last)
+			break;
 	}
 	return done;
 }

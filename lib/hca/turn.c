@@ -7,6 +7,7 @@
  *   receive    burst -> parse -> steer -> respond -> settle (rx.c, responder.c)
  *   hand-over  what other shards hand over, and packets to own addresses
  *   responses  what is owed to peers: READ and atomic responses, ACK, NAK (respq.c)
+ *   timers     packets whose answer is late, waits that are over (retry.c)
  *   doorbells  queue pairs whose application posted (requester.c)
  *   requester  posted work requests -> packets or the proxy
  *   flush      work requests of queue pairs in error (state.c)
@@ -57,6 +58,7 @@ unsigned int phca_hca_turn(void *arg, uint64_t now_ns)
 	done += handoff_run(h);
 	done += rx_loop(h);
 	done += responder_run(h);
+	done += requester_timers(h);
 	done += doorbells(h);
 	done += requester_run(h);
 	done += flush_run(h);

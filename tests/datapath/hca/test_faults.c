@@ -264,11 +264,10 @@ PHCA_TEST(faults, overrun_by_ud_send)
 PHCA_TEST(faults, send_requests_add_up_when_they_are_flushed)
 {
 	struct fx x = fx_open(PHCA_QPT_UD, 3);
-	struct phca_send_wr w = { .wr_id = 1, .opcode = PHCA_WR_RDMA_READ }; /* UD has none */
+	struct phca_send_wr w = { .wr_id = 1, .opcode = PHCA_WR_SEND, .av = { .sgid_index = 15 } }; /* no such GID */
 	struct phca_qp_stats st;
 
 	CU_ASSERT_EQUAL(phca_post_send(x.q.qp, &w, 1), 1);
-	w.opcode = PHCA_WR_SEND;
 	for (unsigned int i = 0; i < 5; i++)
 		CU_ASSERT_EQUAL(phca_post_send(x.q.qp, &w, 1), 1);
 	lab_turn(x.l, 3);

@@ -172,7 +172,7 @@ PHCA_TEST(send, bad_work_requests_stop_the_send_queue_only)
 	memset(bad.av.dgid, 0x20, 16); /* IPv6 destination, IPv4 source */
 	expect_error(l, &q, &bad, PHCA_WC_LOC_QP_OP_ERR);
 	bad = w;
-	bad.opcode = PHCA_WR_RDMA_WRITE;
+	bad.remote_qpn = PHCA_QPN_MAX + 1;
 	expect_error(l, &q, &bad, PHCA_WC_LOC_QP_OP_ERR);
 	lab_post(&q, 1); /* it still receives */
 	lab_send(l, &h, 8, 0);
@@ -193,7 +193,18 @@ PHCA_TEST(send, post_refuses_what_does_not_fit_and_takes_what_does)
 	memset(sge, 0, sizeof(sge));
 	CU_ASSERT_EQUAL(phca_post_send(q.qp, &w, 1), -EINVAL);
 	CU_ASSERT_EQUAL(phca_post_recv(q.qp, &r, 1), -EINVAL);
-	CU_ASSERT_EQUAL(phca_post_send(uc.qp, &w, 1), -EOPNOTSUPP);
+	CU_ASSERT_EQUAL(phca_post_send(uc.qp, &w, 1), -EINVAL);
+	w.num_sge = 1;
+	for (unsigned int op = 0; op < 12; op++) { /* table 91 */
+		bool both = op == PHCA_WR_SEND || op == PHCA_WR_SEND_WITH_IMM;
+		bool write = op == PHCA_WR_RDMA_WRITE || op == PHCA_WR_RDMA_WRITE_WITH_IMM;
+
+		w.opcode = op;
+		if (!both)
+			CU_ASSERT_EQUAL(phca_post_send(q.qp, &w, 1), -EINVAL);
+		if (!both && !write)
+			CU_ASSERT_EQUAL(phca_post_send(uc.qp, &w, 1), -EINVAL);
+	}
 	for (unsigned int i = 0; i < LAB_DEPTH + 5; i++)
 		many[i] = send_wr(l, NULL, 0);
 	CU_ASSERT_EQUAL(phca_post_send(q.qp, many, LAB_DEPTH + 5), LAB_DEPTH);

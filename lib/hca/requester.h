@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * What the requester of a queue pair keeps: a copy of each send work request
+ * from when it is taken out of the shared ring until it has completed, and how
+ * far the requests before and behind it have come.
+ *
+ * A copy has a place, numbered without end; of a proxy queue pair it is the
+ * place in the proxy's window. The order of the positions never changes:
+ *
+ *   una <= acked <= begun <= next     una <= acked <= cur <= begun
+ *
+ * next is pseq[PHCA_DIR_SEND].next of the queue pair. PSNs lie in the same order:
+ * una_psn <= psn <= sq_psn of the queue pair; psn is behind only while packets are
+ * sent again.
+ */
+#ifndef REQUESTER_H
+#define REQUESTER_H
+
+#include "phca_loop.h"
+#include "phca_proxy.h"
+#include "phca_wire.h"
+
+#define ACKREQ_EVERY 32  /* packets of a queue pair, of which one at least asks for an acknowledgement */
+#define READ_CHUNK 128   /* packets of the answer to one READ request; a longer READ is several */
+
+/* A send work request: the copy, validated, and what became of it. Its SGEs or inline data follow. */
+struct sq_wr {
+	struct phca_offload_wr wr;
+	struct phca_psn psn;  /* of its first packet, once it has begun */
+	uint32_t nb_psn;      /* PSNs that it takes: a READ those of its answer; 0: none */
+	uint32_t rule;        /* which rule of the proxy QP matched, or RULE_NONE */
+	uint8_t status;       /* enum phca_wc_status that it ends with */
+	bool offloaded;       /* the proxy completes it */
+	bool again;           /* READ: asked for again, so that an answer may start anywhere */
+	uint8_t rsvd[5];
+};
+
+/* Why a queue pair with something to send is off the ready list. */
+enum req_wait {
+	REQ_WAIT_NONE,
+	REQ_WAIT_ACK,    /* window, max_rd_atomic, fence: an answer of the peer */
+	REQ_WAIT_PLACE,  /* places, or a fence behind an offloaded READ: the proxy */
+	REQ_WAIT_RNR,    /* the timer: the peer was not ready */
+};
+
+struct requester {
+	uint32_t una;       /* oldest that has not completed */
+	uint32_t acked;     /* oldest that has something to be done yet */
+	uint32_t cur;       /* the one whose packets are sent next */
+	uint32_t begun;     /* the one that begins next: those before have PSNs */
+	struct phca_psn psn;     /* of the next packet */
+	struct phca_psn una_psn; /* oldest that the peer has not acknowledged */
+	uint32_t last;      /* place of the packet that was sent last */
+	struct phca_psn last_psn; /* its PSN */
+	uint32_t no_ackreq; /* packets since the last one that the peer must answer */
+	uint32_t nb_rd;     /* READ requests and atomics outstanding */
+	uint32_t rd_place;  /* behind the last READ or atomic that was offloaded; */
+	bool rd_offloaded;  /* there was one */
+	uint8_t wait;       /* enum req_wait */
+	bool halted;        /* a WR failed here: nothing behind it begins */
+	bool hold;          /* becoming a proxy QP: nothing begins */
+	bool recovering;    /* sent again from una_psn, no progress since */
+	bool drain_notify;  /* SQD: an event is wanted when drained */
+	uint8_t retry_left, rnr_left;
+	uint8_t *wrs;       /* the copies */
+	uint32_t stride, mask;
+	struct phca_timer timer;
+};
+
+/* The copy at a place. */
+static inline struct sq_wr *sq_wr_at(const struct requester *r, uint32_t place)
+{
+	return (struct sq_wr *)(r->wrs + (size_t)(place & r->mask) * r->stride);
+}
+
+/* How many PSNs of a WR are before psn. */
+static inline uint32_t sq_wr_off(const struct sq_wr *e, struct phca_psn psn)
+{
+	return (psn.v - e->psn.v) & PHCA_PSN_MASK;
+}
+
+static inline bool wr_is_read(const struct sq_wr *e)
+{
+	return e->wr.wqe.opcode == PHCA_WR_RDMA_READ;
+}
+
+static inline bool wr_is_atomic(const struct sq_wr *e)
+{
+	return e->wr.wqe.opcode == PHCA_WR_ATOMIC_CMP_AND_SWP || e->wr.wqe.opcode == PHCA_WR_ATOMIC_FETCH_AND_ADD;
+}
+
+static inline bool wr_is_local(const struct sq_wr *e)
+{
+	return e->wr.wqe.opcode == PHCA_WR_LOCAL_INV || e->wr.wqe.opcode == PHCA_WR_BIND_MW;
+}
+
+/* Outcome of looking at or executing the head of a send queue. */
+enum sq_result {
+	SQ_DONE,  /* got on */
+	SQ_EMPTY, /* nothing to send: off the ready list until the next doorbell */
+	SQ_WAIT,  /* it cannot go on now: stays on the ready list */
+	SQ_OFF,   /* off the list until what it waits for puts it back, or for good */
+};
+
+struct shard;
+struct port;
+struct phca_qp;
+
+/* requester.c */
+unsigned int requester_run(struct shard *h);
+unsigned int doorbells(struct shard *h);
+void ready_add(struct shard *h, struct phca_qp *qp);
+void ready_remove(struct shard *h, struct phca_qp *qp);
+void requester_wake(struct shard *h, struct phca_qp *qp);
+
+/* fetch.c: out of the shared ring */
+enum sq_result sq_fetch(struct shard *h, struct phca_qp *qp);
+void sq_release(struct phca_qp *qp);
+
+/* retire.c: completions, and the ends of a send queue */
+void requester_done(struct phca_qp *qp);
+bool requester_retire(struct shard *h, struct phca_qp *qp);
+void requester_fail(struct shard *h, struct phca_qp *qp, uint32_t status);
+unsigned int requester_flush(struct shard *h, struct phca_qp *qp, unsigned int budget);
+void requester_stop(struct shard *h, struct phca_qp *qp);
+void requester_reset(struct shard *h, struct phca_qp *qp);
+void requester_rts(struct shard *h, struct phca_qp *qp);
+bool requester_drained(const struct phca_qp *qp);
+void requester_drain_check(struct shard *h, struct phca_qp *qp);
+void requester_credit(struct shard *h, struct phca_qp *qp);
+
+/* ud_tx.c, conn_tx.c: packets */
+enum sq_result ud_issue(struct shard *h, struct phca_qp *qp);
+void conn_begin(struct phca_qp *qp, struct sq_wr *e);
+enum sq_result conn_issue(struct shard *h, struct phca_qp *qp, unsigned int *budget);
+void conn_nudge(struct shard *h, struct phca_qp *qp);
+
+/* ack.c: what the peer answers */
+enum phca_verdict requester_input(struct shard *h, struct phca_qp *qp, const uint8_t *frame,
+		const struct phca_pkt *pkt);
+
+/* retry.c */
+void requester_timer_arm(struct shard *h, struct phca_qp *qp);
+unsigned int requester_timers(struct shard *h);
+void requester_rewind(struct phca_qp *qp);
+void requester_again(struct shard *h, struct phca_qp *qp);
+void requester_rnr(struct shard *h, struct phca_qp *qp, unsigned int code);
+
+#endif
