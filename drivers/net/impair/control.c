@@ -247,7 +247,7 @@ int phca_impair_stats_reset(uint16_t port_id)
 
 static int rules_replace(struct impair *dev, const struct rules *rules, char *err, size_t err_len)
 {
-	struct program *p = NULL;
+	struct program *p = NULL; /* of a stopped device: start makes it */
 
 	if (dev->started) {
 		p = program_create(dev, rules);
@@ -258,8 +258,7 @@ static int rules_replace(struct impair *dev, const struct rules *rules, char *er
 		}
 	}
 	dev->rules = *rules;
-	if (p != NULL)
-		impair_use(dev, p);
+	impair_use(dev, p);
 	return 0;
 }
 

@@ -8,7 +8,7 @@
  * packet is taken only when there is room for all that it can become, so none
  * is lost inside.
  */
-#include <errno.h>
+#include <sched.h>
 
 #include <rte_branch_prediction.h>
 #include <rte_cycles.h>
@@ -54,8 +54,11 @@ void lane_free(struct lane *l)
 
 void lane_enter(struct lane *l)
 {
-	while (!lane_try(l))
+	for (unsigned int i = 1; !lane_try(l); i++) {
+		if (i % 1024 == 0)
+			sched_yield(); /* its owner may want this CPU */
 		rte_pause();
+	}
 }
 
 static uint64_t lane_now(const struct lane *l)

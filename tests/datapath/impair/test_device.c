@@ -207,6 +207,49 @@ PHCA_TEST(rules, replaced_while_packets_are_held)
 	rig_close(&r);
 }
 
+PHCA_TEST(rules, replaced_while_stopped)
+{
+	struct phca_impair_rule_info info;
+	struct rig r;
+
+	CU_ASSERT_FATAL(rig_open(&r, "rule=drop psn 1"));
+	rig_feed(&r, TX, 1, 1, 2);
+	rig_expect(&r, TX, "2");
+	CU_ASSERT_EQUAL(rte_eth_dev_stop(r.port), 0);
+	CU_ASSERT_EQUAL(phca_impair_rule_get(r.port, 0, &info), 0);
+	CU_ASSERT_EQUAL(info.fired, 1); /* still told */
+	rig_rules(&r, "drop psn=2; drop psn=3; ecn");
+	CU_ASSERT_EQUAL(phca_impair_rule_get(r.port, 2, &info), 0);
+	CU_ASSERT_STRING_EQUAL(info.text, "ecn dir both");
+	CU_ASSERT_EQUAL(info.fired, 0);
+	CU_ASSERT_EQUAL(rte_eth_dev_start(r.port), 0);
+	rig_feed(&r, TX, 1, 1, 4);
+	rig_expect(&r, TX, "1 4");
+	rig_close(&r);
+}
+
+/* Configured anew with other queues. */
+PHCA_TEST(device, reconfigured)
+{
+	struct rte_eth_conf conf = {0};
+	struct rte_mbuf *m[2];
+	struct rig r;
+
+	CU_ASSERT_FATAL(rig_open_queues(&r, "rule=drop nth 2,rule=delay time 1s psn 9", 3));
+	rig_feed(&r, TX, 1, 9, 1);
+	CU_ASSERT_EQUAL(rte_eth_dev_stop(r.port), 0);
+	CU_ASSERT_EQUAL(rte_eth_dev_configure(r.port, 1, 2, &conf), 0);
+	CU_ASSERT_EQUAL(rte_eth_rx_queue_setup(r.port, 0, 512, SOCKET_ID_ANY, NULL, r.pool), 0);
+	for (uint16_t q = 0; q < 2; q++)
+		CU_ASSERT_EQUAL(rte_eth_tx_queue_setup(r.port, q, 512, SOCKET_ID_ANY, NULL), 0);
+	CU_ASSERT_EQUAL(rte_eth_dev_start(r.port), 0);
+	m[0] = rig_send_only(&r, 1, 1);
+	m[1] = rig_send_only(&r, 1, 2);
+	CU_ASSERT_EQUAL(rte_eth_tx_burst(r.port, 1, m, 2), 2);
+	rig_expect(&r, TX, "1");
+	rig_close(&r);
+}
+
 PHCA_TEST(device, others_are_none)
 {
 	struct phca_impair_counters c;
