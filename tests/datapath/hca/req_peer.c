@@ -58,7 +58,6 @@ struct peer peer_open(struct lab *l, enum phca_qp_type type, const struct peer_o
 
 void peer_close(struct peer *p)
 {
-	rte_pktmbuf_free(p->m);
 	peer_drain(p);
 	CU_ASSERT_EQUAL(phca_qp_destroy(p->q.qp), 0);
 	CU_ASSERT_EQUAL(phca_cq_destroy(p->q.cq), 0);
@@ -116,7 +115,6 @@ unsigned int peer_drain(struct peer *p)
 {
 	unsigned int n = 0;
 
-	p->m = NULL;
 	while (peer_next(p))
 		n++;
 	return n;
