@@ -221,6 +221,8 @@ int apps_open(struct appliance *a, char *err, size_t err_len);   /* clients of n
 int apps_create(struct appliance *a, unsigned int first, char *err, size_t err_len);
 void apps_stop(struct appliance *a, unsigned int keep);          /* instances */
 void apps_close(struct appliance *a, unsigned int keep);         /* clients */
+void apps_enable(struct appliance *a, bool on);                  /* let them begin messages, or not */
+uint64_t apps_in_flight(const struct appliance *a);              /* messages that they wait for */
 
 /* --- qps.c: queue pairs and proxy rules --- */
 int qps_add(struct appliance *a, char *err, size_t err_len);

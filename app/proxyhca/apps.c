@@ -75,6 +75,43 @@ static int turn_remove(void *arg)
 	return phca_loop_remove(t->a->app_lcore->loop, phca_app_turn, t->app->app);
 }
 
+struct enable_call { struct phca_app *app; bool on; };
+
+static int enable(void *arg)
+{
+	struct enable_call *e = arg;
+
+	phca_app_ops(e->app)->enable(e->app, e->on);
+	return 0;
+}
+
+static void app_enable(struct appliance *a, struct app_obj *o, bool on)
+{
+	struct enable_call e = { o->app, on };
+
+	if (o->app && phca_app_ops(o->app)->enable)
+		phca_loop_call(a->app_lcore->loop, enable, &e);
+}
+
+void apps_enable(struct appliance *a, bool on)
+{
+	for (unsigned int i = 0; i < a->nb_apps; i++)
+		app_enable(a, a->apps[i], on);
+}
+
+uint64_t apps_in_flight(const struct appliance *a)
+{
+	uint64_t n = 0;
+
+	for (unsigned int i = 0; i < a->nb_apps; i++) {
+		const struct phca_app *app = a->apps[i]->app;
+
+		if (app && phca_app_ops(app)->in_flight)
+			n += phca_app_ops(app)->in_flight(app);
+	}
+	return n;
+}
+
 /* The instance, with its queue pairs in arrays of n. */
 static int app_instance(struct appliance *a, struct app_obj *o, const struct phca_config_app *c,
 		struct phca_app_conf *conf, char *err, size_t err_len)
@@ -94,6 +131,8 @@ static int app_instance(struct appliance *a, struct app_obj *o, const struct phc
 		snprintf(err, err_len, "app %s: lcore %u has no room for another turn function (%d at most)",
 			o->name, a->app_lcore->lcore, PHCA_LOOP_TURNS_MAX);
 	o->turning = rc == 0;
+	if (rc == 0 && a->started)
+		app_enable(a, o, true);
 	return rc;
 }
 

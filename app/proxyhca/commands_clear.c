@@ -72,7 +72,7 @@ void command_clear_app(struct command_args *c)
 	for (unsigned int i = 0; i < c->a->nb_apps; i++) {
 		if (!named(c, c->a->apps[i]->name))
 			continue;
-		figures_clear_app(c->a->apps[i]);
+		figures_clear_app(c->a, c->a->apps[i]);
 		n++;
 	}
 	say(c, "app", n);

@@ -92,6 +92,7 @@ void control_start(struct appliance *a, bool on)
 {
 	a->started = on;
 	phca_hca_enable(a->hca, on);
+	apps_enable(a, on);
 }
 
 /* Whether messages wait for the proxy. */
@@ -108,6 +109,10 @@ void control_drain(struct appliance *a)
 	uint64_t end = phca_loop_now_ns() + DRAIN_MS * UINT64_C(1000000);
 	bool busy;
 
+	/* what applications began ends by packets that arrive */
+	apps_enable(a, false);
+	while (a->started && apps_in_flight(a) > 0 && phca_loop_now_ns() < end)
+		usleep(1000);
 	control_start(a, false);
 	do {
 		usleep(1000);

@@ -213,6 +213,14 @@ int figures_app(const struct app_obj *app, int (*emit)(void *arg, const char *na
 	return ops->show ? ops->show(app->app, app_emit, &r) : 0;
 }
 
+int figures_app_gauges(const struct app_obj *app, int (*emit)(void *arg, const char *name, uint64_t value),
+		void *arg)
+{
+	const struct phca_app_ops *ops = phca_app_ops(app->app);
+
+	return ops->gauges ? ops->gauges(app->app, emit, arg) : 0;
+}
+
 static int app_keep(void *arg, const char *name, uint64_t value)
 {
 	struct app_obj *app = arg;
@@ -224,10 +232,18 @@ static int app_keep(void *arg, const char *name, uint64_t value)
 	return 0;
 }
 
-void figures_clear_app(struct app_obj *app)
+static int app_clear(void *arg)
+{
+	phca_app_ops(arg)->clear(arg);
+	return 0;
+}
+
+void figures_clear_app(struct appliance *a, struct app_obj *app)
 {
 	const struct phca_app_ops *ops = phca_app_ops(app->app);
 
+	if (ops->clear)
+		phca_loop_call(a->app_lcore->loop, app_clear, app->app);
 	if (!app->base)
 		app->base = calloc(APP_COUNTERS_MAX, sizeof(*app->base));
 	app->nb_base = 0;
@@ -285,6 +301,6 @@ void figures_clear_all(struct appliance *a)
 		a->lcores[i].base_tsc = rte_rdtsc();
 	}
 	for (unsigned int i = 0; i < a->nb_apps; i++)
-		figures_clear_app(a->apps[i]);
+		figures_clear_app(a, a->apps[i]);
 	figures_clear_proxy(a);
 }

@@ -66,6 +66,9 @@ void figures_lcore(const struct lcore_obj *l, struct phca_loop_stats *st);
 /** Call @p emit with each counter of an application. @return what emit returned if not 0 */
 int figures_app(const struct app_obj *app, int (*emit)(void *arg, const char *name, uint64_t value),
 		void *arg);
+/** The same with what is of now and no count. */
+int figures_app_gauges(const struct app_obj *app, int (*emit)(void *arg, const char *name, uint64_t value),
+		void *arg);
 /** @return whether the packet was used: its verdict is no drop. */
 bool figures_verdict_used(enum phca_verdict v);
 
@@ -75,7 +78,7 @@ void figures_clear_cq(struct qp_obj *q);
 void figures_clear_proxy(struct appliance *a);
 void figures_clear_offload(struct offload_obj *o);
 void figures_clear_filter(struct filter_obj *f);
-void figures_clear_app(struct app_obj *app);
+void figures_clear_app(struct appliance *a, struct app_obj *app);
 void figures_clear_all(struct appliance *a);
 
 #endif

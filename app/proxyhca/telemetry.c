@@ -392,6 +392,7 @@ static int app(struct request *r)
 	own = dict();
 	if (own) {
 		figures_app(o, own_entry, own);
+		figures_app_gauges(o, own_entry, own);
 		add_container(r->d, "own", own);
 	}
 	return 0;

@@ -167,6 +167,7 @@ void text_app(struct appliance *a, const struct app_obj *app, FILE *out)
 	fprintf(out, "  queue pairs %u, lcore %u\n", phca_app_conf(app->app)->nb_qps,
 		a->app_lcore->lcore);
 	figures_app(app, own_line, out);
+	figures_app_gauges(app, own_line, out);
 	text_end(out);
 }
 

@@ -154,7 +154,8 @@ static const struct key app_keys[] = {
 	NAME(app, "application"),
 	NOTE(app),
 	{ .name = "driver", .kind = &kind_text, AT(app, driver), .max = CFG_NAME_MAX - 1,
-		.pattern = CFG_PAT_DRIVER, .flags = KEY_REQUIRED, .help = "application driver: `sink`, `echo`" },
+		.pattern = CFG_PAT_DRIVER, .flags = KEY_REQUIRED,
+		.help = "application driver: `sink`, `echo`, `generator`" },
 	{ .name = "settings", .kind = &kind_settings, AT(app, args), AUX(app, nb_args), .max = 64,
 		.def_doc = "the driver's", .help = "settings of the driver" },
 	END

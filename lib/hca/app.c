@@ -30,6 +30,7 @@ static void app_free(struct phca_app *a)
 	free((void *)(uintptr_t)a->conf.qps);
 	free((void *)(uintptr_t)a->conf.cqs);
 	free((void *)(uintptr_t)a->conf.depths);
+	free((void *)(uintptr_t)a->conf.srqs);
 	free(a->priv);
 	free(a);
 }
@@ -45,12 +46,14 @@ static int conf_copy(struct phca_app *a, const struct phca_app_conf *conf)
 	a->conf.qps = copy(conf->qps, n * sizeof(conf->qps[0]));
 	a->conf.cqs = copy(conf->cqs, n * sizeof(conf->cqs[0]));
 	a->conf.depths = copy(conf->depths, n * sizeof(conf->depths[0]));
+	a->conf.srqs = conf->srqs != NULL ? copy(conf->srqs, n * sizeof(conf->srqs[0])) : NULL;
 	a->conf.args = NULL;
 	a->conf.nb_args = 0;
 	a->priv = aligned_alloc(RTE_CACHE_LINE_SIZE, priv);
 	if (a->priv != NULL)
 		memset(a->priv, 0, priv);
-	return a->conf.name && a->conf.qps && a->conf.cqs && a->conf.depths && a->priv ? 0 : -ENOMEM;
+	return a->conf.name && a->conf.qps && a->conf.cqs && a->conf.depths && a->priv &&
+		(a->conf.srqs || conf->srqs == NULL) ? 0 : -ENOMEM;
 }
 
 struct phca_app *phca_app_create(const struct phca_app_conf *conf, char *err, size_t err_len)

@@ -484,6 +484,13 @@ int phca_post_send(struct phca_qp *qp, const struct phca_send_wr *wr, unsigned i
  */
 int phca_av_from_wc(const struct phca_qp *qp, const struct phca_wc *wc, const void *grh, struct phca_av *av);
 
+/**
+ * Make an address vector to a unicast address, from the GID that fits it best
+ * (11.2.2.1, "create address handle").
+ * @return 0; -EINVAL @p dgid is no unicast address, or the port has none of its family
+ */
+int phca_av_to(const struct phca_qp *qp, const uint8_t dgid[16], struct phca_av *av);
+
 /* --------------------------------------------------- resident applications */
 
 struct phca_app; /**< an instance of a resident application */
@@ -509,6 +516,19 @@ struct phca_app_ops {
 	int (*qp_out_of_order)(const struct phca_app *a, uint32_t qpn, uint64_t *n);
 	/** Counters: name, unit and what are constant; any thread. */
 	int (*show)(const struct phca_app *a, int (*emit)(void *arg, const char *name, uint64_t value), void *arg);
+	/** As show, values that are of now and not counts; any thread. NULL: none. */
+	int (*gauges)(const struct phca_app *a, int (*emit)(void *arg, const char *name, uint64_t value), void *arg);
+	/** The HCA receives from now on, or will soon not any more; app's lcore. NULL: the app only answers. */
+	void (*enable)(struct phca_app *a, bool on);
+	/** @return messages that it began and that have not ended; any thread. NULL: never any */
+	uint64_t (*in_flight)(const struct phca_app *a);
+	/** Begin the statistics behind gauges anew; app's lcore. NULL: there are none. */
+	void (*clear)(struct phca_app *a);
+	/**
+	 * One of its QPs was reset and is in RTS again: what was posted is forgotten.
+	 * Take its old completions, post receives; app's lcore. NULL: QPs cannot be reset.
+	 */
+	int (*qp_reset)(struct phca_app *a, uint32_t qpn);
 };
 /** How to create an instance. */
 struct phca_app_conf {
@@ -521,7 +541,8 @@ struct phca_app_conf {
 	struct phca_mem *mem;
 	struct phca_qp *const *qps;  /**< its QPs; outlive the instance */
 	struct phca_cq *const *cqs;  /**< receive CQ of each QP (its send CQ too) */
-	const uint32_t *depths;      /**< receive queue depth of each QP */
+	const uint32_t *depths;      /**< receive queue depth of each QP, or of its SRQ */
+	struct phca_srq *const *srqs; /**< SRQ of each QP, NULL: a receive queue of its own; NULL: none has one */
 	unsigned int nb_qps;
 };
 /** @return the instance; NULL with rte_errno and @p err written. Control thread. */

@@ -132,6 +132,18 @@ int phca_post_send(struct phca_qp *qp, const struct phca_send_wr *wr, unsigned i
 	return (int)n;
 }
 
+int phca_av_to(const struct phca_qp *qp, const uint8_t dgid[16], struct phca_av *av)
+{
+	int idx = phca_gid_is_multicast(dgid) ? -EINVAL : phca_net_gid_for(qp->hca->nets[qp->port], dgid);
+
+	if (idx < 0)
+		return -EINVAL;
+	memset(av, 0, sizeof(*av));
+	memcpy(av->dgid, dgid, sizeof(av->dgid));
+	av->sgid_index = (uint8_t)idx;
+	return 0;
+}
+
 int phca_av_from_wc(const struct phca_qp *qp, const struct phca_wc *wc, const void *grh, struct phca_av *av)
 {
 	const uint8_t *g = grh;

@@ -186,7 +186,10 @@ PHCA_TEST(apps, echo_answers_with_the_same_payload)
 
 PHCA_TEST(apps, what_they_cannot_do_is_refused)
 {
-	const struct phca_setting_arg colour = { .name = "colour" };
+	const struct phca_setting_arg colour = { .name = "colour" }, both[] = {
+		{ .name = "verify", .kind = PHCA_SETTING_BOOL, .u = 1 },
+		{ .name = "shared_buffer", .kind = PHCA_SETTING_BOOL, .u = 1 },
+	};
 	char err[256] = "";
 	struct stage s = { .app = NULL };
 
@@ -194,9 +197,9 @@ PHCA_TEST(apps, what_they_cannot_do_is_refused)
 	for (unsigned int i = 0; i < QPS; i++)
 		s.q[i] = lab_qp(s.l, PHCA_QPT_UC, 0);
 	rte_errno = 0;
-	CU_ASSERT_PTR_NULL(app_make(&s, "echo", NULL, 0, err)); /* echo answers UD */
+	CU_ASSERT_PTR_NULL(app_make(&s, "sink", both, 2, err)); /* one buffer, and reading it */
 	CU_ASSERT_EQUAL(rte_errno, EINVAL);
-	CU_ASSERT_PTR_NOT_NULL(strstr(err, "UC"));
+	CU_ASSERT_PTR_NOT_NULL(strstr(err, "verify"));
 	err[0] = '\0';
 	CU_ASSERT_PTR_NULL(app_make(&s, "sink", &colour, 1, err));
 	CU_ASSERT_PTR_NOT_NULL(strstr(err, "colour"));
