@@ -273,6 +273,22 @@ class Appliance(unittest.TestCase):
         self.box.settle("ud-plain", "rx_messages", before + 10)
         self.assertIn("there is none", self.box.do("show impair 7"))
 
+    def test_every_key_is_in_the_manual_and_its_examples_work(self):
+        with open(os.path.join(runner.ROOT, "doc", "impair.md"), encoding="utf-8") as f:
+            manual = f.read()
+        actions = self.box.do("set impair 0 nonsense").split("there are ")[1].split("\n")[0]
+        for action in actions.split(", "):
+            self.assertIn(f"| `{action}` |", manual)
+            keys = self.box.do(f"set impair 0 {action} nonsense=1").split("there are ")[1]
+            for key in keys.split("\n")[0].split(", "):
+                self.assertRegex(manual, rf"`{key}=", f"{action}: {key}")
+        example = manual.split("## Rules")[1].split("# every", 1)[1].split("\n\n")[0]
+        lines = [x.strip() for x in example.split("\n")[1:] if not x.strip().startswith("#")]
+        self.assertEqual(len(lines), 3)
+        for line in lines:
+            self.assertIn("1 rule", self.box.do(f"set impair 0 {line}"))
+        self.box.do("set impair 0 none")
+
     def test_other_ports_are_told_apart(self):
         config = appliance.config()
         config["ports"][0]["device"] = "net_null0"
