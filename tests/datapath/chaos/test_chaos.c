@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Random programs over RC, UC and UD, plain and proxy queue pairs, in all kinds
+ * of weather. Each kind is run with PHCA_CHAOS_SEEDS seeds (50; 1000 in the long
+ * form), from PHCA_CHAOS_SEED on; what fails says its seed, and
+ *
+ *   PHCA_CHAOS_SEED=123 PHCA_CHAOS_SEEDS=1 datapath-chaos chaos.drop_10
+ *
+ * runs it again; PHCA_CHAOS_LINKS=0x1 has only the first kind of links.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "work.h"
+
+#define TURNS_MAX 2000000u /* of a run: more is stuck */
+#define LINKS 4
+
+static const struct { enum phca_qp_type type; bool proxy; } kinds[LINKS] = {
+	{ PHCA_QPT_RC, false }, { PHCA_QPT_UC, false }, { PHCA_QPT_UC, true }, { PHCA_QPT_UD, false },
+};
+
+static unsigned long env(const char *name, unsigned long def)
+{
+	const char *v = getenv(name);
+
+	return v != NULL ? strtoul(v, NULL, 0) : def;
+}
+
+/* @return whether all links gave up: nothing was shown */
+static unsigned int run(uint64_t seed, const struct weather *we, uint64_t *spoiled)
+{
+	struct world *w = world_open(seed, we);
+	unsigned int failures = CU_get_number_of_failures(), turns = 0, gave_up = 0, open = LINKS;
+	struct link *l[LINKS];
+	bool over[LINKS] = { false };
+
+	for (unsigned int i = 0; i < LINKS; i++)
+		l[i] = link_open(w, kinds[i].type, kinds[i].proxy,
+			env("PHCA_CHAOS_LINKS", ~0ul) >> i & 1 ? 64 : 0, we);
+	while (open > 0 && turns++ < TURNS_MAX && CU_get_number_of_failures() == failures) {
+		for (unsigned int i = 0; i < LINKS; i++) {
+			if (over[i] || !link_step(l[i]))
+				continue;
+			over[i] = true;
+			open--;
+		}
+		world_turn(w);
+	}
+	if (open > 0) {
+		printf("  seed %lu: %u of the links do not get on\n", (unsigned long)seed, open);
+		CU_FAIL("stuck");
+	}
+	*spoiled += world_spoiled(w);
+	for (unsigned int i = 0; i < LINKS; i++) {
+		gave_up += l[i]->side[0].gave_up || l[i]->side[1].gave_up;
+		link_close(l[i], CU_get_number_of_failures() == failures);
+	}
+	if (CU_get_number_of_failures() != failures)
+		world_tell(w);
+	world_close(w);
+	if (CU_get_number_of_failures() != failures)
+		printf("  again: PHCA_CHAOS_SEED=%lu PHCA_CHAOS_SEEDS=1 datapath-chaos chaos.%s\n",
+			(unsigned long)seed, we->name);
+	return gave_up;
+}
+
+static void weather(const struct weather *we)
+{
+	uint64_t first = env("PHCA_CHAOS_SEED", 1), n = env("PHCA_CHAOS_SEEDS", phca_test_long() ? 1000 : 50);
+	uint64_t spoiled = 0;
+	unsigned int failures = CU_get_number_of_failures(), gave_up = 0;
+
+	for (uint64_t s = first; s < first + n && CU_get_number_of_failures() == failures; s++)
+		gave_up += run(s, we, &spoiled);
+	/* the network did what it is for, and connections that gave up are the exception */
+	CU_ASSERT(n < 10 || (spoiled > 0) == (we->drop || we->dup || we->reorder || we->corrupt || we->delay));
+	CU_ASSERT(gave_up * 10 <= n * LINKS);
+}
+
+#define WEATHER(name_, ...) \
+	PHCA_TEST(chaos, name_) \
+	{ \
+		static const struct weather we = { .name = #name_, __VA_ARGS__ }; \
+		weather(&we); \
+	}
+
+WEATHER(clear)
+WEATHER(drop_01, .drop = 1)
+WEATHER(drop_1, .drop = 10)
+WEATHER(drop_10, .drop = 100)
+WEATHER(dup_01, .dup = 1)
+WEATHER(dup_1, .dup = 10)
+WEATHER(dup_10, .dup = 100)
+WEATHER(reorder_01, .reorder = 1)
+WEATHER(reorder_1, .reorder = 10)
+WEATHER(reorder_10, .reorder = 100)
+WEATHER(corrupt_01, .corrupt = 1)
+WEATHER(corrupt_1, .corrupt = 10)
+WEATHER(corrupt_10, .corrupt = 100)
+WEATHER(delay_10, .delay = 100)
+WEATHER(all_01, .drop = 1, .dup = 1, .reorder = 1, .corrupt = 1, .delay = 1)
+WEATHER(all_1, .drop = 10, .dup = 10, .reorder = 10, .corrupt = 10, .delay = 10)
+WEATHER(all_10, .drop = 100, .dup = 100, .reorder = 100, .corrupt = 100, .delay = 100)

@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * A link: a pair of queue pairs, one at each end, both of which post a random
+ * program of work requests; and a model that says what the applications may see.
+ *
+ *   RC   every completion once, in order, with success; every SEND received once,
+ *        in order, byte for byte; READs return what the peer's memory holds;
+ *        WRITEs leave what the program says; atomics return and sum exactly
+ *   UC   what is received is whole and was sent; without loss all of it, in order
+ *   UD   the same for datagrams
+ *
+ * With proxy rules, requests of OFFLOAD_SEND bytes and more are swallowed where
+ * they are posted, and inbound ones of OFFLOAD_IN bytes and more where they
+ * arrive: their completions are there in order, their data is nowhere. READs
+ * that a proxy answers return the same as ever.
+ */
+#ifndef WORK_H
+#define WORK_H
+
+#include "world.h"
+
+#define DEPTH 32
+#define MSG_MAX (8 * WORLD_MTU)
+#define REGION 65536
+#define COUNTERS 16
+#define OFFLOAD_SEND (4 * WORLD_MTU)
+#define OFFLOAD_IN WORLD_MTU
+
+/* A posted request, as the model has it. */
+struct wrec {
+	uint8_t opcode;        /* enum phca_wr_opcode */
+	bool signaled;
+	bool swallowed;        /* by the proxy of the sender */
+	bool taken;            /* by the proxy of the receiver */
+	uint32_t len;
+	uint32_t imm;
+	uint32_t roff;         /* READ: where in the peer's region */
+	uint64_t value;        /* atomics: what must come back */
+};
+
+struct side {
+	struct end *e;
+	struct phca_qp *qp;
+	struct phca_cq *scq, *rcq;
+	uint32_t qpn;
+	/* memory that the peer reads, writes and counts in; that it may not; and keys */
+	uint8_t *fixed, *written, *send, *land, *recv;
+	uint64_t *counter;
+	uint32_t k_fixed, k_written, k_counter, k_local;
+	uint8_t *local;        /* send, land and recv in one piece */
+	/* model */
+	uint8_t *written_model;           /* of the peer's written */
+	uint64_t counter_model[COUNTERS]; /* of the peer's counters */
+	struct wrec *wr;
+	uint32_t nb_wr;        /* of the program */
+	uint32_t posted, completed; /* WRs; completed: the model knows that they are over */
+	uint32_t received;     /* of my WRs, at the peer: those before it were received or need not be */
+	uint32_t got;          /* messages of the peer that I received */
+	uint64_t next_recv;    /* receives posted */
+	bool gave_up;          /* RETRY_EXC_ERR: the rest is flushed */
+};
+
+struct link {
+	struct world *w;
+	enum phca_qp_type type;
+	bool proxy, lossy, hopeless;
+	struct side side[2];
+};
+
+/* A link in RTS whose sides will post n requests each. */
+struct link *link_open(struct world *w, enum phca_qp_type type, bool proxy, uint32_t n, const struct weather *we);
+/* Post and poll what can be. @return whether all is over; what is wrong fails the test */
+bool link_step(struct link *l);
+/* After the last step: memory and counters against the model, if the run is whole, then destroy. */
+void link_close(struct link *l, bool whole);
+
+#endif
