@@ -23,6 +23,12 @@ from scapy.packet import Packet, Raw
 
 PORT = 4791
 
+# Arguments of tshark: payload is bytes, whatever protocol it looks like by chance.
+PLAIN_PAYLOAD = ["--disable-heuristic", "eth_over_ib"]
+for _name in ("smc", "smb_direct", "rpcordma", "nvme-rdma", "lnet", "iser", "infiniband.eoib",
+              "infiniband_sdp", "fcoib", "drbd"):
+    PLAIN_PAYLOAD += ["--disable-protocol", _name]
+
 
 class DETH(Packet):
     """Datagram extended transport header (9.3.3)."""

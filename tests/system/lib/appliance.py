@@ -153,9 +153,8 @@ def tshark(frames, fields):
         path = os.path.join(tmp, "frames.pcap")
         wrpcap(path, [Ether(f) for f in frames])
         wanted = [x for f in fields for x in ("-e", f)]
-        # Payload is not Ethernet over InfiniBand, whatever it looks like.
-        out = subprocess.run(["tshark", "-n", "--disable-protocol", "infiniband.eoib", "-r", path,
-                              "-T", "json", *wanted],
+        out = subprocess.run(["tshark", "-n", *roce.PLAIN_PAYLOAD, "-r", path, "-T", "json",
+                              *wanted],
                              check=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE).stdout
     return [p["_source"].get("layers", {}) for p in json.loads(out)]
 
