@@ -439,6 +439,12 @@ static inline void count_dropped(struct phca_qp *qp)
 	PHCA_STAT_ADD(qp->st.rx_dropped, 1);
 }
 
+/* The domain of receive buffers: an SRQ has one of its own (10.2.9.2). */
+static inline uint32_t recv_pd(const struct phca_qp *qp)
+{
+	return qp->srq != NULL ? qp->srq->pd : qp->pd;
+}
+
 /* Add to the verdicts of a QP and its port. */
 static inline void verdict_add(struct port *p, struct phca_qp *qp, enum phca_verdict v, uint64_t n)
 {

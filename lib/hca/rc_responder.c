@@ -210,7 +210,7 @@ static enum phca_verdict place(struct shard *h, struct phca_qp *qp, const uint8_
 	if (info->op == PHCA_OP_SEND) {
 		if (unlikely((uint64_t)r->len + len > qp->rwqe.total))
 			return recv_refused(h, qp, PHCA_WC_LOC_LEN_ERR, PHCA_NAK_INV_REQ, PHCA_EVENT_QP_REQ_ERR);
-		if (unlikely(phca_sg_scatter(h->mem, qp->pd, qp->rwqe.sge, qp->rwqe.num_sge, r->len,
+		if (unlikely(phca_sg_scatter(h->mem, recv_pd(qp), qp->rwqe.sge, qp->rwqe.num_sge, r->len,
 				src, len) != PHCA_MEM_OK))
 			return recv_refused(h, qp, PHCA_WC_LOC_PROT_ERR, PHCA_NAK_REM_OP, PHCA_EVENT_QP_ACCESS_ERR);
 		return PHCA_V_OK;

@@ -48,12 +48,13 @@ enum phca_verdict rwqe_get(struct shard *h, struct phca_qp *qp)
 	if (likely(w->num_sge == 1 && max_sge >= 1)) {
 		w->sge[0] = *phca_recv_sge(slot);
 		rte_compiler_barrier(); /* the copy is used from here on, the slot may change */
-		w->total = w->sge[0].length;
+		w->total = RTE_MIN(w->sge[0].length, PHCA_MSG_MAX);
 		w->valid = true;
 	} else if (w->num_sge <= max_sge) {
 		memcpy(w->sge, phca_recv_sge(slot), w->num_sge * sizeof(w->sge[0]));
 		rte_compiler_barrier();
-		w->total = phca_sg_len(w->sge, w->num_sge);
+		/* no message is longer, whatever fits (9.7.7) */
+		w->total = RTE_MIN(phca_sg_len(w->sge, w->num_sge), (uint64_t)PHCA_MSG_MAX);
 		w->valid = true;
 	}
 	phca_ring_take(rq, 1); /* rx.c releases */

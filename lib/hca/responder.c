@@ -115,9 +115,9 @@ static enum phca_verdict respond_ud(struct shard *h, struct port *p, struct phca
 	if (unlikely(qp->rwqe.total < PHCA_GRH_LEN + (uint64_t)len))
 		return drop_ud(qp, PHCA_V_LENGTH);
 	grh_fill(grh, frame, pkt);
-	if (unlikely(phca_sg_scatter(h->mem, qp->pd, qp->rwqe.sge, qp->rwqe.num_sge, 0,
+	if (unlikely(phca_sg_scatter(h->mem, recv_pd(qp), qp->rwqe.sge, qp->rwqe.num_sge, 0,
 				grh, sizeof(grh)) != PHCA_MEM_OK ||
-		     phca_sg_scatter(h->mem, qp->pd, qp->rwqe.sge, qp->rwqe.num_sge, sizeof(grh),
+		     phca_sg_scatter(h->mem, recv_pd(qp), qp->rwqe.sge, qp->rwqe.num_sge, sizeof(grh),
 				frame + pkt->payload_off, len) != PHCA_MEM_OK))
 		return recv_refused(h, qp, PHCA_WC_LOC_PROT_ERR, 0, PHCA_EVENT_QP_ACCESS_ERR);
 	v = recv_complete(h, qp, frame, pkt, PHCA_GRH_LEN + len, PHCA_WC_RECV);
@@ -244,7 +244,7 @@ static enum phca_verdict uc_direct(struct shard *h, struct phca_qp *qp, const ui
 			return msg_drop(h, qp, v, last);
 	}
 	if (r->state == MSG_SEND) {
-		if (unlikely(phca_sg_scatter(h->mem, qp->pd, qp->rwqe.sge, qp->rwqe.num_sge, r->len,
+		if (unlikely(phca_sg_scatter(h->mem, recv_pd(qp), qp->rwqe.sge, qp->rwqe.num_sge, r->len,
 				frame + pkt->payload_off, len) != PHCA_MEM_OK)) {
 			if (!complete_room(h, qp, PHCA_DIR_RECV, &v))
 				return msg_drop(h, qp, v, last);

@@ -97,6 +97,45 @@ PHCA_TEST(srq, receives_are_shared_in_order)
 	fx_close(&x);
 }
 
+/* Buffers are those of the SRQ's domain, not of the queue pair's (10.2.9.2). */
+PHCA_TEST(srq, has_a_domain_of_its_own)
+{
+	struct fx x = fx_open(0);
+	uint32_t pd = phca_pd_alloc(x.l->mem);
+	struct phca_srq_init si = { .pd = pd, .max_wr = 4, .max_sge = 1 };
+	struct phca_qp_attr a = { .pkey = PHCA_PKEY_DEFAULT, .qkey = LAB_QKEY };
+	struct phca_qp_init qi = { .type = PHCA_QPT_UD, .pd = x.l->pd, .send_cq = x.cq, .recv_cq = x.cq };
+	struct phca_sge sge = { (uintptr_t)x.buf, BUF, 0 };
+	struct phca_recv_wr wr = { .wr_id = 77, .sge = &sge, .num_sge = 1 };
+	struct phca_wire_hdr h;
+	struct phca_srq *srq;
+	struct phca_qp *qp;
+	struct phca_wc wc;
+
+	CU_ASSERT_FATAL(phca_srq_create(x.l->client, &si, &srq) == 0);
+	CU_ASSERT_EQUAL(phca_pd_free(x.l->mem, pd), -EBUSY);
+	qi.srq = srq;
+	CU_ASSERT_FATAL(phca_qp_create(x.l->client, &qi, &qp) == 0);
+	a.state = PHCA_QPS_INIT;
+	CU_ASSERT_EQUAL(phca_qp_modify(qp, &a, PHCA_QP_STATE | PHCA_QP_PKEY | PHCA_QP_QKEY), 0);
+	a.state = PHCA_QPS_RTR;
+	CU_ASSERT_EQUAL(phca_qp_modify(qp, &a, PHCA_QP_STATE), 0);
+	CU_ASSERT_FATAL(phca_mr_reg(x.l->mem, pd, x.buf, BUF, (uintptr_t)x.buf, PHCA_ACCESS_LOCAL_WRITE,
+		&sge.lkey) == 0);
+	CU_ASSERT_EQUAL(phca_post_srq_recv(srq, &wr, 1), 1);
+	h = lab_hdr(x.l, PHCA_UD_SEND_ONLY, phca_qp_num(qp), 0);
+	lab_send(x.l, &h, 64, 9);
+	lab_turn(x.l, 2);
+	CU_ASSERT_FATAL(phca_poll_cq(x.cq, 1, &wc) == 1);
+	CU_ASSERT_EQUAL(wc.status, PHCA_WC_SUCCESS);
+	CU_ASSERT(lab_is(x.buf + PHCA_GRH_LEN, 64, 9));
+	CU_ASSERT_EQUAL(phca_qp_destroy(qp), 0);
+	CU_ASSERT_EQUAL(phca_srq_destroy(srq), 0);
+	phca_mr_dereg(x.l->mem, sge.lkey);
+	CU_ASSERT_EQUAL(phca_pd_free(x.l->mem, pd), 0);
+	fx_close(&x);
+}
+
 /* The event comes once, and disarms the limit (10.2.9.5). */
 PHCA_TEST(srq, limit_event_once)
 {
