@@ -162,6 +162,15 @@ void phca_cc_sent(struct phca_cc *cc, const struct phca_cc_params *p, uint32_t b
 	cc->bytes = (uint32_t)sum;
 }
 
+bool phca_cc_last(const struct phca_cc *cc, const struct phca_cc_params *p, uint32_t bytes,
+		uint64_t now_ns)
+{
+	struct phca_cc after = *cc;
+
+	phca_cc_sent(&after, p, bytes, now_ns);
+	return phca_cc_next_send(&after, now_ns) > now_ns;
+}
+
 uint64_t phca_cc_timer(struct phca_cc *cc, const struct phca_cc_params *p, uint64_t now_ns)
 {
 	alpha_fall(cc, p, rounds_due(&cc->alpha_ns, p->alpha_timer_us, now_ns));

@@ -100,6 +100,15 @@ void phca_cc_sent(struct phca_cc *cc, const struct phca_cc_params *p, uint32_t b
 		uint64_t now_ns);
 
 /**
+ * Whether a packet that is sent now would be the last for now, so that it is the one to ask
+ * for an acknowledgement.
+ * @param bytes  as of phca_cc_sent
+ * @return true: the packet after it would have to wait
+ */
+bool phca_cc_last(const struct phca_cc *cc, const struct phca_cc_params *p, uint32_t bytes,
+		uint64_t now_ns);
+
+/**
  * Account for the time that passed, to read the state or to wait for the next change. Not
  * needed for phca_cc_cnp and phca_cc_sent, which do it.
  * @return when the rate rises next by time alone; UINT64_MAX when not limited

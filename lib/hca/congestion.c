@@ -18,6 +18,7 @@
 #include "hca_impl.h"
 
 #define CNP_DSCP_DEFAULT 48
+#define PACE_BUDGET 256 /* timers a turn */
 #define LINE_UNKNOWN_BPS (100 * UINT64_C(1000000000))
 
 void phca_congestion_default(struct phca_congestion_conf *c)
@@ -135,6 +136,38 @@ uint64_t congestion_line_bps(const struct phca_hca *hca, unsigned int port)
 		return LINE_UNKNOWN_BPS;
 	return link.link_speed * UINT64_C(1000000);
 }
+
+/* ---------------------------------------------------------------- pacing */
+
+/* A limited queue pair wants to send. @return true: not yet, its timer is armed */
+bool congestion_wait(struct shard *h, struct phca_qp *qp)
+{
+	uint64_t when_ns = phca_cc_next_send(&qp->cc, h->now_ns);
+
+	if (when_ns <= h->now_ns)
+		return false;
+	phca_timer_arm(&h->pace, &qp->pace, when_ns);
+	return true;
+}
+
+static void may_again(void *arg, struct phca_timer *t)
+{
+	struct phca_qp *qp = container_of(t, struct phca_qp, pace);
+	struct shard *h = arg;
+
+	if (qp->respq != NULL && qp->respq->want > 0)
+		respq_due(h, qp);
+	if (qp->req.wait != REQ_WAIT_RNR)
+		requester_wake(h, qp);
+}
+
+/* Those whose time has come. */
+unsigned int congestion_run(struct shard *h)
+{
+	return phca_timers_run(&h->pace, h->now_ns, may_again, h, PACE_BUDGET);
+}
+
+/* -------------------------------------------------------------- its life */
 
 /* A new connection knows of no congestion. */
 void congestion_start(struct shard *h, struct phca_qp *qp, uint64_t line_bps)

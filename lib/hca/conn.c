@@ -64,6 +64,7 @@ void conn_send(struct shard *h, struct port *p, struct phca_qp *qp, struct rte_m
 	m->data_len = (uint16_t)phca_wire_finish(rte_pktmbuf_mtod(m, void *), hd, payload_len);
 	m->pkt_len = m->data_len;
 	tx_put(h, p, m, qp->conn.own);
+	congestion_sent(h, qp, m->pkt_len);
 	PHCA_STAT_ADD(qp->st.tx_packets, 1);
 	PHCA_STAT_ADD(qp->st.tx_bytes, payload_len);
 }

@@ -71,7 +71,9 @@ static enum sq_result may_send(struct shard *h, struct port *p, struct phca_qp *
 {
 	if (unlikely(!tx_room(h, p)))
 		return SQ_WAIT;
-	return conn_path(h, p, qp) == PHCA_NEIGH_PENDING ? SQ_WAIT : SQ_DONE;
+	if (conn_path(h, p, qp) == PHCA_NEIGH_PENDING)
+		return SQ_WAIT;
+	return congestion_paced(h, qp) ? SQ_OFF : SQ_DONE;
 }
 
 /* RC: window, READs and atomics outstanding. */
@@ -186,7 +188,7 @@ static enum sq_result packet(struct shard *h, struct port *p, struct phca_qp *qp
 /* ---------------------------------------------------------- its requests */
 
 /* Whether a packet, not yet sent, asks for an acknowledgement. */
-static bool wants_ack(struct phca_qp *qp, const struct sq_wr *e, const struct piece *c)
+static bool wants_ack(const struct shard *h, struct phca_qp *qp, const struct sq_wr *e, const struct piece *c)
 {
 	struct requester *r = &qp->req;
 	const struct pseq *s = &qp->pseq[PHCA_DIR_SEND];
@@ -196,7 +198,8 @@ static bool wants_ack(struct phca_qp *qp, const struct sq_wr *e, const struct pi
 	if (wr_is_read(e) || wr_is_atomic(e))
 		return true; /* answered anyway */
 	if (r->no_ackreq + 1 >= ACKREQ_EVERY ||
-	    (uint32_t)phca_psn_diff(phca_psn_add(r->psn, 1), r->una_psn) >= PHCA_RC_WINDOW)
+	    (uint32_t)phca_psn_diff(phca_psn_add(r->psn, 1), r->una_psn) >= PHCA_RC_WINDOW ||
+	    congestion_last(h, qp, c->len))
 		return true;
 	if (!c->last)
 		return false;
@@ -255,9 +258,11 @@ enum sq_result conn_issue(struct shard *h, struct phca_qp *qp, unsigned int *bud
 			return SQ_OFF;
 		}
 		s = may_send(h, p, qp);
+		if (unlikely(s == SQ_OFF))
+			r->wait = REQ_WAIT_PACE;
 		if (unlikely(s != SQ_DONE))
 			return s;
-		ackreq = wants_ack(qp, e, &c);
+		ackreq = wants_ack(h, qp, e, &c);
 		s = packet(h, p, qp, e, &c, r->psn, ackreq);
 		if (unlikely(s == SQ_OFF))
 			return broken(qp, e);
@@ -281,12 +286,16 @@ void conn_nudge(struct shard *h, struct phca_qp *qp)
 	struct requester *r = &qp->req;
 	struct port *p = h->ports[qp->port];
 	struct sq_wr *e = sq_wr_at(r, r->last);
+	enum sq_result s;
 	struct piece c;
 
 	if (r->no_ackreq == 0 || phca_psn_diff(r->last_psn, r->una_psn) < 0)
 		return;
+	s = may_send(h, p, qp);
+	if (unlikely(s == SQ_OFF))
+		return; /* paced: it comes here again */
 	c = piece_at(qp, e, r->last_psn);
-	if (may_send(h, p, qp) == SQ_DONE && packet(h, p, qp, e, &c, r->last_psn, true) == SQ_DONE) {
+	if (s == SQ_DONE && packet(h, p, qp, e, &c, r->last_psn, true) == SQ_DONE) {
 		r->no_ackreq = 0;
 		PHCA_STAT_ADD(qp->st.tx_resent, 1);
 	} else {

@@ -76,6 +76,7 @@ static struct shard *shard_new(struct phca_hca *hca, const struct phca_hca_conf 
 	h->no_icrc = conf->no_icrc;
 	h->congestion = hca->congestion_on ? &hca->congestion : NULL;
 	phca_timers_init(&h->timers, 0);
+	phca_timers_init(&h->pace, 0);
 	h->fenv.prandom = (conf->seed ? conf->seed : rte_get_tsc_cycles() | 1) + idx;
 	return h;
 }

@@ -30,6 +30,7 @@
 #define HANDOFF_BURST 64  /* of which a turn takes so many from each */
 #define RESOLVE_AGAIN_NS 10000000u
 #define LOOP_STAGE 256    /* packets to own addresses that wait for the next turn */
+#define ETH_WIRE_EXTRA 24 /* bytes that a frame loads the line with, besides itself: FCS, preamble, gap */
 #define QPN_LEAF_BITS 12  /* the QPN table has two levels of 2^12 */
 #define QPN_LEAF (1u << QPN_LEAF_BITS)
 
@@ -120,8 +121,9 @@ struct phca_qp {
 	uint8_t timeout, retry_cnt, rnr_retry, max_rd_atomic; /* RC, as modify set them */
 	uint8_t max_dest_rd_atomic, min_rnr_timer;
 
-	/* congestion.c: reaction point, notification point */
+	/* congestion.c: reaction point, when it may send again, notification point */
 	struct phca_cc cc;
+	struct phca_timer pace;
 	struct phca_cc_np np;
 
 	/* the proxy's windows; a plain QP has the places of its send WRs, too */
@@ -266,6 +268,7 @@ struct shard {
 	struct phca_qp *flush_head, *flush_tail;
 	struct phca_qp *qps;
 	struct phca_timers timers;
+	struct phca_timers pace;    /* queue pairs that congestion control holds back */
 
 	/* packets to own addresses, received in the next turn */
 	unsigned int nb_loop;
@@ -359,20 +362,31 @@ enum phca_verdict congestion_cnp(struct shard *h, struct phca_qp *qp);
 uint64_t congestion_line_bps(const struct phca_hca *hca, unsigned int port);
 void congestion_start(struct shard *h, struct phca_qp *qp, uint64_t line_bps);
 
-/* Whether the queue pair may send a packet now; when not, *when_ns is when it may. */
-static inline bool congestion_may_send(const struct shard *h, const struct phca_qp *qp, uint64_t *when_ns)
+unsigned int congestion_run(struct shard *h);
+bool congestion_wait(struct shard *h, struct phca_qp *qp);
+
+/*
+ * Whether the queue pair has to let time pass before its next packet: then it goes off
+ * its lists, and congestion_run puts it back when the time has come.
+ */
+static inline bool congestion_paced(struct shard *h, struct phca_qp *qp)
 {
-	if (likely(!phca_cc_limited(&qp->cc)))
-		return true;
-	*when_ns = phca_cc_next_send(&qp->cc, h->now_ns);
-	return *when_ns <= h->now_ns;
+	return unlikely(phca_cc_limited(&qp->cc)) && congestion_wait(h, qp);
 }
 
-/* It sent a packet, so many bytes of frame: when may the next follow? */
+/* Whether a packet with so much payload would be its last for now, or nearly. */
+static inline bool congestion_last(const struct shard *h, const struct phca_qp *qp, uint32_t payload_len)
+{
+	return unlikely(phca_cc_limited(&qp->cc)) &&
+		phca_cc_last(&qp->cc, &h->congestion->params,
+			payload_len + PHCA_WIRE_HDR_MAX + PHCA_ICRC_LEN + ETH_WIRE_EXTRA, h->now_ns);
+}
+
+/* It sent a packet, a frame of so many bytes without FCS. */
 static inline void congestion_sent(const struct shard *h, struct phca_qp *qp, uint32_t bytes)
 {
 	if (unlikely(phca_cc_limited(&qp->cc)))
-		phca_cc_sent(&qp->cc, &h->congestion->params, bytes, h->now_ns);
+		phca_cc_sent(&qp->cc, &h->congestion->params, bytes + ETH_WIRE_EXTRA, h->now_ns);
 }
 
 /* srq.c */

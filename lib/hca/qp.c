@@ -250,6 +250,7 @@ static void qp_quiet(struct shard *h, struct phca_qp *qp)
 {
 	responder_reset(h, qp);
 	requester_reset(h, qp);
+	phca_timer_cancel(&h->pace, &qp->pace);
 	flush_remove(h, qp);
 	__atomic_store_n(&qp->state, PHCA_QPS_RESET, __ATOMIC_RELAXED);
 	qp->rwqe.valid = false;

@@ -259,7 +259,7 @@ static unsigned int serve(struct shard *h, struct phca_qp *qp)
 		return SQ_QP_BUDGET - budget;
 	if (s == SQ_DONE || s == SQ_WAIT)
 		ready_add(h, qp);
-	else if (unlikely(qp->req.no_ackreq > 0))
+	else if (unlikely(qp->req.no_ackreq > 0) && qp->req.wait != REQ_WAIT_PACE)
 		conn_nudge(h, qp);
 	return SQ_QP_BUDGET - budget;
 }

@@ -41,6 +41,7 @@ enum req_wait {
 	REQ_WAIT_ACK,    /* window, max_rd_atomic, fence: an answer of the peer */
 	REQ_WAIT_PLACE,  /* places, or a fence behind an offloaded READ: the proxy */
 	REQ_WAIT_RNR,    /* the timer: the peer was not ready */
+	REQ_WAIT_PACE,   /* congestion control lets it send later */
 };
 
 struct requester {

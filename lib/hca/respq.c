@@ -314,6 +314,7 @@ static enum sent send_atomic(struct shard *h, struct port *p, struct phca_qp *qp
 enum paid {
 	PAID,       /* nothing is owed, or somebody else has to do something first */
 	PAID_LATER, /* more is owed: it stays on the list */
+	PAID_PACED, /* more is owed; congestion_run puts it back on the list */
 };
 
 /*
@@ -346,6 +347,8 @@ static enum paid pay_responses(struct shard *h, struct port *p, struct phca_qp *
 
 			if (*budget == 0 || !tx_room(h, p))
 				return PAID_LATER;
+			if (congestion_paced(h, qp))
+				return PAID_PACED;
 			s = rec->op == PHCA_OP_READ_REQ ? send_read(h, p, qp, rec) : send_atomic(h, p, qp, rec);
 			if (unlikely(s == SENT_REFUSED))
 				return read_refused(h, p, qp, rec);
@@ -394,10 +397,11 @@ static enum paid pay(struct shard *h, struct phca_qp *qp, unsigned int *budget)
 		return PAID;
 	}
 	if (unlikely(qp->respq->want > 0)) {
+		enum paid paid = pay_responses(h, p, qp, budget);
 		struct resp_rec *rec;
 
-		if (pay_responses(h, p, qp, budget) != PAID)
-			return PAID_LATER;
+		if (paid != PAID)
+			return paid;
 		rec = respq_head(qp);
 		if (rec != NULL)
 			return pay_before(h, p, qp, rec);

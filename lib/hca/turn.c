@@ -6,6 +6,7 @@
  *   replies    places the proxy freed, QPs it found in error or let go
  *   receive    burst -> parse -> steer -> respond -> settle (rx.c, responder.c)
  *   hand-over  what other shards hand over, and packets to own addresses
+ *   pacing     queue pairs that congestion control lets send again (congestion.c)
  *   responses  what is owed to peers: READ and atomic responses, ACK, NAK (respq.c)
  *   timers     packets whose answer is late, waits that are over (retry.c)
  *   doorbells  queue pairs whose application posted (requester.c)
@@ -57,6 +58,7 @@ unsigned int phca_hca_turn(void *arg, uint64_t now_ns)
 				done += rx_port(h, h->ports[i]);
 	done += handoff_run(h);
 	done += rx_loop(h);
+	done += congestion_run(h);
 	done += responder_run(h);
 	done += requester_timers(h);
 	done += doorbells(h);

@@ -299,6 +299,30 @@ PHCA_TEST(rate, idle_weeks_cost_no_more_than_idle_moments)
 	CU_ASSERT_TRUE(cc.target_bps - cc.rate_bps <= 1);
 }
 
+/* Said before the packet is sent, it is what comes after. */
+PHCA_TEST(rate, last_packet_is_the_one_after_which_it_waits)
+{
+	struct phca_cc_params p;
+	struct phca_cc cc;
+	unsigned int last = 0;
+
+	phca_cc_params_default(&p);
+	p.burst_bytes = 4000;
+	phca_cc_init(&cc, 1000000000);
+	CU_ASSERT_FALSE(phca_cc_last(&cc, &p, 1000, 1000000)); /* not limited */
+	phca_cc_cnp(&cc, &p, 1000000);
+	for (uint64_t now_ns = 1000000; now_ns < 1100000; now_ns += 5000) {
+		bool said = phca_cc_last(&cc, &p, 1000, now_ns);
+
+		if (phca_cc_next_send(&cc, now_ns) > now_ns)
+			continue;
+		phca_cc_sent(&cc, &p, 1000, now_ns);
+		CU_ASSERT_EQUAL(said, phca_cc_next_send(&cc, now_ns) > now_ns);
+		last += said;
+	}
+	CU_ASSERT(last > 0);
+}
+
 PHCA_TEST(params, defaults_are_the_papers_and_in_range)
 {
 	struct phca_cc_params p = defaults();
