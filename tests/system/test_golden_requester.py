@@ -224,15 +224,6 @@ class Requester(unittest.TestCase):
         self.assertGreater(len(set(data[8:])), 64)      # a pattern, not a blank buffer
         p.ack()
 
-    def respond(self, p, data, psn, parts=None):
-        """Packets of a READ's answer: all, or those of the numbers in parts."""
-        packets = max(1, -(-len(data) // MTU))
-        for i in range(packets) if parts is None else parts:
-            what = ("ONLY" if packets == 1 else "FIRST" if i == 0 else
-                    "LAST" if i == packets - 1 else "MIDDLE")
-            p.send(f"READ_RESP_{what}", data[i * MTU:(i + 1) * MTU], psn=psn + i,
-                   syndrome=peer.ACK, msn=p.done)
-
     def asked(self, p, length, va, at=None):
         """A READ request is this; its PSN. at: not the next PSN but this one."""
         at = p.epsn if at is None else peer.psn(at)
@@ -258,9 +249,9 @@ class Requester(unittest.TestCase):
                 whole = sum(x.len for x in parts)
                 packets = -(-whole // MTU)
                 for x in parts:
-                    self.respond(p, text(x.len), x.psn)
+                    p.respond(text(x.len), x.psn)
             else:
-                self.respond(p, text(whole), f.psn)
+                p.respond(text(whole), f.psn)
             p.epsn = peer.psn(p.epsn + packets)
             p.done += 1
             if {0, 1, MTU} < lengths and len(lengths) == 4:
@@ -284,7 +275,7 @@ class Requester(unittest.TestCase):
             data, va = self.written(p)
             at = self.asked(p, SIZE, va)
             p.ack()             # of the WRITE alone
-            self.respond(p, data, at)
+            p.respond(data, at)
             self.finish_read(p, 4)
         p.get()                 # the next WRITE: the READ was complete
         self.assertEqual((self.own("back", "mismatches"), self.own("back", "verified")),
@@ -295,7 +286,7 @@ class Requester(unittest.TestCase):
         p = self.peer("back")
         before = self.own("back", "mismatches")
         data, va = self.written(p)
-        self.respond(p, data[:-1] + bytes([data[-1] ^ 1]), self.asked(p, SIZE, va))
+        p.respond(data[:-1] + bytes([data[-1] ^ 1]), self.asked(p, SIZE, va))
         self.finish_read(p, 4)
         p.get()
         self.assertEqual(self.own("back", "mismatches"), before + 1)
@@ -305,9 +296,9 @@ class Requester(unittest.TestCase):
         before = self.own("back", "mismatches"), self.own("back", "verified")
         data, va = self.written(p)
         at = self.asked(p, SIZE, va)
-        self.respond(p, data, at, parts=(0, 2, 3))      # the second is lost
+        p.respond(data, at, parts=(0, 2, 3))      # the second is lost
         again = self.asked(p, SIZE - MTU, va + MTU, at=at + 1)
-        self.respond(p, data[MTU:], again)
+        p.respond(data[MTU:], again)
         self.finish_read(p, 4)
         p.get()
         self.assertEqual((self.own("back", "mismatches"), self.own("back", "verified")),
@@ -318,9 +309,9 @@ class Requester(unittest.TestCase):
         p = self.peer("back")
         data, va = self.written(p)
         at = self.asked(p, SIZE, va)
-        self.respond(p, data, at, parts=(1,))
+        p.respond(data, at, parts=(1,))
         again = self.asked(p, SIZE, va, at=at)          # and the WRITE is acknowledged by that
-        self.respond(p, data, again)
+        p.respond(data, again)
         self.finish_read(p, 4)
         p.get()
         self.assertEqual(self.qp(p)["tx_resent"], 1)
@@ -330,10 +321,10 @@ class Requester(unittest.TestCase):
         before = self.own("back", "mismatches"), self.own("back", "verified")
         data, va = self.written(p)
         at = self.asked(p, SIZE, va)
-        self.respond(p, data, at, parts=(0, 1))
-        self.respond(p, text(SIZE), at, parts=(0, 1))   # old news, with other bytes
-        self.respond(p, data, at, parts=(2, 3))
-        self.respond(p, text(SIZE), at, parts=(3,))
+        p.respond(data, at, parts=(0, 1))
+        p.respond(text(SIZE), at, parts=(0, 1))   # old news, with other bytes
+        p.respond(data, at, parts=(2, 3))
+        p.respond(text(SIZE), at, parts=(3,))
         self.finish_read(p, 4)
         p.get()
         self.assertEqual((self.own("back", "mismatches"), self.own("back", "verified")),

@@ -96,23 +96,8 @@ class Responder(unittest.TestCase):
         return p
 
     def read(self, p, length, at=0):
-        """READ memory: its bytes. The packets are as they must be."""
-        packets = max(1, -(-length // MTU))
-        first = p.psn
-        p.send("READ_REQ", packets=packets, va=p.memory + at, rkey=p.rkey, len=length, ackreq=1)
-        p.msn += 1
-        return self.responses(p, length, first)
-
-    def responses(self, p, length, first):
-        data = b""
-        packets = max(1, -(-length // MTU))
-        for i in range(packets):
-            what = ("ONLY" if packets == 1 else "FIRST" if i == 0 else
-                    "LAST" if i == packets - 1 else "MIDDLE")
-            with_aeth = {} if what == "MIDDLE" else {"syndrome": peer.ACK, "msn": p.msn}
-            data += p.expect(f"READ_RESP_{what}", psn=peer.psn(first + i), **with_aeth).data
-        self.assertEqual(len(data), length)
-        return data
+        """READ the peer's part of the memory: its bytes."""
+        return p.read(length, p.memory + at, p.rkey)
 
     def still_there(self, *quiet):
         """The appliance has answered this, and so all that was said before: nothing to these."""
@@ -237,11 +222,11 @@ class Responder(unittest.TestCase):
         p.psn = peer.psn(at + 6)
         self.conversation.send(*frames)
         p.msn += 1
-        self.responses(p, 3 * MTU, at)
+        p.responses(3 * MTU, at)
         p.msn += 1
         p.expect("ATOMIC_ACK", psn=peer.psn(at + 3), syndrome=peer.ACK, msn=p.msn, orig=0)
         p.msn += 1
-        self.assertEqual(self.responses(p, 8, at + 4), struct.pack("<Q", 2))
+        self.assertEqual(p.responses(8, at + 4), struct.pack("<Q", 2))
         p.acked()
         self.still_there(p)
 
@@ -305,10 +290,10 @@ class Responder(unittest.TestCase):
         at = p.psn
         data = self.read(p, 4 * MTU)
         p.send("READ_REQ", psn=at, va=p.memory, rkey=p.rkey, len=4 * MTU, ackreq=1)
-        self.assertEqual(self.responses(p, 4 * MTU, at), data)
+        self.assertEqual(p.responses(4 * MTU, at), data)
         # the last two packets of it: what a requester asks for that lost them
         p.send("READ_REQ", psn=at + 2, va=p.memory + 2 * MTU, rkey=p.rkey, len=2 * MTU, ackreq=1)
-        self.assertEqual(self.responses(p, 2 * MTU, at + 2), data[2 * MTU:])
+        self.assertEqual(p.responses(2 * MTU, at + 2), data[2 * MTU:])
         p.say("SEND", b"on")
         p.acked()
         self.still_there(p)

@@ -66,16 +66,18 @@ class Appliance(program.DpdkProgram):
 
     config  the configuration, as Python objects; written to a file of its own
     pair    lib.net.Pair whose interface becomes its port net_af_packet0
+    vdev    more arguments of that port's device, ",qpairs=2"
     prompt  talk to its prompt
     """
 
-    def __init__(self, config, pair=None, args=(), eal=(), prompt=True, start=True, **kwargs):
+    def __init__(self, config, pair=None, args=(), eal=(), vdev="", prompt=True, start=True,
+                 **kwargs):
         self.dir = tempfile.mkdtemp(prefix="phca")
         self.config_path = os.path.join(self.dir, "config.json")
         with open(self.config_path, "w") as f:
             json.dump(config, f, indent=4)
         if pair:
-            eal = [*eal, f"--vdev=net_af_packet0,iface={pair.interface}"]
+            eal = [*eal, f"--vdev=net_af_packet0,iface={pair.interface}{vdev}"]
             kwargs["namespace"] = pair.appliance
         mode = (["-i"] if prompt else []) + (["--auto-start"] if prompt and start else [])
         super().__init__(program.appliance(), eal=eal, tty=prompt, memory_mb=512,
@@ -131,9 +133,18 @@ class Tester:
         self.below = Ether(src=pair.mac("tester"), dst=pair.mac("appliance")) / ip(
             src=TESTER[family], dst=ADDRESS[family])
 
-    def frame(self, opcode, payload=b"", **fields):
-        """A frame to the appliance; opcode by name, fields as of roce_scapy.frame."""
-        return bytes(roce.frame(self.below.copy(), roce.OPCODE[opcode], payload, **fields))
+    def frame(self, opcode, payload=b"", tos=0, to=None, **fields):
+        """A frame to the appliance; opcode by name, fields as of roce_scapy.frame.
+
+        tos: traffic class; to: another destination, its MAC and its IP address"""
+        below = self.below.copy()
+        if self.family == 4:
+            below[IP].tos = tos
+        else:
+            below[IPv6].tc = tos
+        if to:
+            below.dst, below.payload.dst = to
+        return bytes(roce.frame(below, roce.OPCODE[opcode], payload, **fields))
 
     def send(self, *frames):
         self.pair.wire.send(*frames)
