@@ -72,7 +72,9 @@ static unsigned int client_doorbells(struct shard *h, struct client_shard *c)
 		uint32_t qpn = __atomic_load_n((uint32_t *)phca_ring_head(&c->db), __ATOMIC_RELAXED);
 		struct phca_qp *qp = qpn <= PHCA_QPN_MAX ? qp_lookup(h->hca, qpn) : NULL;
 
+		/* the slot before the mark: who finds the mark cleared rings again, and must find room */
 		phca_ring_take(&c->db, 1);
+		phca_ring_release(&c->db);
 		if (qp == NULL || qp->client != c->client || qp->shard != h->idx)
 			continue;
 		/* before reading the queue, so that a later post rings again; what was
@@ -80,7 +82,6 @@ static unsigned int client_doorbells(struct shard *h, struct client_shard *c)
 		__atomic_exchange_n(&qp->sq.hdr->db_pending, 0, __ATOMIC_SEQ_CST);
 		ready_add(h, qp);
 	}
-	phca_ring_release(&c->db);
 	return (unsigned int)n;
 }
 
