@@ -295,10 +295,13 @@ void conn_nudge(struct shard *h, struct phca_qp *qp)
 	if (unlikely(s == SQ_OFF))
 		return; /* paced: it comes here again */
 	c = piece_at(qp, e, r->last_psn);
-	if (s == SQ_DONE && packet(h, p, qp, e, &c, r->last_psn, true) == SQ_DONE) {
-		r->no_ackreq = 0;
-		PHCA_STAT_ADD(qp->st.tx_resent, 1);
-	} else {
+	if (s == SQ_DONE)
+		s = packet(h, p, qp, e, &c, r->last_psn, true);
+	if (unlikely(s == SQ_WAIT)) {
 		ready_add(h, qp);
+		return;
 	}
+	r->no_ackreq = 0; /* when its memory refuses now, the timer will find that out, too */
+	if (likely(s == SQ_DONE))
+		PHCA_STAT_ADD(qp->st.tx_resent, 1);
 }

@@ -264,6 +264,7 @@ struct shard {
 	struct phca_wc nowhere;     /* a completion that nobody gets */
 	struct phca_cqw *dirty;     /* CQs with staged completions */
 	struct phca_qp *ready_head, *ready_tail;
+	unsigned int nb_ready;
 	struct phca_qp *resp_head, *resp_tail; /* queue pairs with something to answer */
 	struct phca_qp *flush_head, *flush_tail;
 	struct phca_qp *qps;

@@ -28,6 +28,7 @@ void ready_add(struct shard *h, struct phca_qp *qp)
 	else
 		h->ready_head = qp;
 	h->ready_tail = qp;
+	h->nb_ready++;
 }
 
 void ready_remove(struct shard *h, struct phca_qp *qp)
@@ -43,6 +44,7 @@ void ready_remove(struct shard *h, struct phca_qp *qp)
 	else
 		h->ready_tail = qp->ready_prev;
 	qp->on_ready = false;
+	h->nb_ready--;
 }
 
 /* What it waited for has happened. */
@@ -267,17 +269,14 @@ static unsigned int serve(struct shard *h, struct phca_qp *qp)
 
 unsigned int requester_run(struct shard *h)
 {
-	struct phca_qp *last = h->ready_tail;
 	unsigned int done = 0;
 
 	/* once around the list: those that stay go behind the one that is last now */
-	while (h->ready_head != NULL && done < SQ_BUDGET) {
+	for (unsigned int n = h->nb_ready; n > 0 && h->ready_head != NULL && done < SQ_BUDGET; n--) {
 		struct phca_qp *qp = h->ready_head;
 
 		ready_remove(h, qp);
 		done += serve(h, qp);
-		if (qp == last)
-			break;
 	}
 	return done;
 }

@@ -73,7 +73,7 @@ void requester_done(struct phca_qp *qp)
 		r->cur = r->acked;
 }
 
-/* Complete what is done. @return false: the rest has to wait for room */
+/* Complete what is done. @return false: the rest has to wait for room, on the ready list */
 bool requester_retire(struct shard *h, struct phca_qp *qp)
 {
 	struct requester *r = &qp->req;
@@ -90,9 +90,8 @@ bool requester_retire(struct shard *h, struct phca_qp *qp)
 		}
 		r->una++;
 	}
-	if (una == r->una)
-		return una == r->acked;
-	una_moved(qp);
+	if (likely(una != r->una))
+		una_moved(qp);
 	if (unlikely(status != PHCA_WC_SUCCESS)) {
 		sq_error(h, qp, status);
 		return true;
@@ -195,6 +194,7 @@ void requester_rts(struct shard *h, struct phca_qp *qp)
 {
 	struct requester *r = &qp->req;
 
+	r->drain_notify = false;
 	if (qp->state != PHCA_QPS_SQD) {
 		r->psn = r->una_psn = qp->sq_psn;
 		r->halted = false;
