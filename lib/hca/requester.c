@@ -13,6 +13,7 @@
  * cost nothing.
  */
 #include <rte_atomic.h>
+#include <rte_prefetch.h>
 
 #include "hca_impl.h"
 
@@ -61,6 +62,7 @@ void requester_wake(struct shard *h, struct phca_qp *qp)
 static unsigned int client_doorbells(struct shard *h, struct client_shard *c)
 {
 	int32_t n = phca_ring_avail_fresh(&c->db);
+	struct phca_qp *qp[DB_BUDGET];
 
 	if (n <= 0) {
 		if (unlikely(n < 0)) { /* nonsense: start again from what it says */
@@ -72,17 +74,28 @@ static unsigned int client_doorbells(struct shard *h, struct client_shard *c)
 	n = RTE_MIN(n, DB_BUDGET);
 	for (int32_t i = 0; i < n; i++) {
 		uint32_t qpn = __atomic_load_n((uint32_t *)phca_ring_head(&c->db), __ATOMIC_RELAXED);
-		struct phca_qp *qp = qpn <= PHCA_QPN_MAX ? qp_lookup(h->hca, qpn) : NULL;
 
 		/* the slot before the mark: who finds the mark cleared rings again, and must find room */
 		phca_ring_take(&c->db, 1);
-		phca_ring_release(&c->db);
-		if (qp == NULL || qp->client != c->client || qp->shard != h->idx)
+		qp[i] = qpn <= PHCA_QPN_MAX ? qp_lookup(h->hca, qpn) : NULL;
+		if (likely(qp[i] != NULL)) {
+			rte_prefetch0(qp[i]);
+			rte_prefetch0(&qp[i]->sq);
+			rte_prefetch0(&qp[i]->client);
+		}
+	}
+	/* the slots before the marks: who finds a mark cleared rings again, and must find room */
+	phca_ring_release(&c->db);
+	for (int32_t i = 0; i < n; i++)
+		if (likely(qp[i] != NULL)) /* a shared line, which the application wrote last */
+			phca_prefetch_write(&qp[i]->sq.hdr->db_pending);
+	for (int32_t i = 0; i < n; i++) {
+		if (qp[i] == NULL || qp[i]->client != c->client || qp[i]->shard != h->idx)
 			continue;
 		/* before reading the queue, so that a later post rings again; what was
 		 * posted before an earlier ring is seen, as the exchange reads its mark */
-		__atomic_exchange_n(&qp->sq.hdr->db_pending, 0, __ATOMIC_SEQ_CST);
-		ready_add(h, qp);
+		__atomic_exchange_n(&qp[i]->sq.hdr->db_pending, 0, __ATOMIC_SEQ_CST);
+		ready_add(h, qp[i]);
 	}
 	return (unsigned int)n;
 }
@@ -267,6 +280,27 @@ static unsigned int serve(struct shard *h, struct phca_qp *qp)
 	return SQ_QP_BUDGET - budget;
 }
 
+/* Two that come later: the struct of one, and where the pointers of the other lead. */
+static void prefetch_next(const struct phca_qp *next)
+{
+	const struct phca_qp *far = next->ready_next;
+	const uint8_t *slot = phca_ring_head(&next->sq), *e;
+
+	e = (const uint8_t *)sq_wr_at(&next->req, next->pseq[PHCA_DIR_SEND].next);
+	for (unsigned int i = 0; i < 2 * RTE_CACHE_LINE_SIZE; i += RTE_CACHE_LINE_SIZE) {
+		rte_prefetch0(slot + i);
+		phca_prefetch_write(e + i);
+	}
+	phca_prefetch_write(e + 2 * RTE_CACHE_LINE_SIZE);
+	rte_prefetch0(&next->sq.hdr->prod);
+	if (far == NULL)
+		return;
+	rte_prefetch0(far);
+	for (e = (const uint8_t *)&far->sq; e < (const uint8_t *)(&far->pseq + 1); e += RTE_CACHE_LINE_SIZE)
+		rte_prefetch0(e);
+	rte_prefetch0(&far->st);
+}
+
 unsigned int requester_run(struct shard *h)
 {
 	unsigned int done = 0;
@@ -276,6 +310,8 @@ unsigned int requester_run(struct shard *h)
 		struct phca_qp *qp = h->ready_head;
 
 		ready_remove(h, qp);
+		if (h->ready_head != NULL)
+			prefetch_next(h->ready_head);
 		done += serve(h, qp);
 	}
 	return done;

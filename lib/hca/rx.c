@@ -53,11 +53,44 @@ static struct phca_qp *steer(struct shard *h, const struct port *p, const struct
 		return NULL;
 	}
 	qp = qp_lookup(h->hca, pkt->dqpn);
-	if (unlikely(qp == NULL || qp->port != p->idx)) {
+	if (unlikely(qp == NULL))
 		*v = PHCA_V_QPN;
-		return NULL;
+	return qp; /* of this port? take looks, when it has come from memory */
+}
+
+/* Ask for what the packet's execution will read of its queue pair, which may be one of many. */
+static void qp_prefetch(const struct phca_qp *qp, const struct phca_pkt *pkt)
+{
+	rte_prefetch0(qp);
+	rte_prefetch0(&qp->rq);
+	rte_prefetch0(&qp->st);
+	rte_prefetch0(&qp->st.verdict[PHCA_V_DIRECT]);
+	if (phca_opcode_table[pkt->opcode].flags & PHCA_OPF_ACK) {
+		rte_prefetch0(&qp->sq);
+		rte_prefetch0(&qp->req);
+		rte_prefetch0(&qp->req.wrs);
+		rte_prefetch0(&qp->pseq);
+	} else {
+		rte_prefetch0(&qp->resp);
+		rte_prefetch0((const uint8_t *)&qp->resp + RTE_CACHE_LINE_SIZE);
+		rte_prefetch0(&qp->rwqe);
+		rte_prefetch0(&qp->respq);
 	}
-	return qp;
+}
+
+/* And behind that, where its pointers lead. */
+static void qp_prefetch_far(const struct phca_qp *qp, const struct phca_pkt *pkt)
+{
+	const uint8_t *e;
+
+	if (!(phca_opcode_table[pkt->opcode].flags & PHCA_OPF_ACK))
+		return;
+	e = (const uint8_t *)sq_wr_at(&qp->req, qp->req.acked);
+	if (qp->req.wrs == NULL)
+		return;
+	rte_prefetch0(e);
+	rte_prefetch0(e + 2 * RTE_CACHE_LINE_SIZE);
+	phca_prefetch_write(&qp->sq.hdr->cons);
 }
 
 static void parse_burst(struct shard *h, const struct port *p, struct burst *b, unsigned int n)
@@ -67,6 +100,8 @@ static void parse_burst(struct shard *h, const struct port *p, struct burst *b, 
 			rte_prefetch0(rte_pktmbuf_mtod(b->m[i + 4], void *));
 		b->verdict[i] = (uint8_t)parse(h, b->m[i], &b->pkt[i]);
 		b->qp[i] = steer(h, p, b->m[i], &b->pkt[i], &b->verdict[i]);
+		if (likely(b->qp[i] != NULL) && (i == 0 || b->qp[i] != b->qp[i - 1]))
+			qp_prefetch(b->qp[i], &b->pkt[i]);
 	}
 }
 
@@ -125,6 +160,10 @@ static bool take(struct shard *h, struct port *p, struct phca_qp *qp, struct rte
 {
 	bool kept = false;
 
+	if (unlikely(qp != NULL && qp->port != p->idx)) {
+		qp = NULL;
+		v = PHCA_V_QPN;
+	}
 	if (likely(qp != NULL)) {
 		if (unlikely(qp->shard != h->idx)) {
 			if (handoff_rx(h, qp->shard, HANDOFF_RX, p, m, pkt)) {
@@ -162,6 +201,8 @@ static void run_burst(struct shard *h, struct port *p, struct burst *b, unsigned
 	for (unsigned int i = 0; i < n; i++) {
 		uint32_t len = b->m[i]->pkt_len;
 
+		if (i + 2 < n && b->qp[i + 2] != NULL && b->qp[i + 2] != b->qp[i + 1])
+			qp_prefetch_far(b->qp[i + 2], &b->pkt[i + 2]);
 		if (likely(take(h, p, b->qp[i], b->m[i], &b->pkt[i], b->verdict[i], b))) {
 			bytes += len;
 			packets++;
@@ -222,8 +263,6 @@ void rx_handed(struct shard *h, struct port *p, struct rte_mbuf *m, const struct
 		qp = qp_lookup(h->hca, pkt->dqpn);
 		v = PHCA_V_QPN;
 	}
-	if (qp != NULL && qp->port != p->idx)
-		qp = NULL;
 	PHCA_STAT_ADD(p->st.rx_bytes, m->pkt_len);
 	if (take(h, p, qp, m, pkt, v, &b))
 		PHCA_STAT_ADD(p->st.rx_packets, 1);

@@ -3,13 +3,14 @@
  * Two HCAs in one thread, joined by two rings (net_ring) or by net_impair, and
  * reliable connections between them: what both ends of a message cost one core.
  *
- *   bench-rc [OP=send] [LEN=64] [MTU=4096] [QPS=1] [DEPTH=64] [MS=1000] [LOSS=0]
+ *   bench-rc [OP=send] [LEN=64] [MTU=4096] [QPS=1] [DEPTH=64] [MS=1000] [LOSS=0] [TIMEOUT=14]
  *
  *   OP    send, write, read
  *   LEN   bytes of a message
  *   QPS   connections that exist; all of them are used in turn
  *   DEPTH requests outstanding of a connection; 1 gives latencies
  *   LOSS  packets dropped of a million, each way
+ *   TIMEOUT  local ACK timeout, 4.096 us x 2^n; 14 as perftest has it
  *
  * prints one line of JSON: messages and bits of payload a second of CPU time that
  * the thread had, and the distribution of the time from post to completion (of
@@ -37,7 +38,7 @@
 
 struct opts {
 	enum phca_wr_opcode op;
-	uint32_t len, mtu, qps, depth, ms, loss;
+	uint32_t len, mtu, qps, depth, ms, loss, timeout;
 };
 
 struct conn {
@@ -61,7 +62,7 @@ struct end {
 	uint8_t gid[16];
 };
 
-static struct opts o = { PHCA_WR_SEND, 64, 4096, 1, 64, 1000, 0 };
+static struct opts o = { PHCA_WR_SEND, 64, 4096, 1, 64, 1000, 0, 14 };
 static struct rte_mempool *pool;
 static struct rte_rcu_qsbr *qsbr;
 static struct end ends[2];
@@ -90,7 +91,7 @@ static void args(int argc, char **argv)
 {
 	static const struct { const char *name; uint32_t *at; } n[] = {
 		{ "LEN", &o.len }, { "MTU", &o.mtu }, { "QPS", &o.qps }, { "DEPTH", &o.depth }, { "MS", &o.ms },
-		{ "LOSS", &o.loss },
+		{ "LOSS", &o.loss }, { "TIMEOUT", &o.timeout },
 	};
 
 	for (int i = 1; i < argc; i++) {
@@ -179,6 +180,7 @@ static void end_open(unsigned int i)
 	};
 	struct phca_srq_init si = { .max_wr = 32768, .max_sge = 1 };
 	uint32_t cqe = RTE_MIN(o.qps * o.depth, PHCA_CQE_MAX / 4);
+	uint64_t *t0;
 
 	e->loop = have("loop", phca_loop_create("hca", qsbr, i, PHCA_IDLE_POLL));
 	e->mem = have("mem", phca_mem_create(1024, qsbr));
@@ -198,6 +200,9 @@ static void end_open(unsigned int i)
 	si.pd = e->pd;
 	ok("srq", phca_srq_create(e->client, &si, &e->srq));
 	e->conn = have("connections", calloc(o.qps, sizeof(*e->conn)));
+	t0 = have("times", calloc((size_t)o.qps * o.depth, sizeof(*t0)));
+	for (uint32_t k = 0; k < o.qps; k++)
+		e->conn[k].t0 = t0 + (size_t)k * o.depth;
 }
 
 static void qp_open(struct end *e, struct conn *c)
@@ -208,7 +213,6 @@ static void qp_open(struct end *e, struct conn *c)
 	};
 
 	ok("qp", phca_qp_create(e->client, &qi, &c->qp));
-	c->t0 = have("times", calloc(o.depth, sizeof(*c->t0)));
 }
 
 static void qp_connect(struct end *e, struct conn *c, const struct end *peer, const struct conn *pc)
@@ -216,7 +220,8 @@ static void qp_connect(struct end *e, struct conn *c, const struct end *peer, co
 	struct phca_qp_attr a = {
 		.state = PHCA_QPS_INIT, .pkey = PHCA_PKEY_DEFAULT, .path_mtu = (uint16_t)o.mtu,
 		.access = PHCA_ACCESS_REMOTE_WRITE | PHCA_ACCESS_REMOTE_READ, .dest_qpn = phca_qp_num(pc->qp),
-		.max_rd_atomic = 16, .max_dest_rd_atomic = 16, .timeout = 8, .retry_cnt = 7, .rnr_retry = 7,
+		.max_rd_atomic = 16, .max_dest_rd_atomic = 16, .timeout = (uint8_t)o.timeout,
+		.retry_cnt = 7, .rnr_retry = 7,
 		.min_rnr_timer = 1,
 	};
 
