@@ -28,7 +28,7 @@ static unsigned long env(const char *name, unsigned long def)
 }
 
 /* @return whether all links gave up: nothing was shown */
-static unsigned int run(uint64_t seed, const struct weather *we, uint64_t *spoiled)
+static unsigned int run(uint64_t seed, const struct weather *we, uint64_t *spoiled, uint64_t *cnps)
 {
 	struct world *w = world_open(seed, we);
 	unsigned int failures = CU_get_number_of_failures(), turns = 0, gave_up = 0, open = LINKS;
@@ -52,6 +52,7 @@ static unsigned int run(uint64_t seed, const struct weather *we, uint64_t *spoil
 		CU_FAIL("stuck");
 	}
 	*spoiled += world_spoiled(w);
+	*cnps += world_cnps(w);
 	for (unsigned int i = 0; i < LINKS; i++) {
 		gave_up += l[i]->side[0].gave_up || l[i]->side[1].gave_up;
 		link_close(l[i], CU_get_number_of_failures() == failures);
@@ -68,13 +69,15 @@ static unsigned int run(uint64_t seed, const struct weather *we, uint64_t *spoil
 static void weather(const struct weather *we)
 {
 	uint64_t first = env("PHCA_CHAOS_SEED", 1), n = env("PHCA_CHAOS_SEEDS", phca_test_long() ? 1000 : 50);
-	uint64_t spoiled = 0;
+	uint64_t spoiled = 0, cnps = 0;
 	unsigned int failures = CU_get_number_of_failures(), gave_up = 0;
 
 	for (uint64_t s = first; s < first + n && CU_get_number_of_failures() == failures; s++)
-		gave_up += run(s, we, &spoiled);
+		gave_up += run(s, we, &spoiled, &cnps);
 	/* the network did what it is for, and connections that gave up are the exception */
-	CU_ASSERT(n < 10 || (spoiled > 0) == (we->drop || we->dup || we->reorder || we->corrupt || we->delay));
+	CU_ASSERT(n < 10 || (spoiled > 0) == (we->drop || we->dup || we->reorder || we->corrupt || we->delay ||
+		we->ecn));
+	CU_ASSERT(n < 10 || (cnps > 0) == (we->ecn > 0));
 	CU_ASSERT(gave_up * 10 <= n * LINKS);
 }
 
@@ -99,6 +102,8 @@ WEATHER(corrupt_01, .corrupt = 1)
 WEATHER(corrupt_1, .corrupt = 10)
 WEATHER(corrupt_10, .corrupt = 100)
 WEATHER(delay_10, .delay = 100)
+WEATHER(ecn_10, .ecn = 100)
+WEATHER(ecn_drop_1, .ecn = 300, .drop = 10, .reorder = 10)
 WEATHER(all_01, .drop = 1, .dup = 1, .reorder = 1, .corrupt = 1, .delay = 1)
 WEATHER(all_1, .drop = 10, .dup = 10, .reorder = 10, .corrupt = 10, .delay = 10)
 WEATHER(all_10, .drop = 100, .dup = 100, .reorder = 100, .corrupt = 100, .delay = 100)

@@ -36,8 +36,8 @@ static int rules_text(const struct weather *we, char *buf, size_t len)
 {
 	return snprintf(buf, len,
 		"drop op roce p %g;dup op roce p %g late 3us;reorder op roce by 3 timeout 200us p %g;"
-		"corrupt op roce bits 2 p %g;delay op roce time 20us jitter 15us p %g",
-		we->drop / 1e3, we->dup / 1e3, we->reorder / 1e3, we->corrupt / 1e3, we->delay / 1e3);
+		"corrupt op roce bits 2 p %g;delay op roce time 20us jitter 15us p %g;ecn op roce p %g",
+		we->drop / 1e3, we->dup / 1e3, we->reorder / 1e3, we->corrupt / 1e3, we->delay / 1e3, we->ecn / 1e3);
 }
 
 /* Each end's device spoils what that end receives. */
@@ -96,8 +96,21 @@ static struct phca_offload *offload(struct end *e, const char *driver, const str
 	return o;
 }
 
+/* A line on which packets take time, and rates at which they take some tens of microseconds. */
+static struct phca_congestion_conf congestion(const struct weather *we)
+{
+	struct phca_congestion_conf c;
+
+	phca_congestion_default(&c);
+	c.enabled = we->ecn > 0;
+	c.line_rate_bps = 10000000000;
+	c.params.min_rate_bps = 200000000;
+	return c;
+}
+
 static void end_open(struct world *w, unsigned int i, const struct weather *we)
 {
+	struct phca_congestion_conf cong = congestion(we);
 	struct phca_setting_arg delay[] = {
 		{ .name = "delay_min_us", .kind = PHCA_SETTING_UINT, .u = 1 },
 		{ .name = "delay_max_us", .kind = PHCA_SETTING_UINT, .u = 300 },
@@ -107,7 +120,7 @@ static void end_open(struct world *w, unsigned int i, const struct weather *we)
 	struct phca_proxy_conf pc = { .name = i ? "b" : "a", .ring_size = 256 };
 	struct phca_hca_conf hc = {
 		.name = i ? "b" : "a", .max_qp = 4096, .seed = w->seed + i + 1, .qsbr = w->qsbr, .pool = w->pool,
-		.nb_shards = 1, .nb_proxies = 1,
+		.nb_shards = 1, .nb_proxies = 1, .congestion = &cong,
 	};
 
 	e->loop = phca_loop_create("hca", w->qsbr, 2 * i, PHCA_IDLE_POLL);
@@ -201,7 +214,20 @@ uint64_t world_spoiled(const struct world *w)
 		struct phca_impair_counters c;
 
 		CU_ASSERT_EQUAL(phca_impair_stats_get(w->end[i].port, PHCA_IMPAIR_RX, &c), 0);
-		n += c.dropped + c.duplicated + c.reordered + c.corrupted + c.delayed;
+		n += c.dropped + c.duplicated + c.reordered + c.corrupted + c.delayed + c.ce_marked;
+	}
+	return n;
+}
+
+uint64_t world_cnps(const struct world *w)
+{
+	uint64_t n = 0;
+
+	for (unsigned int i = 0; i < 2; i++) {
+		struct phca_port_stats st;
+
+		CU_ASSERT_EQUAL(phca_port_stats_get(w->end[i].hca, 0, &st), 0);
+		n += st.verdict[PHCA_V_CNP];
 	}
 	return n;
 }

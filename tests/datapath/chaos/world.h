@@ -46,6 +46,7 @@ struct world {
 struct weather {
 	const char *name;
 	unsigned int drop, dup, reorder, corrupt, delay;
+	unsigned int ecn; /* with it, congestion control is on */
 };
 
 struct world *world_open(uint64_t seed, const struct weather *weather);
@@ -61,5 +62,7 @@ struct phca_rule world_rule(struct end *e, const char *filter, const struct phca
 		unsigned int nb_params, bool delay, bool send, bool inbound);
 /* Packets that the network spoiled on their way to either end. */
 uint64_t world_spoiled(const struct world *w);
+/* CNPs that either end received for its queue pairs. */
+uint64_t world_cnps(const struct world *w);
 
 #endif
