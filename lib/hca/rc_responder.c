@@ -319,10 +319,7 @@ enum phca_verdict respond_rc(struct shard *h, struct port *p, struct phca_qp *qp
 
 	(void)p;
 	(void)kept;
-	if (unlikely(qp->state == PHCA_QPS_RTR && !r->established)) {
-		r->established = true;
-		hca_event(h, PHCA_EVENT_COMM_EST, PHCA_WC_SUCCESS, qp->qpn);
-	}
+	established(h, qp);
 	if (unlikely(ahead < 0))
 		return duplicate(h, qp, frame, pkt, info);
 	if (unlikely(ahead > 0)) {

@@ -84,6 +84,15 @@ static enum phca_verdict drop_ud(struct phca_qp *qp, enum phca_verdict v)
 	return v;
 }
 
+/* The first packet in RTR says that the peer is there (11.6.3.1). */
+void established(struct shard *h, struct phca_qp *qp)
+{
+	if (likely(qp->state != PHCA_QPS_RTR || qp->resp.established))
+		return;
+	qp->resp.established = true;
+	hca_event(h, PHCA_EVENT_COMM_EST, PHCA_WC_SUCCESS, qp->qpn);
+}
+
 static enum phca_verdict respond_ud(struct shard *h, struct port *p, struct phca_qp *qp,
 		struct rte_mbuf *m, const struct phca_pkt *pkt, bool *kept)
 {
@@ -95,6 +104,7 @@ static enum phca_verdict respond_ud(struct shard *h, struct port *p, struct phca
 
 	if (unlikely(phca_get32(deth->qkey) != qp->qkey))
 		return drop_ud(qp, PHCA_V_QKEY);
+	established(h, qp);
 	if (unlikely(len > phca_net_mtu(p->net)))
 		return drop_ud(qp, PHCA_V_LENGTH);
 	if (qp->nb_rules > 0) {
@@ -291,6 +301,7 @@ static enum phca_verdict respond_uc(struct shard *h, struct port *p, struct phca
 	bool last = info->flags & PHCA_OPF_LAST;
 	enum phca_verdict v;
 
+	established(h, qp);
 	v = uc_sequence(h, qp, pkt, info);
 	if (unlikely(v != PHCA_V_OK))
 		return v;

@@ -104,6 +104,7 @@ static inline bool dma_len_ok(uint32_t dma_len, uint64_t total, bool last)
 /* responder.c */
 enum phca_verdict respond(struct shard *h, struct port *p, struct phca_qp *qp, struct rte_mbuf *m,
 		const struct phca_pkt *pkt, bool *kept);
+void established(struct shard *h, struct phca_qp *qp);
 void responder_abort(struct shard *h, struct phca_qp *qp, enum phca_verdict v);
 void responder_reset(struct shard *h, struct phca_qp *qp);
 

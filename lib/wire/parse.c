@@ -199,9 +199,9 @@ static inline enum phca_verdict parse_pad(const struct phca_opcode_info *info, u
 		uint32_t body, struct phca_pkt *pkt)
 {
 	if (likely((info->flags & PHCA_OPF_PAYLOAD) != 0)) {
-		/* All but the last packet of a message carry a full MTU. */
-		if (unlikely(pad > body || (body & 3) != 0 ||
-				(pad != 0 && (info->flags & PHCA_OPF_LAST) == 0)))
+		/* Whether a FIRST or MIDDLE is as long as the path MTU is the queue pair's
+		 * to say: RC answers one that is not. */
+		if (unlikely(pad > body || (body & 3) != 0))
 			return PHCA_V_PAD;
 	} else {
 		if (unlikely(pad != 0))

@@ -149,7 +149,25 @@ void recvs(unsigned int n)
 void turns(unsigned int n)
 {
 	begin();
-	lab_turn(c.l, n);
+	if (!c.hold)
+		lab_turn(c.l, n);
+}
+
+bool draining(void)
+{
+	struct phca_qp_attr a = { .sq_draining = false };
+
+	expect_int(phca_qp_query(c.qp, &a), 0);
+	return a.sq_draining;
+}
+
+void ignore_sent(void)
+{
+	struct rte_mbuf *m;
+
+	turns(3);
+	while ((m = lab_capture(c.l)) != NULL)
+		rte_pktmbuf_free(m);
 }
 
 void pass_us(uint64_t us)
@@ -202,6 +220,27 @@ void expect_sent_at(struct at at, enum phca_wc_status status)
 	expect_int_at(at, "wr_id", (int64_t)wc.wr_id, c.nb_sent_done++);
 	expect_int_at(at, "status", wc.status, status);
 	expect_int_at(at, "qp_num", wc.qp_num, c.qpn);
+}
+
+void expect_sent_in_error_at(struct at at)
+{
+	struct phca_wc wc;
+
+	turns(3);
+	if (!says(at, phca_poll_cq(c.scq, 1, &wc) == 1, "a send completes"))
+		return;
+	expect_int_at(at, "wr_id", (int64_t)wc.wr_id, c.nb_sent_done++);
+	says(at, wc.status != PHCA_WC_SUCCESS && wc.status != PHCA_WC_WR_FLUSH_ERR, phca_wc_status_str(wc.status));
+}
+
+void expect_no_success_at(struct at at)
+{
+	struct phca_wc wc;
+
+	turns(3);
+	while (phca_poll_cq(c.scq, 1, &wc) == 1)
+		says(at, wc.status != PHCA_WC_SUCCESS, "a send has succeeded");
+	expect_int_at(at, "sends left", 0, 0);
 }
 
 void expect_flushed_at(struct at at, unsigned int nb_recvs, unsigned int nb_sends)

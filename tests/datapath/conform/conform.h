@@ -30,7 +30,7 @@
 
 #define MTU 256           /* path MTU, unless a ladder says otherwise */
 #define PORT_MTU 4096
-#define REGION 65536      /* bytes of memory of each side */
+#define REGION 262144     /* bytes of memory of each side */
 #define RECV_LEN 1024     /* bytes of a receive, unless a ladder says otherwise */
 #define PEER_RKEY 0x5501u /* what WRs name; the peer is this file */
 #define PEER_VA 0x7000000ull
@@ -58,6 +58,7 @@ struct conform {
 
 	struct lab *l;
 	bool begun;
+	bool hold;                 /* what is given waits in the port until it is false and turns are taken */
 	struct phca_qp *qp;
 	uint32_t qpn;
 	struct phca_cq *scq, *rcq;
@@ -87,6 +88,16 @@ int modify(enum phca_qp_state state, unsigned int mask);
 void recvs(unsigned int n);
 /* Turns of the data path, 1 us each. */
 void turns(unsigned int n);
+/* Whether query says that the send queue drains. */
+bool draining(void);
+/* All that it has sent so far: how many, PSNs of first and last, how many with AckReq. */
+struct sent {
+	unsigned int n, ackreqs;
+	int32_t first, last;
+};
+struct sent collect(void);
+/* Packets that it has sent so far and no rung asked for are let go. */
+void ignore_sent(void);
 /* Let time pass, then take turns. */
 void pass_us(uint64_t us);
 
@@ -108,7 +119,8 @@ struct given {
 	uint32_t qkey, sqpn, qpn;
 	uint8_t from;             /* last byte of the source address */
 	uint8_t xor_at, xor_with; /* change the byte so far behind BTH's start, before the iCRC is made */
-	bool noack, solicited, migreq0, len0, bad_icrc;
+	bool ack, noack;          /* AckReq other than: only in the packet that ends a message */
+	bool solicited, migreq0, len0, bad_icrc;
 };
 void give_pkt(enum phca_opcode op, const struct given *g);
 #define give(op_, ...) give_pkt(PHCA_##op_, &(struct given){ .dummy = 0, __VA_ARGS__ })
@@ -128,6 +140,7 @@ struct wanted {
 	uint32_t qkey, dqpn;
 	uint16_t pkey;
 	bool solicited, ackreq;   /* ackreq: it must be set; else it may be */
+	bool any_msn;
 	bool any_key;             /* zero-length: rkey and address are not looked at */
 };
 struct at { const char *file; unsigned int line; };
@@ -138,6 +151,16 @@ void expect_pkt_at(struct at at, enum phca_opcode op, const struct wanted *w);
 #define expect_nak(code_, psn_, msn_) expect_pkt(RC_ACK, .psn = (psn_), .msn = (msn_), .syndrome = (code_))
 #define expect_rnr(timer_, psn_, msn_) \
 	expect_pkt(RC_ACK, .psn = (psn_), .msn = (msn_), .syndrome = (uint8_t)(RNR + (timer_)))
+/* The next packets have these PSNs (of responses), in this order; an ACK may stand for those before it. */
+void expect_order_at(struct at at, const int32_t *psn, unsigned int n);
+#define expect_order(...) \
+	expect_order_at(HERE, (const int32_t[]){ __VA_ARGS__ }, sizeof((const int32_t[]){ __VA_ARGS__ }) / 4)
+/* Nothing of memory is sent, and nothing executed: at most an acknowledgement comes. */
+void expect_no_payload_at(struct at at);
+#define expect_no_payload() expect_no_payload_at(HERE)
+/* No positive acknowledgement of this PSN or a later one comes. */
+void expect_no_ack_of_at(struct at at, int32_t psn);
+#define expect_no_ack_of(psn_) expect_no_ack_of_at(HERE, psn_)
 /* No packet; and also no completion. */
 void expect_silence_at(struct at at);
 #define expect_silence() expect_silence_at(HERE)
@@ -157,6 +180,12 @@ void expect_recv_at(struct at at, enum phca_wc_opcode op, const struct received 
 /* A completion of a send: the next one posted that is signaled. */
 void expect_sent_at(struct at at, enum phca_wc_status status);
 #define expect_sent(status_) expect_sent_at(HERE, PHCA_WC_##status_)
+/* The next send has failed, by its own fault. */
+void expect_sent_in_error_at(struct at at);
+#define expect_sent_in_error() expect_sent_in_error_at(HERE)
+/* No send has succeeded. */
+void expect_no_success_at(struct at at);
+#define expect_no_success() expect_no_success_at(HERE)
 /* As many completions of receives and sends, in order, flushed. */
 void expect_flushed_at(struct at at, unsigned int recvs, unsigned int sends);
 #define expect_flushed(recvs_, sends_) expect_flushed_at(HERE, recvs_, sends_)

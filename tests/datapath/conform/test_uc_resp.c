@@ -563,3 +563,12 @@ LADDER("10.2.9", uc_resp, shared_receive_queue,
 	recvs(1);
 	goes_on(2);
 }
+
+LADDER("10.3.1.3", uc_resp, rtr_receives,
+	"in RTR packets are executed, and the event says that the peer talks")
+{
+	c.attr.state = PHCA_QPS_RTR;
+	recvs(1);
+	goes_on(0);
+	expect_event(COMM_EST);
+}

@@ -173,3 +173,21 @@ LADDER("9.8.3", ud_req, acknowledgements_are_not_known, "what claims to acknowle
 	expect_nothing();
 	expect_verdict(QP_TRANSPORT, 1);
 }
+
+LADDER("11.4.1.1", ud_req, operations_that_ud_has_not,
+	"WRITE, READ, atomics and invalidation are no UD requests")
+{
+	static const enum phca_wr_opcode op[] = {
+		PHCA_WR_RDMA_WRITE, PHCA_WR_RDMA_WRITE_WITH_IMM, PHCA_WR_RDMA_READ, PHCA_WR_ATOMIC_CMP_AND_SWP,
+		PHCA_WR_ATOMIC_FETCH_AND_ADD, PHCA_WR_SEND_WITH_INV,
+	};
+
+	begin();
+	for (unsigned int i = 0; i < RTE_DIM(op); i++) {
+		struct phca_send_wr wr = { .opcode = op[i], .flags = PHCA_SEND_SIGNALED, .av = c.attr.av };
+
+		expect_int(phca_post_send(c.qp, &wr, 1), -EINVAL);
+	}
+	expect_nothing();
+	expect_state(RTS);
+}

@@ -376,3 +376,29 @@ LADDER("11.6.3.5", ud_resp, cq_overrun, "a completion that finds no room puts CQ
 	expect_event(CQ_ERR);
 	expect_state(ERR);
 }
+
+LADDER("11.6.3.1", ud_resp, communication_established,
+	"the first message in RTR raises the event, later ones do not")
+{
+	c.attr.state = PHCA_QPS_RTR;
+	recvs(2);
+	expect_no_event();
+	give(UD_SEND_ONLY, .n = 8);
+	expect_recv(RECV, .n = 8);
+	expect_event(COMM_EST);
+	give(UD_SEND_ONLY, .n = 8);
+	expect_recv(RECV, .n = 8);
+	expect_no_event();
+}
+
+LADDER("11.6.3.2", ud_resp, last_wqe_reached,
+	"a QP with an SRQ in ERR takes no more receives, and says so once")
+{
+	c.with_srq = true;
+	recvs(2);
+	expect_int(modify(PHCA_QPS_ERR, 0), 0);
+	expect_event(QP_FATAL);
+	expect_event(LAST_WQE);
+	expect_no_event();
+	expect_no_completion();
+}

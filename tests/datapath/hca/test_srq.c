@@ -144,12 +144,14 @@ PHCA_TEST(srq, limit_event_once)
 
 	post(&x, 4);
 	send_to(&x, 0);
-	CU_ASSERT_EQUAL(phca_hca_events(x.l->hca, ev, 4), 0);
+	CU_ASSERT_EQUAL(phca_hca_events(x.l->hca, ev, 4), 1);
+	CU_ASSERT_EQUAL(ev[0].type, PHCA_EVENT_COMM_EST); /* the QPs are in RTR */
 	CU_ASSERT_EQUAL(phca_srq_limit(x.srq), 3);
 	send_to(&x, 1);
-	CU_ASSERT_FATAL(phca_hca_events(x.l->hca, ev, 4) == 1);
-	CU_ASSERT_EQUAL(ev[0].type, PHCA_EVENT_SRQ_LIMIT);
-	CU_ASSERT_EQUAL(ev[0].num, phca_srq_num(x.srq));
+	CU_ASSERT_FATAL(phca_hca_events(x.l->hca, ev, 4) == 2);
+	CU_ASSERT_EQUAL(ev[0].type, PHCA_EVENT_COMM_EST);
+	CU_ASSERT_EQUAL(ev[1].type, PHCA_EVENT_SRQ_LIMIT);
+	CU_ASSERT_EQUAL(ev[1].num, phca_srq_num(x.srq));
 	CU_ASSERT_EQUAL(phca_srq_limit(x.srq), 0);
 	send_to(&x, 0);
 	CU_ASSERT_EQUAL(phca_hca_events(x.l->hca, ev, 4), 0);

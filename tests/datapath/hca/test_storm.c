@@ -366,15 +366,12 @@ static void model_uc(struct storm *s, struct mq *m, const struct shot *p)
 static void model(struct storm *s, const struct shot *p)
 {
 	uint8_t op = p->h.opcode;
-	bool last = op >= 0x60 || op < 0x20 || op_last(op);
 	struct mq *m = p->m;
 
 	if (p->damage == CUT)
 		count(s, PHCA_V_IP4_LENGTH, 1);
 	else if (p->damage == BAD_OPCODE)
 		count(s, PHCA_V_OPCODE, 1);
-	else if (!last && p->len % 4 != 0)
-		count(s, PHCA_V_PAD, 1);
 	else if (p->damage == BIT_FLIPPED)
 		count(s, PHCA_V_ICRC, 1);
 	else if (m == NULL)
