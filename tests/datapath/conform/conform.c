@@ -108,8 +108,10 @@ void begin(void)
 
 void conform_run(const char *suite, void (*ladder)(void))
 {
-	struct lab_opts o = { .mtu = PORT_MTU, .no_proxy = true };
+	struct phca_congestion_conf congestion;
+	struct lab_opts o = { .mtu = PORT_MTU, .no_proxy = true, .congestion = &congestion };
 
+	phca_congestion_default(&congestion);
 	memset(&c, 0, sizeof(c));
 	c.l = lab_open(&o);
 	memory();
@@ -212,7 +214,15 @@ void expect_recv_at(struct at at, enum phca_wc_opcode op, const struct received 
 
 void expect_sent_at(struct at at, enum phca_wc_status status)
 {
+	static const uint8_t opcode[] = {
+		[PHCA_WR_RDMA_WRITE] = PHCA_WC_RDMA_WRITE, [PHCA_WR_RDMA_WRITE_WITH_IMM] = PHCA_WC_RDMA_WRITE,
+		[PHCA_WR_SEND] = PHCA_WC_SEND, [PHCA_WR_SEND_WITH_IMM] = PHCA_WC_SEND,
+		[PHCA_WR_SEND_WITH_INV] = PHCA_WC_SEND, [PHCA_WR_RDMA_READ] = PHCA_WC_RDMA_READ,
+		[PHCA_WR_ATOMIC_CMP_AND_SWP] = PHCA_WC_COMP_SWAP, [PHCA_WR_ATOMIC_FETCH_AND_ADD] = PHCA_WC_FETCH_ADD,
+		[PHCA_WR_LOCAL_INV] = PHCA_WC_LOCAL_INV, [PHCA_WR_BIND_MW] = PHCA_WC_BIND_MW,
+	};
 	struct phca_wc wc;
+	uint8_t op;
 
 	turns(3);
 	if (!says(at, phca_poll_cq(c.scq, 1, &wc) == 1, "a send completes"))
@@ -220,6 +230,12 @@ void expect_sent_at(struct at at, enum phca_wc_status status)
 	expect_int_at(at, "wr_id", (int64_t)wc.wr_id, c.nb_sent_done++);
 	expect_int_at(at, "status", wc.status, status);
 	expect_int_at(at, "qp_num", wc.qp_num, c.qpn);
+	if (status != PHCA_WC_SUCCESS)
+		return;
+	op = c.sent_op[wc.wr_id % RTE_DIM(c.sent_op)];
+	expect_int_at(at, "opcode", wc.opcode, opcode[op]);
+	if (opcode[op] == PHCA_WC_RDMA_READ || opcode[op] == PHCA_WC_COMP_SWAP || opcode[op] == PHCA_WC_FETCH_ADD)
+		expect_int_at(at, "byte_len", wc.byte_len, c.sent_len[wc.wr_id % RTE_DIM(c.sent_op)]);
 }
 
 void expect_sent_in_error_at(struct at at)

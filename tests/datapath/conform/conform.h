@@ -54,6 +54,7 @@ struct conform {
 	uint32_t recv_len;         /* of each receive; UD: with PHCA_GRH_LEN */
 	uint32_t depth;            /* of all queues */
 	uint16_t port_mtu;
+	bool ip6;                  /* packets are given over IPv6 */
 	bool one_cq_entry;         /* CQs hold one completion */
 
 	struct lab *l;
@@ -66,6 +67,8 @@ struct conform {
 	uint8_t *region;           /* what the peer may read and write: rkey, address region */
 	uint8_t *local;            /* what work requests send and receive: lkey */
 	uint32_t rkey, lkey;
+	uint8_t sent_op[256];      /* enum phca_wr_opcode, by wr_id */
+	uint32_t sent_len[256];
 	uint32_t nb_recv, nb_recv_done, nb_sent, nb_sent_done; /* wr_ids: posted, completed */
 };
 extern struct conform c;
@@ -96,6 +99,8 @@ struct sent {
 	int32_t first, last;
 };
 struct sent collect(void);
+/* Of all that it has sent so far, how many were CNPs to the peer's QP. */
+unsigned int cnps(void);
 /* Packets that it has sent so far and no rung asked for are let go. */
 void ignore_sent(void);
 /* Let time pass, then take turns. */
@@ -118,6 +123,8 @@ struct given {
 	uint16_t pkey;
 	uint32_t qkey, sqpn, qpn;
 	uint8_t from;             /* last byte of the source address */
+	const uint8_t *to;        /* destination address; a multicast one */
+	uint8_t ecn;              /* of the IP header */
 	uint8_t xor_at, xor_with; /* change the byte so far behind BTH's start, before the iCRC is made */
 	bool ack, noack;          /* AckReq other than: only in the packet that ends a message */
 	bool solicited, migreq0, len0, bad_icrc;
@@ -229,7 +236,7 @@ struct posted {
 	uint32_t nb_sge;          /* n is spread over so many elements; 0: one, none when n is 0 */
 	uint64_t off;             /* remote address, from PEER_VA; where in c.local for READ and atomics */
 	uint32_t imm, inv, lkey, rkey;
-	uint64_t add, swap;       /* compare_add, swap */
+	uint64_t add, swap;       /* compare_add, swap; BIND_MW: rights, new rkey */
 	uint32_t dqpn, qkey;      /* UD */
 };
 void post_wr(enum phca_wr_opcode op, const struct posted *p);

@@ -28,8 +28,18 @@ static void fill(struct phca_wire_hdr *h, const struct given *g)
 	h->sqpn = g->sqpn ? g->sqpn : h->sqpn;
 	h->solicited = g->solicited;
 	h->migreq = !g->migreq0;
+	h->tclass = g->ecn;
+	if (c.ip6) {
+		h->ip6 = true;
+		memcpy(h->sgid, c.attr.av.dgid, 16);
+		memcpy(h->dgid, phca_net_gid(c.l->net, c.attr.av.sgid_index), 16);
+	}
 	if (g->from != 0)
 		h->sgid[15] = g->from;
+	if (g->to != NULL) {
+		memcpy(h->dgid, g->to, 16);
+		memcpy(h->dmac, (const uint8_t[]){ 1, 0, 0x5e, g->to[13] & 0x7f, g->to[14], g->to[15] }, 6);
+	}
 }
 
 static void put(const struct phca_wire_hdr *h, const struct given *g)
@@ -202,6 +212,18 @@ struct sent collect(void)
 	return s;
 }
 
+unsigned int cnps(void)
+{
+	unsigned int n = 0;
+	struct phca_pkt p;
+	uint8_t syndrome;
+
+	turns(3);
+	while (next(&p, &syndrome))
+		n += p.opcode == PHCA_CNP && p.dqpn == LAB_PEER_QPN && p.flags & PHCA_PKT_BECN;
+	return n;
+}
+
 void expect_order_at(struct at at, const int32_t *psn, unsigned int n)
 {
 	struct phca_pkt p;
@@ -280,6 +302,18 @@ static void peer_av(struct phca_send_wr *wr, const struct posted *p)
 	wr->remote_qkey = p->qkey ? p->qkey : LAB_QKEY;
 }
 
+/* A window onto n bytes of the region at off: rkey, swap its new rkey, add the rights. */
+static void bind_wr(struct phca_send_wr *wr, const struct posted *p)
+{
+	wr->num_sge = 0;
+	wr->bind.addr = (uintptr_t)c.region + p->off;
+	wr->bind.length = p->n;
+	wr->bind.rkey = p->rkey;
+	wr->bind.new_rkey = (uint32_t)p->swap;
+	wr->bind.lkey = p->lkey ? p->lkey : c.rkey;
+	wr->bind.access = (uint32_t)p->add;
+}
+
 void post_wr(enum phca_wr_opcode op, const struct posted *p)
 {
 	struct phca_sge sge[PHCA_SGE_MAX];
@@ -305,6 +339,10 @@ void post_wr(enum phca_wr_opcode op, const struct posted *p)
 			i + 1 == k ? p->n - p->n / k * i : p->n / k, p->lkey ? p->lkey : c.lkey };
 	if (c.type == PHCA_QPT_UD)
 		peer_av(&wr, p);
+	if (op == PHCA_WR_BIND_MW)
+		bind_wr(&wr, p);
+	c.sent_op[wr.wr_id % RTE_DIM(c.sent_op)] = (uint8_t)op;
+	c.sent_len[wr.wr_id % RTE_DIM(c.sent_op)] = p->n;
 	expect_int(phca_post_send(c.qp, &wr, 1), 1);
 	turns(2);
 }
