@@ -50,6 +50,7 @@ struct port_obj {
 	const char *name;
 	struct phca_net *net;
 	bool started;
+	bool up;                    /* its link, when it was looked at last */
 	struct phca_port_stats base;
 };
 
@@ -82,12 +83,16 @@ struct client_obj {
 	uint32_t pd;
 };
 
+/* A shared receive queue. */
+struct srq_obj { struct phca_srq *srq; uint32_t depth; };
+
 struct qp_obj {
 	unsigned int conf;          /* index into cfg.qps */
 	uint32_t nth;               /* of its count */
 	struct phca_qp *qp;
 	struct phca_cq *cq;         /* its send and receive CQ, its own */
-	uint32_t depth;             /* of its receive queue */
+	struct srq_obj *srq;        /* or NULL */
+	uint32_t depth;             /* of its receive queue, or its SRQ */
 	bool proxy;                 /* rules are attached */
 	struct phca_qp_info base;
 	struct phca_cq_info cq_base;
@@ -137,14 +142,16 @@ struct appliance {
 	struct port_obj **ports;
 	struct filter_obj **filters;
 	struct offload_obj **offloads;
+	struct srq_obj **srqs;
 	struct qp_obj **qps;
 	struct app_obj **apps;
-	unsigned int nb_ports, nb_filters, nb_offloads, nb_qps, nb_apps;
+	unsigned int nb_ports, nb_filters, nb_offloads, nb_srqs, nb_qps, nb_apps;
 	unsigned int nb_proxy_qps;  /* entries of cfg.proxy_qps that are attached */
 
 	bool started;               /* receives */
 	bool quit;                  /* "quit" was said, a signal came, or the time is over */
 	uint64_t end_ns;            /* end of --duration; 0: none */
+	uint64_t link_ns;           /* when links are looked at next */
 	uint64_t period_ns;         /* when statistics are due next; 0: never */
 	int signal_fd;              /* SIGINT and SIGTERM arrive here */
 	struct event_obj events[EVENTS_KEPT];
@@ -182,7 +189,7 @@ const char *lcores_roles_str(const struct lcore_obj *l);
 
 /* --- objects.c: what a configuration adds while the loops run --- */
 /* How many of each there were. */
-struct objects_mark { unsigned int filters, offloads, qps, proxy_qps, apps; };
+struct objects_mark { unsigned int filters, offloads, srqs, qps, proxy_qps, apps; };
 struct objects_mark objects_mark(const struct appliance *a);
 /*
  * Build all that the configuration has and the appliance has not; on error
@@ -225,8 +232,12 @@ void apps_enable(struct appliance *a, bool on);                  /* let them beg
 uint64_t apps_in_flight(const struct appliance *a);              /* messages that they wait for */
 
 /* --- qps.c: queue pairs and proxy rules --- */
+int srqs_add(struct appliance *a, char *err, size_t err_len);
+void srqs_remove(struct appliance *a, unsigned int keep);
 int qps_add(struct appliance *a, char *err, size_t err_len);
 int qps_remove(struct appliance *a, unsigned int keep, char *err, size_t err_len);
+/* From any state through RESET to RTS, and tell its application. */
+int qps_reset(struct appliance *a, struct qp_obj *q, char *err, size_t err_len);
 /*
  * Attach the rules of new entries of proxy_qps to the QPs from @p first on.
  * @return 0; negative errno, with *nb_attached QPs attached
@@ -253,6 +264,8 @@ int control_wait(struct appliance *a, bool in, int timeout_ms);
 
 /* Take what happened since the last time into the list that "show events" prints, and log it. */
 void events_take(struct appliance *a);
+/* An event in words. */
+void event_text(const struct phca_event *ev, char *buf, size_t len);
 /* Housekeeping that is due: events, periodic statistics, the end of --duration. */
 void control_tick(struct appliance *a);
 

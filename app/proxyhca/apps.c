@@ -143,25 +143,28 @@ static int app_create(struct appliance *a, unsigned int index, char *err, size_t
 	struct phca_qp **qps = calloc(a->nb_qps + 1, sizeof(*qps));
 	struct phca_cq **cqs = calloc(a->nb_qps + 1, sizeof(*cqs));
 	uint32_t *depths = calloc(a->nb_qps + 1, sizeof(*depths));
+	struct phca_srq **srqs = calloc(a->nb_qps + 1, sizeof(*srqs));
 	struct phca_app_conf conf = {
 		.name = o->name, .ops = a->lookup.app(c->driver), .args = c->args, .nb_args = c->nb_args,
 		.client = o->client.client, .pd = o->client.pd, .mem = a->mem, .qps = qps, .cqs = cqs,
-		.depths = depths,
+		.depths = depths, .srqs = srqs,
 	};
 	int rc = -ENOMEM;
 
-	for (unsigned int i = 0; qps && cqs && depths && i < a->nb_qps; i++) {
+	for (unsigned int i = 0; qps && cqs && depths && srqs && i < a->nb_qps; i++) {
 		if (a->cfg->qps[a->qps[i]->conf].app != (int)index)
 			continue;
 		qps[conf.nb_qps] = a->qps[i]->qp;
 		cqs[conf.nb_qps] = a->qps[i]->cq;
+		srqs[conf.nb_qps] = a->qps[i]->srq ? a->qps[i]->srq->srq : NULL;
 		depths[conf.nb_qps++] = a->qps[i]->depth;
 	}
-	if (qps && cqs && depths)
+	if (qps && cqs && depths && srqs)
 		rc = app_instance(a, o, c, &conf, err, err_len);
 	free(qps);
 	free(cqs);
 	free(depths);
+	free(srqs);
 	return rc;
 }
 

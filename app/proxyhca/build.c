@@ -188,6 +188,7 @@ static int create_port(struct appliance *a, const struct phca_config_port *c, ch
 		return rc;
 	}
 	p->started = true;
+	p->up = phca_net_link(p->net);
 	rc = phca_hca_port_add(a->hca, p->net);
 	if (rc < 0)
 		snprintf(err, err_len, "port %s: the HCA has %d ports at most", c->name, PHCA_PORT_MAX);

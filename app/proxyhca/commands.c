@@ -39,7 +39,10 @@ static const struct command table[] = {
 	{ "show qp <qp|all>", "qp", "a line for each QP; or all counters and rules of one",
 		command_show_qp },
 	{ "clear qp stats", "qp", "count from zero again, all QPs and CQs", command_clear_qp },
+	{ "reset qp <qp>", "qp", "bring a QP from any state back to RTS, with the attributes of the "
+		"configuration; what was posted is forgotten", command_reset_qp },
 	{ "show cq <cq|all>", "qp", "completion queues", command_show_cq },
+	{ "show srq", "qp", "shared receive queues", command_show_srq },
 	{ "clear cq stats", "qp", "count from zero again, all CQs", command_clear_cq },
 	{ "show events", "qp", "the last things that happened to QPs and CQs", command_show_events },
 	{ "show congestion", "qp", "congestion control: QPs that are limited or met congestion",

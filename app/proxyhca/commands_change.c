@@ -200,6 +200,7 @@ static void counts_restore(struct phca_config *cfg, const struct phca_config *wa
 	cfg->nb_ports = was->nb_ports;
 	cfg->nb_filters = was->nb_filters;
 	cfg->nb_offloads = was->nb_offloads;
+	cfg->nb_srqs = was->nb_srqs;
 	cfg->nb_qps = was->nb_qps;
 	cfg->nb_proxy_qps = was->nb_proxy_qps;
 	cfg->nb_apps = was->nb_apps;

@@ -124,6 +124,26 @@ void command_show_congestion(struct command_args *c)
 	text_congestion(c->a, c->out);
 }
 
+void command_show_srq(struct command_args *c)
+{
+	text_srqs(c->a, c->out);
+}
+
+void command_reset_qp(struct command_args *c)
+{
+	uint32_t qpn;
+	struct qp_obj *q = number(c->arg[0], &qpn) ? objects_qp(c->a, qpn) : NULL;
+	char err[ERR_MAX];
+
+	if (!q)
+		fprintf(c->out, "qp '%s': there is none with this number; 'show qp all' lists them\n",
+			c->arg[0]);
+	else if (qps_reset(c->a, q, err, sizeof(err)) < 0)
+		fprintf(c->out, "%s\n", err);
+	else
+		fprintf(c->out, "qp 0x%x: in RTS again\n", qpn);
+}
+
 void command_show_proxy(struct command_args *c)
 {
 	text_proxy(c->a, c->out);

@@ -18,20 +18,51 @@
 #include "text.h"
 
 #define TICK_MS 100          /* events and periods are looked at so often */
+#define LINK_NS 1000000000u  /* links are looked at so often */
 #define DRAIN_MS 2000        /* what is in flight may take so long to end */
+
+void event_text(const struct phca_event *ev, char *buf, size_t len)
+{
+	if (ev->type == PHCA_EVENT_PORT_ACTIVE || ev->type == PHCA_EVENT_PORT_ERR)
+		snprintf(buf, len, "%s, port %u", phca_event_str(ev->type), ev->num);
+	else
+		snprintf(buf, len, "%s, number 0x%x: %s", phca_event_str(ev->type), ev->num,
+			phca_wc_status_str(ev->status));
+}
+
+static void event_keep(struct appliance *a, const struct phca_event *ev)
+{
+	struct event_obj *e = &a->events[a->nb_events++ % EVENTS_KEPT];
+	char text[128];
+
+	e->time_s = (uint64_t)time(NULL);
+	e->ev = *ev;
+	event_text(ev, text, sizeof(text));
+	APP_LOG(WARNING, "%s\n", text);
+}
 
 void events_take(struct appliance *a)
 {
 	struct phca_event ev[32];
 	unsigned int n = phca_hca_events(a->hca, ev, RTE_DIM(ev));
 
-	for (unsigned int i = 0; i < n; i++) {
-		struct event_obj *e = &a->events[a->nb_events++ % EVENTS_KEPT];
+	for (unsigned int i = 0; i < n; i++)
+		event_keep(a, &ev[i]);
+}
 
-		e->time_s = (uint64_t)time(NULL);
-		e->ev = ev[i];
-		APP_LOG(WARNING, "%s, number 0x%x: %s\n", phca_event_str(ev[i].type), ev[i].num,
-			phca_wc_status_str(ev[i].status));
+/* Links have no event of their own: they are looked at each second. */
+static void links_look(struct appliance *a, uint64_t now)
+{
+	if (now < a->link_ns)
+		return;
+	a->link_ns = now + LINK_NS;
+	for (unsigned int i = 0; i < a->nb_ports; i++) {
+		bool up = phca_net_link(a->ports[i]->net);
+		struct phca_event ev = { .type = up ? PHCA_EVENT_PORT_ACTIVE : PHCA_EVENT_PORT_ERR, .num = i };
+
+		if (up != a->ports[i]->up)
+			event_keep(a, &ev);
+		a->ports[i]->up = up;
 	}
 }
 
@@ -41,6 +72,7 @@ void control_tick(struct appliance *a)
 
 	pthread_mutex_lock(&a->control);
 	events_take(a);
+	links_look(a, now);
 	if (a->period_ns != 0 && now >= a->period_ns) {
 		a->period_ns += (uint64_t)a->opt.stats_period_s * 1000000000u;
 		if (a->period_ns <= now)

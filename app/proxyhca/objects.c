@@ -16,7 +16,8 @@
 struct objects_mark objects_mark(const struct appliance *a)
 {
 	return (struct objects_mark){
-		.filters = a->nb_filters, .offloads = a->nb_offloads, .qps = a->nb_qps,
+		.filters = a->nb_filters, .offloads = a->nb_offloads, .srqs = a->nb_srqs,
+		.qps = a->nb_qps,
 		.proxy_qps = a->nb_proxy_qps, .apps = a->nb_apps,
 	};
 }
@@ -41,7 +42,8 @@ static int grow_all(struct appliance *a)
 	for (unsigned int i = 0; i < a->cfg->nb_qps; i++)
 		nb_qps += a->cfg->qps[i].count;
 	if (grow(&a->filters, a->cfg->nb_filters) < 0 || grow(&a->offloads, a->cfg->nb_offloads) < 0 ||
-			grow(&a->qps, nb_qps) < 0 || grow(&a->apps, a->cfg->nb_apps) < 0)
+			grow(&a->srqs, a->cfg->nb_srqs) < 0 || grow(&a->qps, nb_qps) < 0 ||
+			grow(&a->apps, a->cfg->nb_apps) < 0)
 		return -ENOMEM;
 	return 0;
 }
@@ -137,6 +139,7 @@ int objects_remove(struct appliance *a, const struct objects_mark *m, char *err,
 	if (rc < 0)
 		return rc;
 	a->nb_proxy_qps = m->proxy_qps;
+	srqs_remove(a, m->srqs);
 	apps_close(a, m->apps);
 	rc = offloads_remove(a, m->offloads, err, err_len);
 	if (rc < 0)
@@ -175,6 +178,7 @@ int objects_add(struct appliance *a, char *err, size_t err_len)
 	if ((rc = filters_add(a, err, err_len)) == 0 &&
 			(rc = offloads_add(a, err, err_len)) == 0 &&
 			(rc = apps_open(a, err, err_len)) == 0 &&
+			(rc = srqs_add(a, err, err_len)) == 0 &&
 			(rc = qps_add(a, err, err_len)) == 0 &&
 			(rc = qps_attach(a, m.qps, a->nb_qps, &n, err, err_len)) == 0 &&
 			(rc = apps_create(a, m.apps, err, err_len)) == 0 &&
@@ -189,6 +193,7 @@ void objects_free(struct appliance *a)
 {
 	free(a->filters);
 	free(a->offloads);
+	free(a->srqs);
 	free(a->qps);
 	free(a->apps);
 }

@@ -50,15 +50,68 @@ static int qp_to_rts(const struct phca_hca *hca, unsigned int port, struct qp_ob
 	return 0;
 }
 
+static int join_groups(struct qp_obj *q, const struct phca_config_qp *c, char *err, size_t err_len)
+{
+	char text[64];
+
+	for (unsigned int i = 0; i < c->nb_mcast; i++) {
+		int rc = phca_qp_mcast_attach(q->qp, c->mcast[i]);
+
+		if (rc == 0)
+			continue;
+		snprintf(err, err_len, "qp %s (0x%x): group %s not joined: %s", c->name, phca_qp_num(q->qp),
+			phca_gid_str(c->mcast[i], text), rte_strerror(-rc));
+		return rc;
+	}
+	return 0;
+}
+
+int srqs_add(struct appliance *a, char *err, size_t err_len)
+{
+	while (a->nb_srqs < a->cfg->nb_srqs) {
+		const struct phca_config_srq *c = &a->cfg->srqs[a->nb_srqs];
+		const struct client_obj *client = &a->apps[c->app]->client;
+		struct phca_srq_init init = c->init;
+		struct srq_obj *o = calloc(1, sizeof(*o));
+		int rc;
+
+		if (!o)
+			return -ENOMEM;
+		init.pd = client->pd;
+		o->depth = init.max_wr;
+		rc = phca_srq_create(client->client, &init, &o->srq);
+		if (rc < 0) {
+			snprintf(err, err_len, "srq %s: not created: %s", c->name, rte_strerror(-rc));
+			free(o);
+			return rc;
+		}
+		a->srqs[a->nb_srqs++] = o;
+	}
+	return 0;
+}
+
+void srqs_remove(struct appliance *a, unsigned int keep)
+{
+	while (a->nb_srqs > keep) {
+		struct srq_obj *o = a->srqs[--a->nb_srqs];
+
+		phca_srq_destroy(o->srq);
+		free(o);
+	}
+}
+
 static int qp_create(struct appliance *a, struct qp_obj *q, const struct phca_config_qp *c,
 		char *err, size_t err_len)
 {
 	const struct client_obj *client = &a->apps[c->app]->client;
 	struct phca_qp_init init = c->init;
-	uint32_t cqe = rte_align32pow2(RTE_MAX(init.max_send_wr, 1u)) +
-		rte_align32pow2(RTE_MAX(init.max_recv_wr, 1u));
-	int rc = phca_cq_create(client->client, RTE_MAX(cqe, 16u), &q->cq);
+	uint32_t cqe;
+	int rc;
 
+	q->srq = c->srq < 0 ? NULL : a->srqs[c->srq];
+	q->depth = q->srq ? q->srq->depth : init.max_recv_wr;
+	cqe = rte_align32pow2(RTE_MAX(init.max_send_wr, 1u)) + rte_align32pow2(RTE_MAX(q->depth, 1u));
+	rc = phca_cq_create(client->client, RTE_MAX(cqe, 16u), &q->cq);
 	if (rc < 0) {
 		snprintf(err, err_len, "qp %s: its CQ of %u completions was not created: %s", c->name, cqe,
 			rte_strerror(-rc));
@@ -69,14 +122,47 @@ static int qp_create(struct appliance *a, struct qp_obj *q, const struct phca_co
 	init.send_cq = init.recv_cq = q->cq;
 	if (init.qpn != 0)
 		init.qpn += q->nth;
-	q->depth = init.max_recv_wr;
+	init.srq = q->srq ? q->srq->srq : NULL;
 	rc = phca_qp_create(client->client, &init, &q->qp);
 	if (rc < 0) {
 		snprintf(err, err_len, "qp %s (0x%x): not created: %s", c->name, init.qpn,
 			rc == -EEXIST ? "the number is taken" : rte_strerror(-rc));
 		return rc;
 	}
-	return qp_to_rts(a->hca, init.port, q, c, err, err_len);
+	rc = qp_to_rts(a->hca, init.port, q, c, err, err_len);
+	return rc < 0 ? rc : join_groups(q, c, err, err_len);
+}
+
+struct reset_call { struct phca_app *app; uint32_t qpn; };
+
+static int app_qp_reset(void *arg)
+{
+	struct reset_call *r = arg;
+
+	return phca_app_ops(r->app)->qp_reset(r->app, r->qpn);
+}
+
+int qps_reset(struct appliance *a, struct qp_obj *q, char *err, size_t err_len)
+{
+	static const struct phca_qp_attr reset = { .state = PHCA_QPS_RESET };
+	const struct phca_config_qp *c = &a->cfg->qps[q->conf];
+	const struct app_obj *app = a->apps[c->app];
+	struct reset_call r = { app->app, phca_qp_num(q->qp) };
+	int rc;
+
+	if (!phca_app_ops(app->app)->qp_reset) {
+		snprintf(err, err_len, "qp 0x%x: its application %s (driver %s) cannot go on after a reset", r.qpn,
+			app->name, phca_app_ops(app->app)->name);
+		return -ENOTSUP;
+	}
+	rc = phca_qp_modify(q->qp, &reset, PHCA_QP_STATE);
+	if (rc < 0) {
+		snprintf(err, err_len, "qp 0x%x: not reset: %s%s", r.qpn, rte_strerror(-rc),
+			rc == -EBUSY ? "; an offload driver holds one of its requests, try again" : "");
+		return rc;
+	}
+	rc = qp_to_rts(a->hca, c->port < 0 ? 0 : (unsigned int)c->port, q, c, err, err_len);
+	return rc < 0 ? rc : phca_loop_call(a->app_lcore->loop, app_qp_reset, &r);
 }
 
 static int qp_remove(struct qp_obj *q)

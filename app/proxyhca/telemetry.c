@@ -162,6 +162,52 @@ static void qp_rate(struct rte_tel_data *d, const struct qp_obj *q)
 	rte_tel_data_add_dict_string(d, "limited", rate.limited ? "yes" : "no");
 }
 
+/* Of RC and UC. */
+static void qp_attributes(struct rte_tel_data *d, const struct qp_obj *q)
+{
+	struct rte_tel_data *in = dict();
+	struct phca_qp_attr attr;
+	char text[64];
+
+	if (!in)
+		return;
+	phca_qp_query(q->qp, &attr);
+	rte_tel_data_add_dict_string(in, "peer", phca_gid_str(attr.av.dgid, text));
+	rte_tel_data_add_dict_u64(in, "dest_qpn", attr.dest_qpn);
+	rte_tel_data_add_dict_u64(in, "path_mtu", attr.path_mtu);
+	rte_tel_data_add_dict_u64(in, "sq_psn", attr.sq_psn.v);
+	rte_tel_data_add_dict_u64(in, "rq_psn", attr.rq_psn.v);
+	rte_tel_data_add_dict_u64(in, "timeout", attr.timeout);
+	rte_tel_data_add_dict_u64(in, "retry_cnt", attr.retry_cnt);
+	rte_tel_data_add_dict_u64(in, "rnr_retry", attr.rnr_retry);
+	add_container(d, "attributes", in);
+}
+
+static int srq_entry(void *arg, struct phca_srq *srq)
+{
+	struct rte_tel_data *in = dict();
+	struct phca_srq_info i;
+	char name[16];
+
+	if (!in)
+		return -ENOMEM;
+	phca_srq_info_get(srq, &i);
+	rte_tel_data_add_dict_string(in, "client", i.client);
+	rte_tel_data_add_dict_u64(in, "capacity", i.max_wr);
+	rte_tel_data_add_dict_u64(in, "max_sge", i.max_sge);
+	rte_tel_data_add_dict_u64(in, "limit", phca_srq_limit(srq));
+	rte_tel_data_add_dict_u64(in, "qps", i.nb_qps);
+	rte_tel_data_add_dict_u64(in, "taken", i.taken);
+	snprintf(name, sizeof(name), "srq_%u", i.srqn);
+	add_container(arg, name, in);
+	return 0;
+}
+
+static int srqs(struct request *r)
+{
+	return phca_srq_each(r->a->hca, srq_entry, r->d);
+}
+
 static int qp(struct request *r)
 {
 	const struct qp_obj *q;
@@ -180,6 +226,10 @@ static int qp(struct request *r)
 	rte_tel_data_add_dict_u64(r->d, "cq", f.info.recv_cqn);
 	rte_tel_data_add_dict_string(r->d, "proxy", f.info.proxy ? "yes" : "no");
 	qp_rate(r->d, q);
+	if (f.info.type != PHCA_QPT_UD)
+		qp_attributes(r->d, q);
+	if (f.info.srqn != 0)
+		rte_tel_data_add_dict_u64(r->d, "srq", f.info.srqn);
 	add_counters(r->d, &counters_qp, &f.info.stats);
 	rte_tel_data_add_dict_u64(r->d, "completed", f.cq.written);
 	rte_tel_data_add_dict_u64(r->d, "dropped", f.dropped);
@@ -475,6 +525,7 @@ static const struct endpoint endpoints[] = {
 	{ "/phca/verdicts", verdicts, NULL, "Verdicts of all ports, and whether they add up" },
 	{ "/phca/qp", qp, qps, "QP numbers; with a parameter, QPN: counters of one QP" },
 	{ "/phca/cq", cq, NULL, "Counters of a completion queue. Parameter: CQ number" },
+	{ "/phca/srq", srqs, NULL, "Shared receive queues" },
 	{ "/phca/proxy", proxy, NULL, "Counters of the proxy CPU" },
 	{ "/phca/filters", filters, NULL, "Names of filters" },
 	{ "/phca/filter", filter, filters, "Counters and globals of a filter. Parameter: name" },

@@ -28,6 +28,9 @@ void text_neighbours(struct appliance *a, FILE *out);
 
 /* text_qp.c */
 void text_qps(struct appliance *a, FILE *out);
+/* text_attr.c */
+void text_qp_attr(const struct qp_obj *q, enum phca_qp_type type, FILE *out);
+void text_srqs(struct appliance *a, FILE *out);
 void text_qp(struct appliance *a, const struct qp_obj *q, FILE *out);
 void text_cqs(struct appliance *a, FILE *out);
 void text_cq(struct appliance *a, const struct qp_obj *q, FILE *out);

@@ -203,12 +203,12 @@ void text_events(struct appliance *a, FILE *out)
 		const struct event_obj *e = &a->events[i % EVENTS_KEPT];
 		time_t t = (time_t)e->time_s;
 		struct tm tm;
-		char when[32] = "?";
+		char when[32] = "?", text[128];
 
 		if (gmtime_r(&t, &tm))
 			strftime(when, sizeof(when), "%Y-%m-%d %H:%M:%S UTC", &tm);
-		fprintf(out, "  %s  %s, number 0x%x: %s\n", when, phca_event_str(e->ev.type), e->ev.num,
-			phca_wc_status_str(e->ev.status));
+		event_text(&e->ev, text, sizeof(text));
+		fprintf(out, "  %s  %s\n", when, text);
 	}
 	text_end(out);
 }

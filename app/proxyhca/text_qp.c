@@ -66,6 +66,9 @@ void text_qp(struct appliance *a, const struct qp_obj *q, FILE *out)
 		phca_qp_type_str(f.info.type), phca_qp_state_str(f.info.state), f.info.port,
 		f.info.proxy ? "proxy QP" : "plain QP", f.info.recv_cqn,
 		app >= 0 ? a->cfg->apps[app].name : "none");
+	if (f.info.srqn != 0)
+		fprintf(out, "  shared receive queue %u\n", f.info.srqn);
+	text_qp_attr(q, f.info.type, out);
 	text_qp_rate(q, out);
 	text_counters(out, &counters_qp, &f.info.stats, true);
 	fprintf(out, "  %-18s %20" PRIu64 " CQEs\n", "completed", f.cq.written);

@@ -270,6 +270,78 @@ static json_t *addrs_schema(const struct key *k)
 
 const struct kind kind_addrs = { addrs_parse, addrs_print, addrs_schema, "array of IP addresses with prefix" };
 
+/* ------------------------------------------------------- multicast groups */
+
+static int group_read(struct loader *l, const json_t *v, uint8_t gid[16])
+{
+	const char *s = json_string_value(v);
+	char word[64];
+	bool ok;
+
+	if (s == NULL)
+		return cfg_fail(l, "is %s; give a string", cfg_type_str(v));
+	memcpy(gid, v4_mapped, sizeof(v4_mapped));
+	ok = inet_pton(AF_INET, s, gid + 12) == 1 || inet_pton(AF_INET6, s, gid) == 1;
+	if (!ok || !phca_gid_is_multicast(gid))
+		return cfg_fail(l, "\"%s\" is no multicast address; give one as \"239.1.1.1\" or \"ff15::1\"",
+			cfg_clean(word, sizeof(word), s));
+	return 0;
+}
+
+static int mcast_parse(struct loader *l, const struct key *k, const json_t *v, void *obj)
+{
+	struct phca_config_qp *qp = obj;
+	size_t n = json_array_size(v);
+
+	if (!json_is_array(v))
+		return cfg_fail(l, "is %s; give an array of strings", cfg_type_str(v));
+	if (n > k->max)
+		return cfg_fail(l, "has %zu elements; give 0..%u", n, (unsigned int)k->max);
+	qp->mcast = cfg_alloc(l, (n + 1) * sizeof(*qp->mcast));
+	if (qp->mcast == NULL)
+		return cfg_fail_mem(l);
+	for (size_t i = 0; i < n; i++) {
+		int rc;
+
+		cfg_push_idx(l, i);
+		rc = group_read(l, json_array_get(v, i), qp->mcast[i]);
+		for (size_t j = 0; rc == 0 && j < i; j++)
+			if (memcmp(qp->mcast[j], qp->mcast[i], 16) == 0)
+				rc = cfg_fail(l, "is there twice; remove one");
+		if (rc != 0)
+			return rc;
+		cfg_pop(l);
+		qp->nb_mcast++;
+	}
+	return 0;
+}
+
+static int mcast_print(const struct phca_config *c, const struct key *k, const void *obj, json_t **out)
+{
+	const struct phca_config_qp *qp = obj;
+
+	(void)c;
+	(void)k;
+	if (qp->nb_mcast == 0)
+		return 0;
+	*out = json_array();
+	for (unsigned int i = 0; i < qp->nb_mcast; i++) {
+		char buf[INET6_ADDRSTRLEN];
+
+		if (json_array_append_new(*out, json_string(gid_text(qp->mcast[i], buf))) != 0)
+			return -ENOMEM;
+	}
+	return *out != NULL ? 0 : -ENOMEM;
+}
+
+static json_t *mcast_schema(const struct key *k)
+{
+	return json_pack("{s:s, s:I, s:o}", "type", "array", "maxItems", (json_int_t)k->max, "items",
+		cfg_schema_text("^(" IP4 "|" IP6 ")$"));
+}
+
+const struct kind kind_mcast = { mcast_parse, mcast_print, mcast_schema, "array of IP addresses" };
+
 /* -------------------------------------------------------------------- MAC */
 
 static int mac_parse(struct loader *l, const struct key *k, const json_t *v, void *obj)

@@ -263,6 +263,35 @@ static int check_mtu(struct loader *l, struct phca_config_qp *qp)
 	return 0;
 }
 
+int cfg_srq_finish(struct loader *l, void *obj, const json_t *v)
+{
+	const struct phca_config_srq *srq = obj;
+
+	(void)v;
+	if (srq->init.limit > srq->init.max_wr)
+		return cfg_fail_key(l, "limit", "%u is more than max_wr %u; lower it", srq->init.limit,
+			srq->init.max_wr);
+	return 0;
+}
+
+/* A QP with an SRQ: both of one application; the receives are the SRQ's. */
+static int check_srq(struct loader *l, struct phca_config_qp *qp, const json_t *v)
+{
+	unsigned int base = l->priv->nb_base[SEC_SRQ], idx = (unsigned int)qp->srq;
+	const struct phca_config_srq *srq;
+
+	if (qp->srq < 0)
+		return 0;
+	srq = idx < base ? &l->base->srqs[idx] : &l->c->srqs[idx - base];
+	if (srq->app != qp->app)
+		return cfg_fail_key(l, "srq", "SRQ \"%s\" belongs to another app than this QP; "
+			"give one of the same", srq->name);
+	if (json_object_get(v, "max_recv_wr") != NULL && qp->init.max_recv_wr != 0)
+		return cfg_fail_key(l, "max_recv_wr", "the QP's receives are those of its \"srq\"; remove one");
+	qp->init.max_recv_wr = 0;
+	return 0;
+}
+
 /* The peer of a connected QP. */
 static int check_peer(struct loader *l, struct phca_config_qp *qp, const json_t *v)
 {
@@ -305,11 +334,14 @@ int cfg_qp_finish(struct loader *l, void *obj, const json_t *v)
 	if ((qp->attr.pkey & 0x7fff) == 0)
 		return cfg_fail_key(l, "pkey", "0x%04x is no valid partition key; its low 15 bits must not be 0",
 			qp->attr.pkey);
-	if (json_object_get(v, "max_send_wr") != NULL && qp->init.max_send_wr + qp->init.max_recv_wr == 0)
+	if (json_object_get(v, "max_send_wr") != NULL && qp->init.max_send_wr + qp->init.max_recv_wr == 0 &&
+			qp->srq < 0)
 		return cfg_fail_key(l, "max_send_wr", "and max_recv_wr are both 0; the QP could do nothing");
 	rc = same_qpn(l, qp, l->c);
 	if (rc == 0)
 		rc = same_qpn(l, qp, l->base);
+	if (rc == 0)
+		rc = check_srq(l, qp, v);
 	if (rc == 0)
 		rc = check_mtu(l, qp);
 	if (rc == 0 && qp->init.type != PHCA_QPT_UD)

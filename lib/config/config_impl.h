@@ -83,7 +83,7 @@ struct table {
 };
 
 /* Sections that others refer to by name. */
-enum section { SEC_NONE = -1, SEC_PORT, SEC_FILTER, SEC_OFFLOAD, SEC_APP, SEC_QP, SEC_COUNT };
+enum section { SEC_NONE = -1, SEC_PORT, SEC_FILTER, SEC_OFFLOAD, SEC_APP, SEC_SRQ, SEC_QP, SEC_COUNT };
 
 /* Memory that lives as long as the configuration. */
 struct chunk {
@@ -137,7 +137,7 @@ extern const struct table cfg_root;
 /* kinds.c: numbers, words and text; addr.c: addresses; lists.c: objects and dictionaries;
  * refs.c: names of elements; lcores.c: one number or several */
 extern const struct kind kind_uint, kind_bool, kind_word, kind_words, kind_text, kind_note;
-extern const struct kind kind_addrs, kind_gw4, kind_gw6, kind_mac, kind_peer, kind_gid;
+extern const struct kind kind_addrs, kind_gw4, kind_gw6, kind_mac, kind_peer, kind_gid, kind_mcast;
 extern const struct kind kind_object, kind_array, kind_settings, kind_params, kind_maps;
 extern const struct kind kind_ref, kind_qp_refs, kind_direction, kind_lcores;
 
@@ -146,6 +146,7 @@ int cfg_port_finish(struct loader *l, void *obj, const json_t *v);
 int cfg_filter_finish(struct loader *l, void *obj, const json_t *v);
 int cfg_offload_finish(struct loader *l, void *obj, const json_t *v);
 int cfg_app_finish(struct loader *l, void *obj, const json_t *v);
+int cfg_srq_finish(struct loader *l, void *obj, const json_t *v);
 int cfg_qp_finish(struct loader *l, void *obj, const json_t *v);
 bool cfg_qp_applies(const struct key *k, const void *obj);
 /* The QP types of a key's "only", as 'UC, RC'; between each two sep. */

@@ -32,6 +32,10 @@ const void *cfg_section(const struct phca_config *c, int section, unsigned int *
 		*n = c->nb_apps;
 		*size = sizeof(*c->apps);
 		return c->apps;
+	case SEC_SRQ:
+		*n = c->nb_srqs;
+		*size = sizeof(*c->srqs);
+		return c->srqs;
 	default:
 		*n = c->nb_qps;
 		*size = sizeof(*c->qps);
@@ -107,6 +111,8 @@ static void set_default(const struct key *k, void *obj)
 		cfg_store(cfg_member(obj, k), k->size, k->def * (k->scale != 0 ? k->scale : 1));
 	else if (k->kind == &kind_bool)
 		*(bool *)cfg_member(obj, k) = k->def != 0;
+	else if (k->kind == &kind_ref && (k->flags & KEY_ABSENT) != 0)
+		*(int *)cfg_member(obj, k) = -1;
 	else if (k->kind == &kind_word || k->kind == &kind_words)
 		cfg_store(cfg_member(obj, k), k->size, k->def);
 }

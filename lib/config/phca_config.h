@@ -87,6 +87,13 @@ struct phca_config_offload {
 	struct phca_setting_arg *args; unsigned int nb_args; /**< "settings": {name: number|bool|string} */
 	uint64_t time_limit_ns; /**< "time_limit_us": default 1000000, 0 none */
 };
+/** "srqs": an array. */
+struct phca_config_srq {
+	const char *name;     /**< "name": unique */
+	const char *description; /**< "description": a note for people; NULL: none */
+	int app;              /**< index into apps; "app": name, required */
+	struct phca_srq_init init; /**< "max_wr", "max_sge", "limit"; pd is not set */
+};
 /** "qps": an array. "count" makes several with consecutive numbers. */
 struct phca_config_qp {
 	const char *name;     /**< "name": unique; with count > 1 all go by it */
@@ -97,6 +104,8 @@ struct phca_config_qp {
 	unsigned int attr_mask;   /**< which of attr were given or defaulted */
 	int port;             /**< index into ports; "port": name; default the first */
 	int app;              /**< index into apps; "app": name, required */
+	int srq;              /**< index into srqs; "srq": name; -1: a receive queue of its own */
+	uint8_t (*mcast)[16]; unsigned int nb_mcast; /**< "mcast": groups, UD */
 };
 /** A rule of a proxy QP: "rules". */
 struct phca_config_rule {
@@ -131,6 +140,7 @@ struct phca_config {
 	struct phca_congestion_conf congestion; /**< "congestion": its members, and those of params, are keys */
 	struct phca_config_filter *filters; unsigned int nb_filters;
 	struct phca_config_offload *offloads; unsigned int nb_offloads;
+	struct phca_config_srq *srqs; unsigned int nb_srqs;
 	struct phca_config_qp *qps; unsigned int nb_qps;
 	struct phca_config_proxy_qp *proxy_qps; unsigned int nb_proxy_qps;
 	struct phca_config_app *apps; unsigned int nb_apps;

@@ -64,6 +64,7 @@ int phca_config_merge(struct phca_config *base, struct phca_config *add)
 	JOIN(ports, nb_ports);
 	JOIN(filters, nb_filters);
 	JOIN(offloads, nb_offloads);
+	JOIN(srqs, nb_srqs);
 	JOIN(qps, nb_qps);
 	JOIN(proxy_qps, nb_proxy_qps);
 	JOIN(apps, nb_apps);

@@ -11,7 +11,7 @@
 
 static const char *const section_word[SEC_COUNT] = {
 	[SEC_PORT] = "port", [SEC_FILTER] = "filter", [SEC_OFFLOAD] = "offload",
-	[SEC_APP] = "app", [SEC_QP] = "QP",
+	[SEC_APP] = "app", [SEC_SRQ] = "SRQ", [SEC_QP] = "QP",
 };
 
 struct names {
@@ -42,7 +42,7 @@ static int resolve(struct loader *l, int section, const json_t *v, int *idx)
 	if (near != NULL)
 		return cfg_fail(l, "no %s named \"%s\"; did you mean \"%s\"?", what, word, near);
 	return cfg_fail(l, "no %s named \"%s\"; add it to \"%ss\", or mend the name", what, word,
-		section == SEC_QP ? "qp" : what);
+		section == SEC_QP ? "qp" : section == SEC_SRQ ? "srq" : what);
 }
 
 static int ref_parse(struct loader *l, const struct key *k, const json_t *v, void *obj)
@@ -52,7 +52,11 @@ static int ref_parse(struct loader *l, const struct key *k, const json_t *v, voi
 
 static int ref_print(const struct phca_config *c, const struct key *k, const void *obj, json_t **out)
 {
-	*out = json_string(cfg_section_name(c, k->section, (unsigned int)*(const int *)cfg_cmember(obj, k)));
+	int idx = *(const int *)cfg_cmember(obj, k);
+
+	if (idx < 0)
+		return 0;
+	*out = json_string(cfg_section_name(c, k->section, (unsigned int)idx));
 	return *out != NULL ? 0 : -ENOMEM;
 }
 

@@ -136,7 +136,8 @@ static void doc_range(const struct key *k, FILE *out)
 		fprintf(out, "%s%" PRIu64 "..%" PRIu64 "%s%s%s", (k->flags & KEY_ZERO) != 0 ? "0, " : "",
 			k->min, k->max, k->unit != NULL ? " " : "", k->unit != NULL ? k->unit : "",
 			(k->flags & KEY_POW2) != 0 ? ", power of two" : "");
-	else if (k->kind == &kind_array || k->kind == &kind_addrs || k->kind == &kind_qp_refs)
+	else if (k->kind == &kind_array || k->kind == &kind_addrs || k->kind == &kind_qp_refs ||
+			k->kind == &kind_mcast)
 		fprintf(out, "%" PRIu64 "..%" PRIu64 " elements", k->min, k->max);
 	else if (k->kind == &kind_lcores)
 		fprintf(out, "0..%" PRIu64 "; 1..%d elements", k->max, PHCA_CONFIG_LCORES_MAX);

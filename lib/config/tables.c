@@ -163,6 +163,22 @@ static const struct key app_keys[] = {
 static const struct table app_table = { "app", app_keys, sizeof(struct phca_config_app), true, SEC_APP,
 	.finish = cfg_app_finish };
 
+static const struct key srq_keys[] = {
+	NAME(srq, "shared receive queue"),
+	NOTE(srq),
+	{ .name = "app", .kind = &kind_ref, AT(srq, app), .section = SEC_APP, .flags = KEY_REQUIRED,
+		.help = "application that owns it" },
+	{ .name = "max_wr", .kind = &kind_uint, AT(srq, init.max_wr), .min = 1, .max = PHCA_QP_DEPTH_MAX,
+		.def = 512, .unit = "WRs", .help = "its depth; rounded up to a power of two" },
+	{ .name = "max_sge", .kind = &kind_uint, AT(srq, init.max_sge), .max = PHCA_SGE_MAX, .def = 1,
+		.help = "scatter/gather elements of a receive WR" },
+	{ .name = "limit", .kind = &kind_uint, AT(srq, init.limit), .max = PHCA_QP_DEPTH_MAX, .unit = "WRs",
+		.help = "an event once fewer receives are left; 0: none" },
+	END
+};
+static const struct table srq_table = { "srq", srq_keys, sizeof(struct phca_config_srq), true, SEC_SRQ,
+	.finish = cfg_srq_finish };
+
 #define RC (1u << PHCA_QPT_RC)
 #define UD (1u << PHCA_QPT_UD)
 #define CONN (RC | 1u << PHCA_QPT_UC)
@@ -194,6 +210,10 @@ static const struct key qp_keys[] = {
 		.help = "QPs to make, with consecutive numbers; all go by the name" },
 	{ .name = "max_send_wr", .kind = &kind_uint, AT(qp, init.max_send_wr), .max = PHCA_QP_DEPTH_MAX,
 		.def = 128, .unit = "WRs", .help = "depth of the send queue; rounded up to a power of two" },
+	{ .name = "srq", .kind = &kind_ref, AT(qp, srq), .section = SEC_SRQ, .flags = KEY_ABSENT,
+		.def_doc = "a receive queue of its own", .help = "shared receive queue that receives come from" },
+	{ .name = "mcast", .kind = &kind_mcast, AT(qp, mcast), AUX(qp, nb_mcast), .max = 64, .only = UD,
+		.def_doc = "none", .help = "multicast groups that it receives from" },
 	{ .name = "max_recv_wr", .kind = &kind_uint, AT(qp, init.max_recv_wr), .max = PHCA_QP_DEPTH_MAX,
 		.def = 512, .unit = "WRs", .help = "depth of the receive queue; rounded up to a power of two" },
 	{ .name = "max_send_sge", .kind = &kind_uint, AT(qp, init.max_send_sge), .max = PHCA_SGE_MAX, .def = 1,
@@ -295,6 +315,7 @@ static const struct key root_keys[] = {
 	LIST("filters", filters, nb_filters, filter_table, 256, "eBPF filters"),
 	LIST("offloads", offloads, nb_offloads, offload_table, PHCA_PROXY_OFFLOAD_MAX, "what the proxy CPU can do"),
 	LIST("apps", apps, nb_apps, app_table, 64, "resident applications"),
+	LIST("srqs", srqs, nb_srqs, srq_table, 1024, "shared receive queues"),
 	LIST("qps", qps, nb_qps, qp_table, 4096, "queue pairs"),
 	LIST("proxy_qps", proxy_qps, nb_proxy_qps, proxy_qp_table, 4096,
 		"which queue pairs are proxy QPs, and their rules"),

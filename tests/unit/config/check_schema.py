@@ -28,13 +28,14 @@ DOC = os.path.join(ROOT, "doc/configuration.md")
 
 # Errors of the loader that no schema can express.
 BEYOND = (
-    r": no (port|filter|offload|app|QP) named ", r"there is no port for this QP",
+    r": no (port|filter|offload|app|SRQ|QP) named ", r"there is no port for this QP",
     r"means all QPs, and there is none", r"already; ", r"is there twice", r"there is no file ",
     r"is a multicast address", r"is the (unspecified|broadcast) address", r"is an IPv4 address; write it",
     r"is the address of \[", r"is no address; give", r"is in no prefix", r"is the port's own address",
     r"is an address of the port itself", r"no valid partition key", r"end behind 0xfffffe",
     r"are both 0", r"more than mtu", r"mbuf_size \d+ is less", r"more than memory.max_qp",
     r"overlaps with QP", r"end behind 0xffffff;", r"UC has neither READs",
+    r"belongs to another app", r"receives are those of", r"limit: \d+ is more than", r"is no multicast address",
 )
 
 # Every key of every object, with everything that can be there.
@@ -61,13 +62,15 @@ FULL = {
     "offloads": [{"name": "o", "description": "d", "driver": "delay",
                   "settings": {"u": 7, "b": False, "s": "x"}, "time_limit_us": 0}],
     "apps": [{"name": "a", "description": "d", "driver": "echo", "settings": {"u": 1}}],
+    "srqs": [{"name": "s", "description": "d", "app": "a", "max_wr": 64, "max_sge": 2, "limit": 8}],
     "qps": [
-        {"name": "ud", "description": "d", "type": "UD", "app": "a", "port": "p1", "qpn": "0x10",
+        {"name": "ud", "mcast": ["239.1.1.1"], "description": "d", "type": "UD", "app": "a", "port": "p1", "qpn": "0x10",
          "count": 4, "max_send_wr": 1, "max_recv_wr": 2, "max_send_sge": 3, "max_recv_sge": 4,
          "max_inline": 5, "sq_sig_all": True, "pkey": "0x8001", "qkey": 7, "sq_psn": 1},
         {"name": "uc", "type": "UC", "app": "a", "qpn": 32, "rq_psn": 77, "dest_qpn": "0x123456",
          "peer": "192.0.2.2", "path_mtu": 1024, "access": ["remote_write"]},
-        {"name": "rc", "type": "RC", "app": "a", "dest_qpn": 9, "peer": "192.0.2.2", "timeout": 1,
+        {"name": "rc", "type": "RC", "app": "a", "srq": "s",
+         "dest_qpn": 9, "peer": "192.0.2.2", "timeout": 1,
          "traffic_class": 104, "hop_limit": 2, "retry_cnt": 1, "rnr_retry": 2, "min_rnr_timer": 31,
          "max_rd_atomic": 3, "max_dest_rd_atomic": 4, "access": ["remote_read", "remote_atomic"]}],
     "proxy_qps": [{"description": "d", "qps": ["uc"], "window": 64,

@@ -147,6 +147,30 @@ PHCA_TEST(errors, lcores)
 	REFUSED("{\"lcores\":{\"app\":[1]}}", "1: lcores.app: is an array; give a whole number, 0..127");
 }
 
+PHCA_TEST(errors, shared_receive_queues)
+{
+#define SRQ(s, q) "{" PORT ",\"apps\":[{\"name\":\"sink\",\"driver\":\"sink\"}," \
+	"{\"name\":\"two\",\"driver\":\"sink\"}]," \
+	"\"srqs\":[{\"name\":\"s\",\"app\":\"two\"" s "}],\n\"qps\":[{\"name\":\"a\",\"type\":\"UD\"" q "}]}"
+	REFUSED(SRQ("", ",\"app\":\"sink\",\"srq\":\"s\""), "2: qps[0].srq: SRQ \"s\" belongs to another app "
+		"than this QP; give one of the same");
+	REFUSED(SRQ("", ",\"app\":\"two\",\"srq\":\"s\",\"max_recv_wr\":5"),
+		"2: qps[0].max_recv_wr: the QP's receives are those of its \"srq\"; remove one");
+	REFUSED(SRQ("", ",\"app\":\"two\",\"srq\":\"t\""), "2: qps[0].srq: no SRQ named \"t\"; add it to \"srqs\", "
+		"or mend the name");
+	REFUSED(SRQ(",\"max_wr\":4,\"limit\":5", ",\"app\":\"two\""),
+		"1: srqs[0].limit: 5 is more than max_wr 4; lower it");
+}
+
+PHCA_TEST(errors, multicast_groups)
+{
+	REFUSED(QP(UD ",\"mcast\":[\"239.1.1.1\",\n\"10.0.0.1\"]"), "2: qps[0].mcast[1]: \"10.0.0.1\" is no "
+		"multicast address; give one as \"239.1.1.1\" or \"ff15::1\"");
+	REFUSED(QP(UD ",\"mcast\":[\"ff15::1\",\"ff15::1\"]"), "1: qps[0].mcast[1]: is there twice; remove one");
+	REFUSED(QP(UD ",\"mcast\":\"239.1.1.1\""), "1: qps[0].mcast: is a string; give an array of strings");
+	REFUSED(QP(UC ",\"mcast\":[]"), "1: qps[0].mcast: only a QP of type \"UD\" has this; remove it");
+}
+
 PHCA_TEST(errors, words_and_names)
 {
 	REFUSED(QP(",\"type\":\"XRC\""), "1: qps[0].type: there is no \"XRC\" (known: \"RC\", \"UC\", \"UD\"); "

@@ -37,13 +37,17 @@ static const char all_keys[] =
 "{\"name\":\"o2\",\"driver\":\"null\",\"time_limit_us\":3600000000}],"
 "\"apps\":[{\"name\":\"sink\",\"driver\":\"sink\"},"
 "{\"name\":\"echo\",\"description\":\"da\",\"driver\":\"echo\",\"settings\":{\"depth\":3}}],"
-"\"qps\":[{\"name\":\"ud\",\"description\":\"dq\",\"type\":\"UD\",\"app\":\"echo\",\"port\":\"p1\",\"qpn\":\"0x10\","
+"\"srqs\":[{\"name\":\"s0\",\"app\":\"sink\"},"
+"{\"name\":\"s1\",\"description\":\"ds\",\"app\":\"sink\",\"max_wr\":64,\"max_sge\":2,\"limit\":8}],"
+"\"qps\":[{\"name\":\"ud\",\"description\":\"dq\",\"mcast\":[\"239.1.1.1\",\"ff15::7\"],"
+"\"type\":\"UD\",\"app\":\"echo\",\"port\":\"p1\",\"qpn\":\"0x10\","
 "\"count\":4,\"max_send_wr\":1,\"max_recv_wr\":2,\"max_send_sge\":3,\"max_recv_sge\":4,\"max_inline\":5,"
 "\"sq_sig_all\":true,\"pkey\":\"0x8001\",\"qkey\":305419896,\"sq_psn\":\"0xffffff\"},"
 "{\"name\":\"uc\",\"type\":\"UC\",\"app\":\"sink\",\"qpn\":32,\"rq_psn\":77,\"dest_qpn\":\"0x123456\","
 "\"peer\":\"192.0.2.2\",\"path_mtu\":1024,\"access\":[\"remote_write\"]},"
 "{\"name\":\"any\",\"type\":\"UC\",\"app\":\"sink\",\"peer\":\"2001:db8::2\"},"
-"{\"name\":\"rc\",\"type\":\"RC\",\"app\":\"sink\",\"peer\":\"192.0.2.2\",\"dest_qpn\":9,\"traffic_class\":\"0x6a\","
+"{\"name\":\"rc\",\"type\":\"RC\",\"app\":\"sink\",\"srq\":\"s1\","
+"\"peer\":\"192.0.2.2\",\"dest_qpn\":9,\"traffic_class\":\"0x6a\","
 "\"hop_limit\":1,\"timeout\":0,\"retry_cnt\":1,\"rnr_retry\":2,\"min_rnr_timer\":31,\"max_rd_atomic\":0,"
 "\"max_dest_rd_atomic\":3,\"access\":[\"remote_read\",\"remote_atomic\"]}],"
 "\"proxy_qps\":[{\"description\":\"dx\",\"qps\":[\"uc\",\"ud\"],\"window\":64,\"rules\":["
@@ -114,6 +118,11 @@ static void check_qps(const struct phca_config *c)
 	CU_ASSERT(q[1].attr.path_mtu == 1024 && q[1].attr.access == PHCA_ACCESS_REMOTE_WRITE);
 	CU_ASSERT_EQUAL(q[1].attr_mask & PHCA_QP_AV, PHCA_QP_AV);
 	CU_ASSERT(q[2].init.qpn == 0 && q[2].attr.path_mtu == 2048);
+	CU_ASSERT(q[0].nb_mcast == 2 && q[0].mcast[0][12] == 239 && q[0].mcast[1][0] == 0xff && q[1].nb_mcast == 0);
+	CU_ASSERT(q[0].srq == -1 && q[3].srq == 1 && q[3].init.max_recv_wr == 0);
+	CU_ASSERT_EQUAL_FATAL(c->nb_srqs, 2);
+	CU_ASSERT(c->srqs[0].app == 0 && c->srqs[0].init.max_wr == 512 && c->srqs[0].init.max_sge == 1);
+	CU_ASSERT(c->srqs[1].init.max_wr == 64 && c->srqs[1].init.max_sge == 2 && c->srqs[1].init.limit == 8);
 	CU_ASSERT(q[3].attr.av.traffic_class == 0x6a && q[3].attr.av.hop_limit == 1 && q[3].attr.dest_qpn == 9);
 	CU_ASSERT(q[3].attr.timeout == 0 && q[3].attr.retry_cnt == 1 && q[3].attr.rnr_retry == 2);
 	CU_ASSERT(q[3].attr.min_rnr_timer == 31 && q[3].attr.max_rd_atomic == 0);

@@ -1,0 +1,147 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: BSD-3-Clause
+"""Two ends of RC, UC and UD that verify each other's bytes: in one process over
+two joined ports, clean and over a bad network, and as two appliances over memif
+and over a veth pair. The configurations are those of config/."""
+
+import json
+import os
+import shutil
+import sys
+import tempfile
+import time
+import unittest
+
+sys.dont_write_bytecode = True
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+
+from lib import appliance, net, program, runner  # noqa: E402
+
+CONFIG = os.path.join(runner.ROOT, "config")
+JOINED = ["--vdev=net_impair0,rx_ring=b2b_a,tx_ring=b2b_b{0}",
+          "--vdev=net_impair1,rx_ring=b2b_b,tx_ring=b2b_a{0}"]
+ENOUGH = 2000       # messages, of each queue pair
+
+
+def load(name):
+    with open(os.path.join(CONFIG, name), encoding="utf-8") as f:
+        return json.load(f)
+
+
+class BackToBack(unittest.TestCase):
+    def box(self, config, **kwargs):
+        box = appliance.Appliance(config, args=["--idle=sleep"], **kwargs)
+        self.addCleanup(box.close)
+        return box
+
+    def own(self, box, app):
+        return box.figures("/phca/app", app)["own"]
+
+    def until(self, what, condition, timeout_s=40):
+        """Wait until condition() is true."""
+        limit = time.monotonic() + timeout_s
+        while not condition():
+            if time.monotonic() > limit:
+                raise AssertionError(f"not within {timeout_s} s: {what}")
+            time.sleep(0.1)
+
+    def check_generator(self, box, app, lost=0):
+        own = self.own(box, app)
+        for name in ("errors", "flushed", "mismatches", "strays", "refused", "stopped_qps", "out_of_order"):
+            self.assertEqual(own[name], 0, f"{app}: {name}: {own}")
+        self.assertLessEqual(own["lost"], lost, own)
+        self.assertGreater(own["verified"], 0, own)
+        return own
+
+    def leave(self, *boxes):
+        """Nothing is left behind."""
+        for box in boxes:
+            self.assertEqual(box.quit(), 0, box.output[-3000:])
+            self.assertIn("mbufs leaked: 0", box.output)
+
+    def one_process(self, left="", right=""):
+        """config/rc-pair.json until each queue pair has done enough; then all is as it should be."""
+        box = self.box(load("rc-pair.json"), eal=[JOINED[0].format(left), JOINED[1].format(right)])
+        qps = [0x100 + i for i in range(4)]
+        self.until(f"{ENOUGH} WRs of each queue pair", lambda: all(
+            box.figures("/phca/qp", q)["tx_direct"] >= ENOUGH for q in qps))
+        self.check_generator(box, "generator")
+        sink = self.own(box, "sink")
+        self.assertGreater(sink["verified"], ENOUGH, sink)
+        for name in ("mismatches", "missing", "out_of_order", "violations", "errors", "flushed", "strays"):
+            self.assertEqual(sink[name], 0, sink)
+        self.assertEqual(sink["memory_answers"], 4)
+        # What was begun ends: nothing is under way when it has stopped.
+        box.do("stop")
+        own = self.check_generator(box, "generator")
+        self.assertEqual(own["under_way"], 0)
+        self.assertEqual(own["posted"], own["completed"])
+        self.assertEqual(box.figures("/phca/verdicts")["balanced"], "yes")
+        return box, [box.figures("/phca/qp", q) for q in qps]
+
+    def test_one_process(self):
+        box, qps = self.one_process()
+        for qp in qps:
+            self.assertEqual(qp["tx_resent"], 0, qp)
+            self.assertEqual(qp["state"], "RTS")
+        self.assertIn("peer 192.0.2.2 QP 0x200, path MTU 1024", box.do("show qp 0x100"))
+        self.assertIn("messages_per_s", box.do("show app generator"))
+        self.leave(box)
+
+    def test_one_process_over_a_bad_network(self):
+        box, qps = self.one_process(",seed=3,rule=drop p 0.005", ",seed=4,rule=reorder nth 97,rule=dup nth 101")
+        self.assertGreater(sum(qp["tx_resent"] for qp in qps), 0, qps)
+        self.leave(box)
+
+    def test_reset_brings_a_queue_pair_back(self):
+        box = self.box(load("rc-pair.json"), eal=[j.format("") for j in JOINED])
+        self.until("traffic", lambda: box.figures("/phca/qp", 0x100)["tx_direct"] >= 100)
+        # One end forgets everything: the other's packets are out of sequence, and it gives up.
+        self.assertIn("qp 0x200: in RTS again", box.do("reset qp 0x200"))
+        self.until("0x100 in ERR", lambda: box.figures("/phca/qp", 0x100)["state"] == "ERR")
+        self.assertEqual(self.own(box, "generator")["stopped_qps"], 1)
+        self.assertIn("QP fatal, number 0x100", box.do("show events"))
+        self.assertIn("in RTS again", box.do("reset qp 0x200"))
+        self.assertIn("in RTS again", box.do("reset qp 0x100"))
+        before = box.figures("/phca/qp", 0x100)["tx_direct"]
+        self.until("it goes on", lambda: box.figures("/phca/qp", 0x100)["tx_direct"] > before + 100)
+        self.assertEqual(self.own(box, "generator")["stopped_qps"], 0)
+        self.assertEqual(self.own(box, "generator")["mismatches"], 0)
+        self.assertIn("there is none with this number", box.do("reset qp 0x999"))
+        self.leave(box)
+
+    def two_appliances(self, echo_kwargs, generator_kwargs):
+        echo = self.box(load("echo-rc.json"), **echo_kwargs)
+        config = load("generator.json")
+        for app in config["apps"]:      # a machine that is busy is no lossy network
+            app["settings"]["echo_timeout_us"] = 20000000
+        generator = self.box(config, **generator_kwargs)
+        self.until("verified traffic", lambda: self.own(generator, "rc")["verified"] >= ENOUGH
+                   and self.own(generator, "uc")["verified"] >= 100
+                   and self.own(generator, "ud")["verified"] >= 100)
+        generator.do("stop")
+        for app in ("rc", "uc", "ud"):
+            own = self.check_generator(generator, app)
+            self.assertEqual(own["posted"], own["completed"], own)
+        figures = self.own(echo, "echo")
+        self.assertEqual((figures["errors"], figures["unanswerable"], figures["strays"]), (0, 0, 0))
+        self.assertEqual(figures["memory_answers"], 4)
+        self.leave(generator, echo)
+
+    def test_two_appliances_over_memif(self):
+        folder = tempfile.mkdtemp(prefix="phca")
+        self.addCleanup(shutil.rmtree, folder, True)
+        vdev = f"--vdev=net_memif0,socket={folder}/memif.sock,socket-abstract=no,role={{}},bsize=2048"
+        self.two_appliances({"eal": [vdev.format("server")]}, {"eal": [vdev.format("client")]})
+
+    def test_two_appliances_over_veth(self):
+        pair = net.Pair()
+        self.addCleanup(pair.close)
+        pair.tester.run("sysctl", "-qw", f"net.ipv6.conf.{pair.tester_interface}.disable_ipv6=1")
+        self.two_appliances(
+            {"eal": [f"--vdev=net_af_packet0,iface={pair.interface}"], "namespace": pair.appliance},
+            {"eal": [f"--vdev=net_af_packet0,iface={pair.tester_interface}"], "namespace": pair.tester})
+
+
+if __name__ == "__main__":
+    runner.main()
