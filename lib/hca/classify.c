@@ -98,6 +98,7 @@ static void ctx_head(struct shard *h, const struct phca_qp *qp, const void *fram
 {
 	const struct phca_deth *deth = phca_pkt_hdr(frame, pkt, PHCA_HDR_DETH);
 	const struct phca_reth *reth = phca_pkt_hdr(frame, pkt, PHCA_HDR_RETH);
+	const struct phca_atomiceth *ath = phca_pkt_hdr(frame, pkt, PHCA_HDR_ATOMICETH);
 	const struct phca_immdt *imm = phca_pkt_hdr(frame, pkt, PHCA_HDR_IMMDT);
 
 	memset(c, 0, offsetof(struct phca_filter_ctx, sgid));
@@ -114,6 +115,12 @@ static void ctx_head(struct shard *h, const struct phca_qp *qp, const void *fram
 	if (reth != NULL) {
 		c->remote_addr = phca_get64(reth->va);
 		c->rkey = phca_get32(reth->rkey);
+	}
+	if (ath != NULL) {
+		c->remote_addr = phca_get64(ath->va);
+		c->rkey = phca_get32(ath->rkey);
+		c->compare = phca_get64(ath->cmp);
+		c->swap_add = phca_get64(ath->swap_add);
 	}
 	if (deth != NULL)
 		c->qkey = phca_get32(deth->qkey);

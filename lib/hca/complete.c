@@ -167,6 +167,9 @@ static void reply(struct shard *h, const struct phca_preply *r)
 	case PHCA_PREPLY_ERROR:
 		qp_error(h, qp, PHCA_EVENT_OFFLOAD_FAILED, r->status);
 		break;
+	case PHCA_PREPLY_ANSWER:
+		responder_answer(h, qp, r->tag, r->status, r->value, r->data);
+		break;
 	case PHCA_PREPLY_CQ_ERROR:
 		cq_error(h, r->cookie);
 		break;

@@ -247,6 +247,8 @@ struct shard {
 	uint16_t max_held;          /* packets of one offloaded message */
 	uint32_t max_held_all;      /* of all that are not complete: a quarter of the pool, by shards */
 	uint32_t nb_held;
+	uint32_t held_turn;         /* QPN of the one that may hold more than that; 0: nobody's */
+	uint64_t held_turn_ns;      /* when it last did */
 	unsigned int nb_ports, nb_px, nb_shards;
 	struct port *ports[PHCA_PORT_MAX];
 	struct phca_mem *mem;
@@ -266,6 +268,8 @@ struct shard {
 	struct phca_qp *ready_head, *ready_tail;
 	unsigned int nb_ready;
 	struct phca_qp *resp_head, *resp_tail; /* queue pairs with something to answer */
+	struct phca_qp *kept_head, *kept_tail; /* those that keep answers of offloads; asked for longest ago first */
+	uint32_t nb_kept;                      /* buffers of such answers */
 	struct phca_qp *flush_head, *flush_tail;
 	struct phca_qp *qps;
 	struct phca_timers timers;

@@ -565,6 +565,7 @@ int phca_qp_proxy_attach(struct phca_qp *qp, const struct phca_rule *rules, unsi
 	struct attach_arg a = { .qp = qp, .n = n };
 	struct phca_pqp_conf pc = {
 		.qpn = qp->qpn, .transport = qp->transport, .cookie = qp, .nb_rules = n,
+		.nb_tags = qp->respq != NULL ? PHCA_RD_ATOMIC_MAX : 0,
 		.cq = { &qp->cq[0]->w, &qp->cq[1]->w },
 	};
 	int ret;

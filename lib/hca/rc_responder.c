@@ -17,6 +17,8 @@
 
 #include "hca_impl.h"
 
+#define HELD_TURN_NS 100000000u /* a peer that sends nothing for so long holds up no others */
+
 static void nak(struct shard *h, struct phca_qp *qp, uint8_t syndrome)
 {
 	struct responder *r = &qp->resp;
@@ -42,16 +44,18 @@ void rc_nak_fatal(struct shard *h, struct phca_qp *qp, struct phca_psn psn, uint
 	respq_due(h, qp);
 }
 
-/* The peer's fault: NAK, and the QP to ERROR (9.9.3, class C). */
+/* Refused for good: NAK, and the QP to ERROR (9.9.3, class C). */
 static enum phca_verdict refuse(struct shard *h, struct phca_qp *qp, uint8_t syndrome, enum phca_verdict v)
 {
-	bool access = syndrome == PHCA_NAK_REM_ACCESS;
-
 	if (qp->resp.state == MSG_NONE)
 		count_dropped(qp); /* else responder_abort does */
 	rc_nak_fatal(h, qp, qp->resp.epsn, syndrome);
-	qp_error(h, qp, access ? PHCA_EVENT_QP_ACCESS_ERR : PHCA_EVENT_QP_REQ_ERR,
-		access ? PHCA_WC_LOC_ACCESS_ERR : PHCA_WC_REM_INV_REQ_ERR);
+	if (syndrome == PHCA_NAK_INV_REQ)
+		qp_error(h, qp, PHCA_EVENT_QP_REQ_ERR, PHCA_WC_REM_INV_REQ_ERR);
+	else if (syndrome == PHCA_NAK_REM_ACCESS)
+		qp_error(h, qp, PHCA_EVENT_QP_ACCESS_ERR, PHCA_WC_LOC_ACCESS_ERR);
+	else
+		qp_error(h, qp, PHCA_EVENT_QP_FATAL, PHCA_WC_REM_OP_ERR);
 	return v;
 }
 
@@ -60,6 +64,21 @@ static enum phca_verdict not_ready(struct shard *h, struct phca_qp *qp)
 {
 	nak(h, qp, PHCA_AETH_RNR | (qp->min_rnr_timer & PHCA_AETH_VALUE));
 	return PHCA_V_RNR;
+}
+
+/*
+ * The proxy has no room, or too much is held: not accepted. SENDs, and WRITEs
+ * that complete a receive, are told to come again; the others come again by
+ * themselves, as they are not acknowledged (9.7.6.1.3).
+ */
+static enum phca_verdict not_accepted(struct shard *h, struct phca_qp *qp, const struct phca_opcode_info *info,
+		enum phca_verdict v)
+{
+	if (info->op == PHCA_OP_SEND || info->flags & PHCA_OPF_RECV)
+		not_ready(h, qp);
+	else
+		qp->resp.gap_told = true;
+	return v;
 }
 
 static void acknowledge(struct shard *h, struct phca_qp *qp, const struct phca_pkt *pkt)
@@ -117,13 +136,39 @@ static enum phca_verdict duplicate(struct shard *h, struct phca_qp *qp, const ui
 
 /* ------------------------------------------------------ READ and atomics */
 
-static enum phca_verdict rc_read(struct shard *h, struct phca_qp *qp, const uint8_t *frame,
-		const struct phca_pkt *pkt)
+/* Accepted, and the proxy answers: hand the packet over; *kept is set. */
+static void rec_offload(struct shard *h, struct phca_qp *qp, struct rte_mbuf *m, const struct phca_pkt *pkt,
+		struct resp_rec *rec, uint32_t rule)
+{
+	struct responder *r = &qp->resp;
+
+	rec->wait = true;
+	rec->ack_before = r->ack_due; /* they do not wait for the proxy */
+	r->ack_due = false;
+	hand_over(qp, m, pkt, rule)->in.tag = respq_tag(qp, rec);
+	respq_want(h, qp, rec, 0, rec->len);
+}
+
+/* Which rule a READ or atomic matches; *v is not OK: it does, but the proxy has no room. */
+static uint32_t rec_classify(struct shard *h, struct phca_qp *qp, const uint8_t *frame,
+		const struct phca_pkt *pkt, uint32_t len, enum phca_verdict *v)
+{
+	uint32_t rule = classify_inbound(h, qp, frame, pkt, len);
+
+	if (rule != RULE_NONE)
+		proxy_room(qp, qp->px, PHCA_DIR_RECV, v);
+	return rule;
+}
+
+static enum phca_verdict rc_read(struct shard *h, struct phca_qp *qp, struct rte_mbuf *m, const uint8_t *frame,
+		const struct phca_pkt *pkt, const struct phca_opcode_info *info, bool *kept)
 {
 	const struct phca_reth *reth = phca_pkt_hdr(frame, pkt, PHCA_HDR_RETH);
 	uint32_t len = phca_get32(reth->len), rkey = phca_get32(reth->rkey);
 	uint64_t va = phca_get64(reth->va);
 	struct responder *r = &qp->resp;
+	enum phca_verdict v = PHCA_V_OK;
+	uint32_t rule = RULE_NONE;
 	struct resp_rec *rec;
 	enum phca_mem_err err;
 
@@ -134,42 +179,86 @@ static enum phca_verdict rc_read(struct shard *h, struct phca_qp *qp, const uint
 	if (len > 0 && unlikely(phca_mem_remote(h->mem, rkey, qp->pd, qp->qpn, va, len,
 			PHCA_ACCESS_REMOTE_READ, &err) == NULL))
 		return refuse(h, qp, PHCA_NAK_REM_ACCESS, PHCA_V_RKEY);
-	rec = respq_push(qp, pkt, PHCA_OP_READ_REQ, len);
+	if (qp->nb_rules > 0)
+		rule = rec_classify(h, qp, frame, pkt, len, &v);
+	if (unlikely(v != PHCA_V_OK))
+		return not_accepted(h, qp, info, v);
+	rec = respq_push(h, qp, pkt, PHCA_OP_READ_REQ, len);
 	if (unlikely(rec == NULL))
 		return refuse(h, qp, PHCA_NAK_INV_REQ, PHCA_V_RD_ATOMIC);
 	rec->va = va;
 	rec->rkey = rkey;
 	rec->msn = ++r->msn;
 	r->epsn = phca_psn_add(r->epsn, rec->npkts);
+	if (rule != RULE_NONE) {
+		rec_offload(h, qp, m, pkt, rec, rule);
+		*kept = true;
+		return PHCA_V_OFFLOADED;
+	}
 	r->ack_due = false; /* the response says it */
 	respq_want(h, qp, rec, 0, len);
 	PHCA_STAT_ADD(qp->st.rx_direct, 1);
 	return PHCA_V_DIRECT;
 }
 
-static enum phca_verdict rc_atomic(struct shard *h, struct phca_qp *qp, const uint8_t *frame,
-		const struct phca_pkt *pkt, const struct phca_opcode_info *info)
+/* Whether the peer may have this atomic; when it may not, it has been told. */
+static enum phca_verdict atomic_check(struct shard *h, struct phca_qp *qp, const struct phca_atomiceth *ath)
 {
-	const struct phca_atomiceth *ath = phca_pkt_hdr(frame, pkt, PHCA_HDR_ATOMICETH);
-	bool cas = info->op == PHCA_OP_CMP_SWAP;
-	struct responder *r = &qp->resp;
-	struct resp_rec *rec;
-	enum phca_mem_err err = PHCA_MEM_OK;
+	enum phca_mem_err err;
 
 	if (unlikely(!(qp->access & PHCA_ACCESS_REMOTE_ATOMIC)))
 		return refuse(h, qp, PHCA_NAK_INV_REQ, PHCA_V_RKEY);
-	rec = respq_push(qp, pkt, info->op, 0);
+	if (unlikely(phca_get64(ath->va) % sizeof(uint64_t) != 0))
+		return refuse(h, qp, PHCA_NAK_INV_REQ, PHCA_V_ALIGN);
+	if (unlikely(phca_mem_remote(h->mem, phca_get32(ath->rkey), qp->pd, qp->qpn, phca_get64(ath->va),
+			sizeof(uint64_t), PHCA_ACCESS_REMOTE_ATOMIC, &err) == NULL))
+		return refuse(h, qp, PHCA_NAK_REM_ACCESS, PHCA_V_RKEY);
+	return PHCA_V_OK;
+}
+
+static enum phca_verdict atomic_execute(struct shard *h, struct phca_qp *qp, const struct phca_atomiceth *ath,
+		struct resp_rec *rec)
+{
+	enum phca_mem_err err = PHCA_MEM_OK;
+
+	if (likely(phca_mem_atomic(h->mem, phca_get32(ath->rkey), qp->pd, qp->qpn, phca_get64(ath->va),
+			rec->op == PHCA_OP_CMP_SWAP ? PHCA_ATOMIC_CMP_SWAP : PHCA_ATOMIC_FETCH_ADD,
+			phca_get64(ath->cmp), phca_get64(ath->swap_add), &rec->value, &err)))
+		return PHCA_V_OK;
+	if (err == PHCA_MEM_ALIGN) /* the memory is not where its address says */
+		return refuse(h, qp, PHCA_NAK_INV_REQ, PHCA_V_ALIGN);
+	return refuse(h, qp, PHCA_NAK_REM_ACCESS, PHCA_V_RKEY);
+}
+
+static enum phca_verdict rc_atomic(struct shard *h, struct phca_qp *qp, struct rte_mbuf *m, const uint8_t *frame,
+		const struct phca_pkt *pkt, const struct phca_opcode_info *info, bool *kept)
+{
+	const struct phca_atomiceth *ath = phca_pkt_hdr(frame, pkt, PHCA_HDR_ATOMICETH);
+	struct responder *r = &qp->resp;
+	uint32_t rule = RULE_NONE;
+	struct resp_rec *rec;
+	enum phca_verdict v = atomic_check(h, qp, ath);
+
+	if (unlikely(v != PHCA_V_OK))
+		return v;
+	if (qp->nb_rules > 0)
+		rule = rec_classify(h, qp, frame, pkt, sizeof(rec->value), &v);
+	if (unlikely(v != PHCA_V_OK))
+		return not_accepted(h, qp, info, v);
+	rec = respq_push(h, qp, pkt, info->op, 0);
 	if (unlikely(rec == NULL))
 		return refuse(h, qp, PHCA_NAK_INV_REQ, PHCA_V_RD_ATOMIC);
-	if (unlikely(!phca_mem_atomic(h->mem, phca_get32(ath->rkey), qp->pd, qp->qpn, phca_get64(ath->va),
-			cas ? PHCA_ATOMIC_CMP_SWAP : PHCA_ATOMIC_FETCH_ADD, phca_get64(ath->cmp),
-			phca_get64(ath->swap_add), &rec->value, &err))) {
-		if (err == PHCA_MEM_ALIGN)
-			return refuse(h, qp, PHCA_NAK_INV_REQ, PHCA_V_ALIGN);
-		return refuse(h, qp, PHCA_NAK_REM_ACCESS, PHCA_V_RKEY);
-	}
+	if (rule == RULE_NONE)
+		v = atomic_execute(h, qp, ath, rec);
+	if (unlikely(v != PHCA_V_OK))
+		return v;
 	rec->msn = ++r->msn;
 	r->epsn = phca_psn_add(r->epsn, 1);
+	if (rule != RULE_NONE) {
+		rec_offload(h, qp, m, pkt, rec, rule);
+		*kept = true;
+		return PHCA_V_OFFLOADED;
+	}
 	r->ack_due = false;
 	respq_want(h, qp, rec, 0, 0);
 	PHCA_STAT_ADD(qp->st.rx_direct, 1);
@@ -224,17 +313,12 @@ static enum phca_verdict place(struct shard *h, struct phca_qp *qp, const uint8_
 	return PHCA_V_OK;
 }
 
-/* SEND with invalidate: the payload is in place, now the rkey (9.4.1.1.3). */
-static enum phca_verdict invalidate(struct shard *h, struct phca_qp *qp, const uint8_t *frame,
-		const struct phca_pkt *pkt)
+/* SEND with invalidate, last packet (9.4.1.1.3). @return whether the rkey could be */
+static bool invalidated(struct shard *h, const struct phca_qp *qp, const uint8_t *frame, const struct phca_pkt *pkt)
 {
 	const struct phca_ieth *ieth = phca_pkt_hdr(frame, pkt, PHCA_HDR_IETH);
 
-	if (likely(ieth == NULL) || likely(phca_mem_invalidate(h->mem, qp->pd, qp->qpn,
-			phca_get32(ieth->rkey)) == PHCA_MEM_OK))
-		return PHCA_V_OK;
-	recv_refused(h, qp, PHCA_WC_REM_INV_REQ_ERR, PHCA_NAK_REM_ACCESS, PHCA_EVENT_QP_ACCESS_ERR);
-	return PHCA_V_RKEY;
+	return phca_mem_invalidate(h->mem, qp->pd, qp->qpn, phca_get32(ieth->rkey)) == PHCA_MEM_OK;
 }
 
 static enum phca_verdict rc_execute(struct shard *h, struct phca_qp *qp, const uint8_t *frame,
@@ -259,9 +343,10 @@ static enum phca_verdict rc_execute(struct shard *h, struct phca_qp *qp, const u
 		return v;
 	r->len += len;
 	if (info->flags & PHCA_OPF_RECV) {
-		v = invalidate(h, qp, frame, pkt);
-		if (unlikely(v != PHCA_V_OK))
-			return v;
+		if (unlikely(info->flags & PHCA_OPF_INV) && !invalidated(h, qp, frame, pkt)) {
+			recv_refused(h, qp, PHCA_WC_REM_INV_REQ_ERR, PHCA_NAK_REM_ACCESS, PHCA_EVENT_QP_ACCESS_ERR);
+			return PHCA_V_RKEY;
+		}
 		v = recv_complete(h, qp, frame, pkt, r->len, send ? PHCA_WC_RECV : PHCA_WC_RECV_RDMA_WITH_IMM);
 		if (unlikely(v != PHCA_V_DIRECT)) {
 			if (info->flags & PHCA_OPF_FIRST)
@@ -279,9 +364,77 @@ static enum phca_verdict rc_execute(struct shard *h, struct phca_qp *qp, const u
 	return PHCA_V_DIRECT;
 }
 
-static enum phca_verdict rc_message(struct shard *h, struct phca_qp *qp, const uint8_t *frame,
-		const struct phca_pkt *pkt, const struct phca_opcode_info *info)
+/*
+ * With too much held in all, those that hold something take turns, so that one
+ * of them ends: if all were told to come again, none ever would. A peer that
+ * holds still loses its turn.
+ */
+static bool rc_held_room(struct shard *h, const struct phca_qp *qp)
 {
+	if (likely(h->nb_held < h->max_held_all))
+		return true;
+	if (qp->resp.held == 0 || h->nb_held >= 2 * h->max_held_all)
+		return false;
+	if (h->held_turn != qp->qpn && h->held_turn != 0 && h->now_ns - h->held_turn_ns < HELD_TURN_NS)
+		return false;
+	h->held_turn = qp->qpn;
+	h->held_turn_ns = h->now_ns;
+	return true;
+}
+
+/*
+ * A packet of an offloaded message: held by the HCA, and acknowledged when it is;
+ * the last one when the proxy has the whole message.
+ */
+static enum phca_verdict rc_offload(struct shard *h, struct port *p, struct phca_qp *qp, struct rte_mbuf *m,
+		const struct phca_pkt *pkt, const struct phca_opcode_info *info, bool *kept)
+{
+	bool last = info->flags & PHCA_OPF_LAST;
+	struct responder *r = &qp->resp;
+	enum phca_verdict v;
+
+	if (unlikely((uint64_t)r->len + pkt->payload_len > PHCA_MSG_MAX))
+		return refuse(h, qp, PHCA_NAK_INV_REQ, PHCA_V_LENGTH);
+	if (unlikely(r->held >= h->max_held)) /* it will never fit */
+		return refuse(h, qp, PHCA_NAK_REM_OP, PHCA_V_PROXY_TOO_LONG);
+	if (unlikely(!last && !rc_held_room(h, qp)))
+		return not_accepted(h, qp, info, PHCA_V_PROXY_TOO_LONG);
+	if (last && unlikely(!proxy_room(qp, qp->px, PHCA_DIR_RECV, &v)))
+		return not_accepted(h, qp, info, v);
+	if (info->flags & PHCA_OPF_INV && unlikely(!invalidated(h, qp, frame_of(m), pkt)))
+		return refuse(h, qp, PHCA_NAK_REM_ACCESS, PHCA_V_RKEY);
+	hold(h, p, qp, m, pkt, last);
+	*kept = true;
+	r->epsn = phca_psn_add(r->epsn, 1);
+	acknowledge(h, qp, pkt);
+	if (!last) {
+		r->state = info->op == PHCA_OP_SEND ? MSG_SEND : MSG_WRITE;
+		return PHCA_V_OK;
+	}
+	hand_over_held(h, qp, pkt->opcode);
+	if (h->held_turn == qp->qpn)
+		h->held_turn = 0;
+	r->state = MSG_NONE;
+	r->msn++;
+	return PHCA_V_OFFLOADED;
+}
+
+static void rc_classify(struct shard *h, struct phca_qp *qp, const uint8_t *frame, const struct phca_pkt *pkt,
+		const struct phca_opcode_info *info)
+{
+	struct responder *r = &qp->resp;
+	uint32_t rule = classify_inbound(h, qp, frame, pkt,
+		info->op == PHCA_OP_WRITE ? r->dma_len : pkt->payload_len);
+
+	r->offload = rule != RULE_NONE;
+	r->rule = (uint8_t)rule;
+	r->first = *pkt;
+}
+
+static enum phca_verdict rc_message(struct shard *h, struct port *p, struct phca_qp *qp, struct rte_mbuf *m,
+		const struct phca_pkt *pkt, const struct phca_opcode_info *info, bool *kept)
+{
+	const uint8_t *frame = frame_of(m);
 	bool last = info->flags & PHCA_OPF_LAST;
 	struct responder *r = &qp->resp;
 	enum phca_verdict v;
@@ -295,10 +448,14 @@ static enum phca_verdict rc_message(struct shard *h, struct phca_qp *qp, const u
 			if (unlikely(v != PHCA_V_OK))
 				return v;
 		}
+		if (qp->nb_rules > 0)
+			rc_classify(h, qp, frame, pkt, info);
 	} else if (info->op == PHCA_OP_WRITE &&
 			unlikely(!dma_len_ok(r->dma_len, (uint64_t)r->len + pkt->payload_len, last))) {
 		return refuse(h, qp, PHCA_NAK_INV_REQ, PHCA_V_LENGTH);
 	}
+	if (r->offload)
+		return rc_offload(h, p, qp, m, pkt, info, kept);
 	return rc_execute(h, qp, frame, pkt, info);
 }
 
@@ -317,8 +474,6 @@ enum phca_verdict respond_rc(struct shard *h, struct port *p, struct phca_qp *qp
 	struct responder *r = &qp->resp;
 	int32_t ahead = phca_psn_diff(pkt->psn, r->epsn);
 
-	(void)p;
-	(void)kept;
 	established(h, qp);
 	if (unlikely(ahead < 0))
 		return duplicate(h, qp, frame, pkt, info);
@@ -332,8 +487,8 @@ enum phca_verdict respond_rc(struct shard *h, struct port *p, struct phca_qp *qp
 	if (unlikely(!sequence_ok(r, info)))
 		return refuse(h, qp, PHCA_NAK_INV_REQ, PHCA_V_SEQUENCE);
 	if (likely(info->flags & PHCA_OPF_PAYLOAD))
-		return rc_message(h, qp, frame, pkt, info);
+		return rc_message(h, p, qp, m, pkt, info, kept);
 	if (info->op == PHCA_OP_READ_REQ)
-		return rc_read(h, qp, frame, pkt);
-	return rc_atomic(h, qp, frame, pkt, info);
+		return rc_read(h, qp, m, frame, pkt, info, kept);
+	return rc_atomic(h, qp, m, frame, pkt, info, kept);
 }

@@ -41,7 +41,7 @@ void responder_reset(struct shard *h, struct phca_qp *qp)
 {
 	responder_abort(h, qp, PHCA_V_ABORTED);
 	respq_remove(h, qp);
-	respq_forget(qp);
+	respq_forget(h, qp);
 	qp->resp = (struct responder){ .state = MSG_NONE };
 }
 

@@ -65,6 +65,7 @@ struct resp_rec {
 	uint64_t va;
 	uint64_t value;         /* atomic: what was there before */
 	struct rte_mbuf *data;  /* READ: answer of an offload; NULL: read the memory */
+	bool gone;              /* READ: that answer was given up, as others needed the buffers */
 	uint8_t op;             /* enum phca_op */
 	bool want;              /* to be sent */
 	bool wait;              /* the proxy has it and did not answer yet */
@@ -79,6 +80,8 @@ struct respq {
 	const struct rte_mbuf *seg;   /* where the last packet made of offloaded data ended: */
 	const struct rte_mbuf *seg_of;/* of this data, */
 	uint32_t seg_at;              /* offset of the segment in it */
+	uint32_t kept;                /* buffers of offloaded data; while there are any, on the shard's list: */
+	struct phca_qp *kept_prev, *kept_next;
 	struct resp_rec rec[PHCA_RD_ATOMIC_MAX];
 };
 
@@ -129,7 +132,8 @@ enum phca_verdict respond_rc(struct shard *h, struct port *p, struct phca_qp *qp
 void rc_nak_fatal(struct shard *h, struct phca_qp *qp, struct phca_psn psn, uint8_t syndrome);
 
 /* respq.c: what is owed to peers */
-struct resp_rec *respq_push(struct phca_qp *qp, const struct phca_pkt *pkt, uint8_t op, uint32_t len);
+struct resp_rec *respq_push(struct shard *h, struct phca_qp *qp, const struct phca_pkt *pkt, uint8_t op,
+		uint32_t len);
 struct resp_rec *respq_find(struct phca_qp *qp, struct phca_psn psn);
 struct resp_rec *respq_head(struct phca_qp *qp);
 void respq_want(struct shard *h, struct phca_qp *qp, struct resp_rec *rec, uint32_t from, uint32_t end);
@@ -137,7 +141,10 @@ void respq_cut(struct phca_qp *qp, struct phca_psn psn);
 void respq_stop(struct phca_qp *qp);
 void respq_due(struct shard *h, struct phca_qp *qp);
 void respq_remove(struct shard *h, struct phca_qp *qp);
-void respq_forget(struct phca_qp *qp);
+void respq_forget(struct shard *h, struct phca_qp *qp);
+uint32_t respq_tag(const struct phca_qp *qp, const struct resp_rec *rec);
+void responder_answer(struct shard *h, struct phca_qp *qp, uint32_t tag, uint8_t status, uint64_t value,
+		struct rte_mbuf *data);
 unsigned int responder_run(struct shard *h);
 
 #endif

@@ -19,6 +19,7 @@
 
 #define RESP_BUDGET 96    /* packets a turn, of TX_STAGE */
 #define RESP_QP_BUDGET 32 /* of one queue pair before the next one's turn */
+#define KEPT_TRIES 4      /* queue pairs asked to give up answers, when an answer comes */
 #define REC(q, i) (&(q)->rec[(i) % PHCA_RD_ATOMIC_MAX])
 
 /* ------------------------------------------------- the shard's list */
@@ -73,26 +74,90 @@ static void rec_unwant(struct respq *q, struct resp_rec *rec)
 	rec->want = false;
 }
 
-static void rec_free(struct respq *q, struct resp_rec *rec)
+static void kept_unlink(struct shard *h, struct phca_qp *qp)
 {
-	rec_unwant(q, rec);
-	if (rec->data != NULL) {
-		rte_pktmbuf_free(rec->data);
-		rec->data = NULL;
-		q->seg_of = NULL;
+	struct respq *q = qp->respq;
+
+	*(q->kept_prev ? &q->kept_prev->respq->kept_next : &h->kept_head) = q->kept_next;
+	*(q->kept_next ? &q->kept_next->respq->kept_prev : &h->kept_tail) = q->kept_prev;
+}
+
+/* To the end of the list, of which it is not part. */
+static void kept_link(struct shard *h, struct phca_qp *qp)
+{
+	struct respq *q = qp->respq;
+
+	q->kept_prev = h->kept_tail;
+	q->kept_next = NULL;
+	*(h->kept_tail ? &h->kept_tail->respq->kept_next : &h->kept_head) = qp;
+	h->kept_tail = qp;
+}
+
+static void data_free(struct shard *h, struct phca_qp *qp, struct resp_rec *rec)
+{
+	struct respq *q = qp->respq;
+
+	if (likely(rec->data == NULL))
+		return;
+	q->kept -= rec->data->nb_segs;
+	h->nb_kept -= rec->data->nb_segs;
+	if (q->kept == 0)
+		kept_unlink(h, qp);
+	rte_pktmbuf_free(rec->data);
+	rec->data = NULL;
+	q->seg_of = NULL;
+}
+
+static void data_set(struct shard *h, struct phca_qp *qp, struct resp_rec *rec, struct rte_mbuf *data)
+{
+	struct respq *q = qp->respq;
+
+	if (q->kept > 0)
+		kept_unlink(h, qp);
+	kept_link(h, qp);
+	q->kept += data->nb_segs;
+	h->nb_kept += data->nb_segs;
+	rec->data = data;
+}
+
+/* Answers that were sent are kept for duplicates as long as buffers are plenty. */
+static void data_limit(struct shard *h)
+{
+	for (unsigned int tries = 0; h->nb_kept > h->max_held_all && tries < KEPT_TRIES; tries++) {
+		struct phca_qp *qp = h->kept_head;
+		struct respq *q = qp->respq;
+
+		for (uint32_t i = q->first; i != q->first + q->n; i++) {
+			struct resp_rec *rec = REC(q, i);
+
+			if (rec->data == NULL || rec->want)
+				continue;
+			data_free(h, qp, rec);
+			rec->gone = true;
+		}
+		if (q->kept > 0) { /* not sent yet */
+			kept_unlink(h, qp);
+			kept_link(h, qp);
+		}
 	}
+}
+
+static void rec_free(struct shard *h, struct phca_qp *qp, struct resp_rec *rec)
+{
+	rec_unwant(qp->respq, rec);
+	data_free(h, qp, rec);
 	rec->wait = false;
 }
 
 /* Forget everything: the queue pair goes to RESET. */
-void respq_forget(struct phca_qp *qp)
+void respq_forget(struct shard *h, struct phca_qp *qp)
 {
 	struct respq *q = qp->respq;
 
 	if (q == NULL)
 		return;
 	for (; q->n > 0; q->n--, q->first++)
-		rec_free(q, REC(q, q->first));
+		rec_free(h, qp, REC(q, q->first));
 }
 
 /*
@@ -100,7 +165,8 @@ void respq_forget(struct phca_qp *qp)
  * forgotten: a peer that keeps its limit has its response.
  * @return NULL: more than max_dest_rd_atomic are outstanding
  */
-struct resp_rec *respq_push(struct phca_qp *qp, const struct phca_pkt *pkt, uint8_t op, uint32_t len)
+struct resp_rec *respq_push(struct shard *h, struct phca_qp *qp, const struct phca_pkt *pkt, uint8_t op,
+		uint32_t len)
 {
 	uint32_t max = qp->max_dest_rd_atomic;
 	struct respq *q = qp->respq;
@@ -112,7 +178,7 @@ struct resp_rec *respq_push(struct phca_qp *qp, const struct phca_pkt *pkt, uint
 		rec = REC(q, q->first);
 		if (rec->want && !rec->again)
 			return NULL;
-		rec_free(q, rec);
+		rec_free(h, qp, rec);
 		q->first++;
 		q->n--;
 	}
@@ -185,6 +251,60 @@ void respq_want(struct shard *h, struct phca_qp *qp, struct resp_rec *rec, uint3
 	respq_due(h, qp);
 }
 
+/* ------------------------------------------------- answers of the proxy */
+
+/* By what the proxy names the record in its answer. */
+uint32_t respq_tag(const struct phca_qp *qp, const struct resp_rec *rec)
+{
+	return (uint32_t)(rec - qp->respq->rec);
+}
+
+static uint8_t answer_nak(uint8_t status)
+{
+	switch (status) {
+	case PHCA_WC_REM_ACCESS_ERR:
+		return PHCA_NAK_REM_ACCESS;
+	case PHCA_WC_REM_INV_REQ_ERR:
+		return PHCA_NAK_INV_REQ;
+	default:
+		return PHCA_NAK_REM_OP;
+	}
+}
+
+/*
+ * An offloaded READ or atomic is answered. What comes too late finds no record
+ * that waits: in RESET none does, and until the proxy has let go of the queue
+ * pair, with which its answers end, it stays there.
+ */
+void responder_answer(struct shard *h, struct phca_qp *qp, uint32_t tag, uint8_t status, uint64_t value,
+		struct rte_mbuf *data)
+{
+	struct resp_rec *rec = &qp->respq->rec[tag % PHCA_RD_ATOMIC_MAX];
+
+	if (unlikely(!rec->wait)) {
+		rte_pktmbuf_free(data);
+		return;
+	}
+	rec->wait = false;
+	if (unlikely(data != NULL && data->pkt_len < rec->len))
+		status = PHCA_WC_GENERAL_ERR;
+	if (unlikely(status != PHCA_WC_SUCCESS || qp->state == PHCA_QPS_ERR || !rec->want)) {
+		rte_pktmbuf_free(data);
+		if (status != PHCA_WC_SUCCESS && rec->want) {
+			rc_nak_fatal(h, qp, rec->psn, answer_nak(status));
+			qp_error(h, qp, PHCA_EVENT_OFFLOAD_FAILED, status);
+		}
+		rec_unwant(qp->respq, rec);
+		return;
+	}
+	rec->value = value;
+	if (data != NULL) {
+		data_set(h, qp, rec, data);
+		data_limit(h);
+	}
+	respq_due(h, qp);
+}
+
 /* -------------------------------------------------------------- packets */
 
 static struct rte_mbuf *packet_new(struct shard *h, struct port *p)
@@ -246,7 +366,11 @@ static void copy_data(struct respq *q, const struct resp_rec *rec, uint32_t off,
 	}
 }
 
-enum sent { SENT, SENT_NOT, SENT_REFUSED };
+enum sent {
+	SENT,
+	SENT_NOT,     /* no buffer now */
+	SENT_REFUSED, /* the memory is not the peer's to read any more, or the answer was given up */
+};
 
 static uint8_t read_opcode(bool first, bool last)
 {
@@ -255,7 +379,7 @@ static uint8_t read_opcode(bool first, bool last)
 	return last ? PHCA_RC_READ_RESP_LAST : PHCA_RC_READ_RESP_MIDDLE;
 }
 
-/* The next packet of a READ's response. REFUSED: the memory is not the peer's to read any more. */
+/* The next packet of a READ's response. */
 static enum sent send_read(struct shard *h, struct port *p, struct phca_qp *qp, struct resp_rec *rec)
 {
 	uint32_t off = rec->at * qp->path_mtu, len = RTE_MIN(rec->end - off, qp->path_mtu);
@@ -266,6 +390,8 @@ static enum sent send_read(struct shard *h, struct port *p, struct phca_qp *qp, 
 	struct rte_mbuf *m;
 	uint8_t *dst;
 
+	if (unlikely(rec->gone))
+		return SENT_REFUSED;
 	if (rec->data == NULL) {
 		src = phca_mem_remote(h->mem, rec->rkey, qp->pd, qp->qpn, rec->va + off, len,
 			PHCA_ACCESS_REMOTE_READ, &err);
@@ -318,15 +444,16 @@ enum paid {
 };
 
 /*
- * The memory of a READ has gone since it was accepted. A duplicate gets its NAK
- * alone: it may be one that the network kept from a READ that ended long ago.
+ * The memory of a READ has gone since it was accepted, or an offload's answer. A
+ * duplicate gets its NAK alone: it may be one that the network kept from a READ
+ * that ended long ago.
  */
 static enum paid read_refused(struct shard *h, struct port *p, struct phca_qp *qp, struct resp_rec *rec)
 {
 	struct phca_psn psn = phca_psn_add(rec->psn, rec->at);
 
 	if (rec->again) {
-		if (!send_ack(h, p, qp, PHCA_NAK_REM_ACCESS, psn, rec->msn))
+		if (!send_ack(h, p, qp, rec->gone ? PHCA_NAK_REM_OP : PHCA_NAK_REM_ACCESS, psn, rec->msn))
 			return PAID_LATER;
 		rec_unwant(qp->respq, rec);
 		return PAID_LATER;

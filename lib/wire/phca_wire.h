@@ -109,10 +109,13 @@ extern "C" {
 	X(RECV_WQE, "recv_wqe", "the receive work request is invalid") \
 	X(CQ_FULL, "cq_full", "completion queue overrun; queue pair to error") \
 	/* proxy queue pairs */ \
-	X(PROXY_RING_FULL, "proxy_ring_full", "UC, UD: ring to the proxy lcore is full; message dropped") \
-	X(PROXY_WINDOW_FULL, "proxy_window_full", "UC, UD: completion window of the QP is full; message dropped") \
+	X(PROXY_RING_FULL, "proxy_ring_full", \
+		"ring to the proxy lcore is full; UC, UD: message dropped, RC: not accepted") \
+	X(PROXY_WINDOW_FULL, "proxy_window_full", \
+		"completion window of the QP is full; UC, UD: message dropped, RC: not accepted") \
 	X(PROXY_TOO_LONG, "proxy_too_long", \
-		"offloaded message, or all of them, hold more packets than allowed; dropped") \
+		"offloaded message, or all of them, hold more packets than allowed; dropped, " \
+		"RC: not accepted, or refused") \
 	X(ABORTED, "aborted", "held for a message that did not finish (gap, reset or destroy)")
 
 /** Verdicts; see PHCA_VERDICTS. */

@@ -74,7 +74,9 @@ static void net_open(struct lab *l, const struct lab_opts *o)
 /* Loops of HCA and proxy, and the proxies. */
 static void lcores(struct lab *l, const struct lab_opts *o)
 {
-	struct phca_proxy_conf pc = { .name = "lab", .mem = l->mem, .ring_size = o->ring_size ? o->ring_size : 256 };
+	struct phca_proxy_conf pc = {
+		.name = "lab", .mem = l->mem, .pool = l->pool, .ring_size = o->ring_size ? o->ring_size : 256,
+	};
 
 	l->nb_shards = o->nb_shards ? o->nb_shards : 1;
 	l->nb_proxies = o->no_proxy ? 0 : o->nb_proxies ? o->nb_proxies : 1;

@@ -227,3 +227,49 @@ PHCA_TEST(rc_resp, first_packet_in_rtr_is_told_once)
 	rc_expect_no_event(&c);
 	rc_close(&c);
 }
+
+/* SEND with invalidate, whose rkey is a window of type 2 (9.4.1.1.3). */
+PHCA_TEST(rc_resp, send_with_invalidate)
+{
+	struct rc c = rc_open(NULL, 2);
+	struct phca_wire_hdr h = rc_hdr(&c, PHCA_RC_SEND_ONLY_INV, 0);
+	struct phca_mw_bind b = {
+		.addr = (uintptr_t)c.q.buf + FAR, .length = 64, .mr_key = c.q.lkey,
+		.access = PHCA_ACCESS_REMOTE_READ, .pd = c.l->pd, .qpn = c.q.qpn,
+	};
+	struct phca_wc wc;
+
+	CU_ASSERT_EQUAL_FATAL(phca_mw_alloc(c.l->mem, c.l->pd, PHCA_MW_TYPE_2, &b.rkey), 0);
+	b.new_rkey = b.rkey + 1;
+	CU_ASSERT_EQUAL_FATAL(phca_mw_bind(c.l->mem, &b), PHCA_MEM_OK);
+	h.inv_rkey = b.new_rkey;
+	lab_send(c.l, &h, 4, 0);
+	rc_expect_ack(&c, 0, 1);
+	CU_ASSERT_FATAL(lab_poll(&c.q, &wc));
+	CU_ASSERT_EQUAL(wc.status, PHCA_WC_SUCCESS);
+	CU_ASSERT_EQUAL(wc.wc_flags, PHCA_WC_F_WITH_INV);
+	CU_ASSERT_EQUAL(wc.imm, b.new_rkey);
+	h = rc_hdr(&c, PHCA_RC_READ_REQ, 1);
+	h.rkey = b.new_rkey;
+	h.va = b.addr;
+	h.dma_len = 4;
+	lab_send(c.l, &h, 0, 0); /* the window gives no access any more */
+	rc_expect_nak(&c, PHCA_NAK_REM_ACCESS, 1);
+	rc_expect_recv(&c, 1, PHCA_WC_WR_FLUSH_ERR, 0);
+	CU_ASSERT_EQUAL(phca_mw_dealloc(c.l->mem, b.new_rkey), 0);
+	rc_close(&c);
+}
+
+PHCA_TEST(rc_resp, send_that_invalidates_what_cannot_be)
+{
+	struct rc c = rc_open(NULL, 1);
+	struct phca_wire_hdr h = rc_hdr(&c, PHCA_RC_SEND_ONLY_INV, 0);
+
+	h.inv_rkey = c.q.lkey; /* a region */
+	lab_send(c.l, &h, 4, 0);
+	rc_expect_nak(&c, PHCA_NAK_REM_ACCESS, 0);
+	rc_expect_recv(&c, 0, PHCA_WC_REM_INV_REQ_ERR, 0);
+	rc_expect_state(&c, PHCA_QPS_ERR);
+	CU_ASSERT_EQUAL(lab_verdict(c.l, PHCA_V_RKEY), 1);
+	rc_close(&c);
+}
