@@ -75,7 +75,6 @@ static unsigned int client_doorbells(struct shard *h, struct client_shard *c)
 	for (int32_t i = 0; i < n; i++) {
 		uint32_t qpn = __atomic_load_n((uint32_t *)phca_ring_head(&c->db), __ATOMIC_RELAXED);
 
-		/* the slot before the mark: who finds the mark cleared rings again, and must find room */
 		phca_ring_take(&c->db, 1);
 		qp[i] = qpn <= PHCA_QPN_MAX ? qp_lookup(h->hca, qpn) : NULL;
 		if (likely(qp[i] != NULL)) {
