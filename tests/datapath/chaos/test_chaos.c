@@ -27,11 +27,18 @@ static unsigned long env(const char *name, unsigned long def)
 	return v != NULL ? strtoul(v, NULL, 0) : def;
 }
 
-/* @return whether all links gave up: nothing was shown */
-static unsigned int run(uint64_t seed, const struct weather *we, uint64_t *spoiled, uint64_t *cnps)
+/* What the runs of a weather met. */
+struct met {
+	uint64_t spoiled;     /* packets */
+	uint64_t cnps;        /* sent, by both ends */
+	unsigned int gave_up; /* links */
+	unsigned int windows; /* memory windows invalidated */
+};
+
+static void run(uint64_t seed, const struct weather *we, struct met *met)
 {
 	struct world *w = world_open(seed, we);
-	unsigned int failures = CU_get_number_of_failures(), turns = 0, gave_up = 0, open = LINKS;
+	unsigned int failures = CU_get_number_of_failures(), turns = 0, open = LINKS;
 	struct link *l[LINKS];
 	bool over[LINKS] = { false };
 
@@ -51,10 +58,11 @@ static unsigned int run(uint64_t seed, const struct weather *we, uint64_t *spoil
 		printf("  seed %lu: %u of the links do not get on\n", (unsigned long)seed, open);
 		CU_FAIL("stuck");
 	}
-	*spoiled += world_spoiled(w);
-	*cnps += world_cnps(w);
+	met->spoiled += world_spoiled(w);
+	met->cnps += world_cnps(w);
 	for (unsigned int i = 0; i < LINKS; i++) {
-		gave_up += l[i]->side[0].gave_up || l[i]->side[1].gave_up;
+		met->gave_up += l[i]->side[0].gave_up || l[i]->side[1].gave_up;
+		met->windows += l[i]->side[0].mw.rounds + l[i]->side[1].mw.rounds;
 		link_close(l[i], CU_get_number_of_failures() == failures);
 	}
 	if (CU_get_number_of_failures() != failures)
@@ -63,22 +71,22 @@ static unsigned int run(uint64_t seed, const struct weather *we, uint64_t *spoil
 	if (CU_get_number_of_failures() != failures)
 		printf("  again: PHCA_CHAOS_SEED=%lu PHCA_CHAOS_SEEDS=1 datapath-chaos chaos.%s\n",
 			(unsigned long)seed, we->name);
-	return gave_up;
 }
 
 static void weather(const struct weather *we)
 {
 	uint64_t first = env("PHCA_CHAOS_SEED", 1), n = env("PHCA_CHAOS_SEEDS", phca_test_long() ? 1000 : 50);
-	uint64_t spoiled = 0, cnps = 0;
-	unsigned int failures = CU_get_number_of_failures(), gave_up = 0;
+	unsigned int failures = CU_get_number_of_failures();
+	struct met met = { 0 };
 
 	for (uint64_t s = first; s < first + n && CU_get_number_of_failures() == failures; s++)
-		gave_up += run(s, we, &spoiled, &cnps);
+		run(s, we, &met);
 	/* the network did what it is for, and connections that gave up are the exception */
-	CU_ASSERT(n < 10 || (spoiled > 0) == (we->drop || we->dup || we->reorder || we->corrupt || we->delay ||
+	CU_ASSERT(n < 10 || (met.spoiled > 0) == (we->drop || we->dup || we->reorder || we->corrupt || we->delay ||
 		we->ecn));
-	CU_ASSERT(n < 10 || (cnps > 0) == (we->ecn > 0));
-	CU_ASSERT(gave_up * 10 <= n * LINKS);
+	CU_ASSERT(n < 10 || (met.cnps > 0) == (we->ecn > 0));
+	CU_ASSERT(n < 10 || met.windows > n);
+	CU_ASSERT(met.gave_up * 10 <= n * LINKS);
 }
 
 #define WEATHER(name_, ...) \

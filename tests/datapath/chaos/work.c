@@ -39,7 +39,8 @@ static void *region(struct side *s, size_t len, uint32_t access, uint32_t *key)
 
 static void side_memory(struct world *w, struct side *s)
 {
-	s->fixed = region(s, REGION, PHCA_ACCESS_REMOTE_READ, &s->k_fixed);
+	s->fixed = region(s, REGION, PHCA_ACCESS_REMOTE_READ | PHCA_ACCESS_MW_BIND, &s->k_fixed);
+	CU_ASSERT_FATAL(phca_mw_alloc(s->e->mem, s->e->pd, PHCA_MW_TYPE_2, &s->mw.rkey) == 0);
 	for (uint32_t i = 0; i < REGION; i++)
 		s->fixed[i] = (uint8_t)world_rnd(w, 256);
 	s->written = region(s, REGION, PHCA_ACCESS_LOCAL_WRITE | PHCA_ACCESS_REMOTE_WRITE, &s->k_written);
@@ -57,7 +58,7 @@ static void side_open(struct link *l, struct side *s)
 {
 	struct phca_qp_init qi = {
 		.type = l->type, .pd = s->e->pd, .max_send_wr = DEPTH, .max_recv_wr = RECVS,
-		.max_send_sge = 4, .max_recv_sge = 4, .max_inline = 128,
+		.max_send_sge = SGES, .max_recv_sge = SGES, .max_inline = 128,
 	};
 
 	side_memory(l->w, s);
@@ -72,7 +73,7 @@ static void side_open(struct link *l, struct side *s)
 static void side_connect(struct link *l, struct side *s, const struct side *peer, uint32_t psn, uint32_t peer_psn)
 {
 	struct phca_qp_attr a = {
-		.pkey = PHCA_PKEY_DEFAULT, .qkey = 1, .dest_qpn = peer->qpn, .path_mtu = WORLD_MTU,
+		.pkey = PHCA_PKEY_DEFAULT, .qkey = 1, .dest_qpn = peer->qpn, .path_mtu = l->w->mtu,
 		.access = PHCA_ACCESS_REMOTE_WRITE | PHCA_ACCESS_REMOTE_READ | PHCA_ACCESS_REMOTE_ATOMIC,
 		.rq_psn = phca_psn(peer_psn), .sq_psn = phca_psn(psn), .max_rd_atomic = 4, .max_dest_rd_atomic = 4,
 		.timeout = 8, .retry_cnt = 7, .rnr_retry = 7, .min_rnr_timer = 1,
@@ -139,7 +140,7 @@ struct link *link_open(struct world *w, enum phca_qp_type type, bool proxy, uint
 
 /* -------------------------------------------------------------- posting */
 
-static uint8_t pick_opcode(struct link *l)
+static uint8_t pick_opcode(struct link *l, const struct side *s, const struct side *peer)
 {
 	static const uint8_t rc[] = {
 		PHCA_WR_SEND, PHCA_WR_SEND_WITH_IMM, PHCA_WR_RDMA_WRITE, PHCA_WR_RDMA_WRITE_WITH_IMM,
@@ -148,6 +149,12 @@ static uint8_t pick_opcode(struct link *l)
 
 	switch (l->type) {
 	case PHCA_QPT_RC:
+		if (s->mw.state == MW_UNBOUND && world_rnd(l->w, 4) == 0)
+			return PHCA_WR_BIND_MW;
+		if (s->mw.state == MW_BOUND && s->mw.reads == 0 && world_rnd(l->w, 6) == 0)
+			return PHCA_WR_LOCAL_INV;
+		if (peer->mw.state == MW_BOUND && world_rnd(l->w, 6) == 0)
+			return PHCA_WR_SEND_WITH_INV; /* behind the READs through it */
 		return rc[world_rnd(l->w, RTE_DIM(rc))];
 	case PHCA_QPT_UC:
 		return rc[world_rnd(l->w, 4)];
@@ -161,21 +168,21 @@ static uint32_t pick_len(struct link *l)
 	uint32_t least = l->type == PHCA_QPT_RC ? 0 : 8;
 
 	if (l->type == PHCA_QPT_UD)
-		return least + world_rnd(l->w, WORLD_MTU - least + 1);
+		return least + world_rnd(l->w, l->w->mtu - least + 1);
 	switch (world_rnd(l->w, 4)) {
 	case 0:
 		return least + world_rnd(l->w, 64);
 	case 1:
-		return WORLD_MTU * (1 + world_rnd(l->w, 8)); /* full packets only */
+		return l->w->mtu * (1 + world_rnd(l->w, RTE_MIN(8, MSG_MAX / l->w->mtu))); /* full packets only */
 	default:
 		return least + world_rnd(l->w, MSG_MAX - least + 1);
 	}
 }
 
-/* Cut a piece of local memory into up to four elements. */
-static uint32_t cut(struct world *w, const struct side *s, const uint8_t *p, uint32_t len, struct phca_sge sge[4])
+/* Cut a piece of local memory into elements: few, or as many as there may be. */
+static uint32_t cut(struct world *w, const struct side *s, const uint8_t *p, uint32_t len, struct phca_sge sge[SGES])
 {
-	uint32_t n = 1 + world_rnd(w, 4);
+	uint32_t n = 1 + world_rnd(w, world_rnd(w, 8) == 0 ? SGES : 4);
 
 	for (uint32_t i = 0; i < n; i++) {
 		uint32_t part = i + 1 == n ? len : world_rnd(w, len + 1);
@@ -188,7 +195,7 @@ static uint32_t cut(struct world *w, const struct side *s, const uint8_t *p, uin
 }
 
 /* READ and atomics: what they name, and what must come back. */
-static void fill_remote(struct link *l, struct side *s, const struct side *peer, struct wrec *r,
+static void fill_remote(struct link *l, struct side *s, struct side *peer, struct wrec *r,
 		struct phca_send_wr *wr)
 {
 	uint32_t c = world_rnd(l->w, COUNTERS);
@@ -198,6 +205,11 @@ static void fill_remote(struct link *l, struct side *s, const struct side *peer,
 		r->roff = world_rnd(l->w, REGION - r->len + 1);
 		wr->remote_addr = (uintptr_t)peer->fixed + r->roff;
 		wr->rkey = peer->k_fixed;
+		if (peer->mw.state == MW_BOUND) {
+			wr->rkey = peer->mw.rkey;
+			r->via_mw = true;
+			peer->mw.reads++;
+		}
 		return;
 	case PHCA_WR_ATOMIC_FETCH_AND_ADD:
 		wr->compare_add = world_rnd(l->w, 1000);
@@ -226,6 +238,11 @@ static bool is_atomic(uint8_t opcode)
 	return opcode == PHCA_WR_ATOMIC_CMP_AND_SWP || opcode == PHCA_WR_ATOMIC_FETCH_AND_ADD;
 }
 
+static bool is_local(uint8_t opcode)
+{
+	return opcode == PHCA_WR_BIND_MW || opcode == PHCA_WR_LOCAL_INV;
+}
+
 static bool brings_back(uint8_t opcode)
 {
 	return opcode == PHCA_WR_RDMA_READ || is_atomic(opcode);
@@ -234,7 +251,8 @@ static bool brings_back(uint8_t opcode)
 /* Whether the peer's application sees it as a receive. */
 static bool is_received(const struct wrec *r)
 {
-	return !r->swallowed && !r->taken && !brings_back(r->opcode) && r->opcode != PHCA_WR_RDMA_WRITE;
+	return !r->swallowed && !r->taken && !brings_back(r->opcode) && !is_local(r->opcode) &&
+		r->opcode != PHCA_WR_RDMA_WRITE;
 }
 
 /* The rules of side_proxy. */
@@ -243,15 +261,47 @@ static void judge(const struct link *l, struct wrec *r)
 	if (!l->proxy)
 		return;
 	r->swallowed = r->len >= OFFLOAD_SEND && !brings_back(r->opcode);
-	r->taken = r->len >= OFFLOAD_IN && !brings_back(r->opcode);
+	r->taken = !brings_back(r->opcode) &&
+		(is_write(r->opcode) ? r->len : RTE_MIN(r->len, (uint32_t)l->w->mtu)) >= OFFLOAD_IN;
+}
+
+/* Operations on the own window. */
+static void fill_local(struct side *s, struct wrec *r, struct phca_send_wr *wr)
+{
+	struct mw *mw = &s->mw;
+
+	r->len = 0;
+	wr->rkey = mw->rkey;
+	if (r->opcode == PHCA_WR_LOCAL_INV) {
+		mw->state = MW_GOING;
+		return;
+	}
+	mw->next_rkey = (mw->rkey & ~0xffu) | ((mw->rkey + 1) & 0xff);
+	wr->bind.addr = (uintptr_t)s->fixed;
+	wr->bind.length = REGION;
+	wr->bind.rkey = mw->rkey;
+	wr->bind.new_rkey = mw->next_rkey;
+	wr->bind.lkey = s->k_fixed;
+	wr->bind.access = PHCA_ACCESS_REMOTE_READ;
+	mw->state = MW_BINDING;
 }
 
 static void fill_wr(struct link *l, struct side *s, struct side *peer, struct wrec *r, struct phca_send_wr *wr,
-		struct phca_sge sge[4])
+		struct phca_sge sge[SGES])
 {
 	uint32_t slot = s->posted % DEPTH;
 	uint8_t *data = s->send + slot * MSG_MAX;
 
+	if (is_local(r->opcode)) {
+		fill_local(s, r, wr);
+		return;
+	}
+	if (r->opcode == PHCA_WR_SEND_WITH_INV) {
+		r->len %= RTE_MIN((uint32_t)OFFLOAD_IN, l->w->mtu); /* no proxy takes it */
+		wr->rkey = peer->mw.rkey;
+		wr->flags |= PHCA_SEND_FENCE; /* the window is the peer's READs' until they are done */
+		peer->mw.state = MW_GOING;
+	}
 	if (brings_back(r->opcode)) {
 		if (r->opcode == PHCA_WR_RDMA_READ && l->proxy)
 			r->len = r->len % OFFLOAD_SEND; /* not swallowed: it brings something back */
@@ -284,9 +334,9 @@ static void post_one(struct link *l, struct side *s, struct side *peer)
 {
 	struct wrec *r = &s->wr[s->posted];
 	struct phca_send_wr wr = { .wr_id = s->posted, .imm = s->posted * 7 };
-	struct phca_sge sge[4];
+	struct phca_sge sge[SGES];
 
-	r->opcode = pick_opcode(l);
+	r->opcode = pick_opcode(l, s, peer);
 	r->len = pick_len(l);
 	r->imm = wr.imm;
 	wr.opcode = r->opcode;
@@ -312,7 +362,7 @@ static void post_recvs(struct link *l, struct side *s)
 	uint32_t n = l->type == PHCA_QPT_RC ? world_rnd(l->w, 3) : RECVS;
 
 	while (s->next_recv - s->got < RECVS && n-- > 0) {
-		struct phca_sge sge[4];
+		struct phca_sge sge[SGES];
 		struct phca_recv_wr wr = { .wr_id = s->next_recv, .sge = sge };
 		uint32_t room = MSG_MAX;
 
@@ -346,24 +396,41 @@ static uint32_t wc_opcode(uint8_t opcode)
 		return PHCA_WC_COMP_SWAP;
 	case PHCA_WR_ATOMIC_FETCH_AND_ADD:
 		return PHCA_WC_FETCH_ADD;
+	case PHCA_WR_BIND_MW:
+		return PHCA_WC_BIND_MW;
+	case PHCA_WR_LOCAL_INV:
+		return PHCA_WC_LOCAL_INV;
 	default:
 		return PHCA_WC_SEND;
 	}
 }
 
-/* What a request that is over has brought back. */
-static void check_back(struct link *l, const struct side *s, const struct side *peer, uint32_t n)
+static void mw_free(struct mw *mw)
+{
+	mw->state = MW_UNBOUND;
+	mw->rounds++;
+}
+
+/* What a request that is over has brought back, or done to a window. */
+static void check_back(struct link *l, struct side *s, struct side *peer, uint32_t n)
 {
 	const struct wrec *r = &s->wr[n];
 	const uint8_t *land = s->land + n % DEPTH * MSG_MAX;
 
+	peer->mw.reads -= r->via_mw;
+	if (r->opcode == PHCA_WR_BIND_MW) {
+		s->mw.rkey = s->mw.next_rkey;
+		s->mw.state = MW_BOUND;
+	} else if (r->opcode == PHCA_WR_LOCAL_INV) {
+		mw_free(&s->mw);
+	}
 	if (r->opcode == PHCA_WR_RDMA_READ)
 		check(l, memcmp(land, peer->fixed + r->roff, r->len) == 0, "READ returned other data", n);
 	else if (is_atomic(r->opcode))
 		check(l, memcmp(land, &r->value, 8) == 0, "atomic returned another value", n);
 }
 
-static bool take_completion(struct link *l, struct side *s, const struct side *peer, const struct phca_wc *wc)
+static bool take_completion(struct link *l, struct side *s, struct side *peer, const struct phca_wc *wc)
 {
 	uint32_t n = s->completed;
 
@@ -423,6 +490,10 @@ static bool take_receive(struct link *l, struct side *s, struct side *from, cons
 		return false;
 	r = &from->wr[n];
 	from->received = n + 1;
+	if (r->opcode == PHCA_WR_SEND_WITH_INV) {
+		check(l, (wc->wc_flags & PHCA_WC_F_WITH_INV) && wc->imm == s->mw.rkey, "invalidated rkey", n);
+		mw_free(&s->mw);
+	}
 	imm = r->opcode == PHCA_WR_SEND_WITH_IMM || r->opcode == PHCA_WR_RDMA_WRITE_WITH_IMM;
 	check(l, !imm == !(wc->wc_flags & PHCA_WC_F_WITH_IMM) && (!imm || wc->imm == r->imm), "immediate data", n);
 	check(l, wc->byte_len == r->len + grh, "length", n);
@@ -488,6 +559,7 @@ static void side_close(struct side *s)
 	CU_ASSERT_EQUAL(phca_qp_destroy(s->qp), 0);
 	CU_ASSERT_EQUAL(phca_cq_destroy(s->scq), 0);
 	CU_ASSERT_EQUAL(phca_cq_destroy(s->rcq), 0);
+	CU_ASSERT_EQUAL(phca_mw_dealloc(s->e->mem, s->mw.rkey), 0);
 	phca_mr_dereg(s->e->mem, s->k_fixed);
 	phca_mr_dereg(s->e->mem, s->k_written);
 	phca_mr_dereg(s->e->mem, s->k_counter);

@@ -6,12 +6,13 @@
  *   RC   every completion once, in order, with success; every SEND received once,
  *        in order, byte for byte; READs return what the peer's memory holds;
  *        WRITEs leave what the program says; atomics return and sum exactly
+ *        memory windows show what they are bound to, until they are invalidated
  *   UC   what is received is whole and was sent; without loss all of it, in order
  *   UD   the same for datagrams
  *
  * With proxy rules, requests of OFFLOAD_SEND bytes and more are swallowed where
  * they are posted, and inbound ones of OFFLOAD_IN bytes and more where they
- * arrive: their completions are there in order, their data is nowhere. READs
+ * arrive (of a SEND the first packet counts): their completions are there in order, their data is nowhere. READs
  * that a proxy answers return the same as ever.
  */
 #ifndef WORK_H
@@ -20,11 +21,12 @@
 #include "world.h"
 
 #define DEPTH 32
-#define MSG_MAX (8 * WORLD_MTU)
+#define MSG_MAX 8192
+#define SGES 32
 #define REGION 65536
 #define COUNTERS 16
-#define OFFLOAD_SEND (4 * WORLD_MTU)
-#define OFFLOAD_IN WORLD_MTU
+#define OFFLOAD_SEND 4096
+#define OFFLOAD_IN 1024
 
 /* A posted request, as the model has it. */
 struct wrec {
@@ -36,6 +38,16 @@ struct wrec {
 	uint32_t imm;
 	uint32_t roff;         /* READ: where in the peer's region */
 	uint64_t value;        /* atomics: what must come back */
+	bool via_mw;           /* READ: through the peer's window */
+};
+
+/* A memory window of type 2, over what the peer may read: bound, read through, invalidated, bound again. */
+enum mw_state { MW_UNBOUND, MW_BINDING, MW_BOUND, MW_GOING };
+struct mw {
+	uint32_t rkey, next_rkey;
+	uint8_t state;         /* enum mw_state; GOING: somebody has posted its invalidation */
+	uint32_t reads;        /* of the peer through it, not completed */
+	uint32_t rounds;       /* times it was invalidated */
 };
 
 struct side {
@@ -57,6 +69,7 @@ struct side {
 	uint32_t received;     /* of my WRs, at the peer: those before it were received or need not be */
 	uint32_t got;          /* messages of the peer that I received */
 	uint64_t next_recv;    /* receives posted */
+	struct mw mw;
 	bool gave_up;          /* RETRY_EXC_ERR: the rest is flushed */
 };
 

@@ -14,7 +14,7 @@
 #include "phca_impair.h"
 #include "world.h"
 
-#define POOL 16383
+#define POOL 8191
 #define STEP_MAX_NS 50000
 
 static uint64_t clock_of(void *arg)
@@ -67,7 +67,7 @@ static void net_open(struct world *w, unsigned int i)
 	struct phca_net_addr addr = { .prefix_len = 24 };
 	struct phca_net_neigh neigh = { .mac = { 2, 0, 0, 0, 0, (uint8_t)(2 - i) } };
 	struct phca_net_conf nc = {
-		.port_id = e->port, .mtu = WORLD_MTU, .set_mac = true, .mac = { 2, 0, 0, 0, 0, (uint8_t)(1 + i) },
+		.port_id = e->port, .mtu = w->mtu, .set_mac = true, .mac = { 2, 0, 0, 0, 0, (uint8_t)(1 + i) },
 		.pool = w->pool, .addrs = &addr, .nb_addrs = 1, .neighs = &neigh, .nb_neighs = 1,
 	};
 	char err[256] = "";
@@ -156,7 +156,8 @@ struct world *world_open(uint64_t seed, const struct weather *we)
 	w->seed = seed;
 	w->rnd = seed;
 	w->now_ns = 1000000;
-	w->pool = rte_pktmbuf_pool_create("world", POOL, 0, 0, 2048 + RTE_PKTMBUF_HEADROOM, SOCKET_ID_ANY);
+	w->mtu = (uint16_t)(256 << world_rnd(w, 5));
+	w->pool = rte_pktmbuf_pool_create("world", POOL, 0, 0, 4096 + 512 + RTE_PKTMBUF_HEADROOM, SOCKET_ID_ANY);
 	w->qsbr = aligned_alloc(64, RTE_ALIGN(rte_rcu_qsbr_get_memsize(4), (size_t)64));
 	CU_ASSERT_FATAL(w->pool != NULL && w->qsbr != NULL && rte_rcu_qsbr_init(w->qsbr, 4) == 0);
 	for (unsigned int i = 0; i < 2; i++)

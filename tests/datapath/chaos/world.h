@@ -16,7 +16,6 @@
 #include "phca_hca.h"
 #include "phca_test.h"
 
-#define WORLD_MTU 1024
 
 struct end {
 	struct phca_loop *loop, *proxy_loop;
@@ -36,6 +35,7 @@ struct end {
 
 struct world {
 	uint64_t seed, rnd, now_ns;
+	uint16_t mtu;         /* 256 to 4096, by the seed */
 	uint64_t step_ns, idle_ns; /* of the next turn; since something was done */
 	struct rte_mempool *pool;
 	struct rte_rcu_qsbr *qsbr;
