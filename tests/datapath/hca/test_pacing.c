@@ -293,6 +293,50 @@ PHCA_TEST(pacing, queue_pair_that_waits_can_be_reset_and_destroyed)
 
 /* ------------------------------------------------------------------ ECN */
 
+static void send_marked(struct lab *l, enum phca_opcode op, uint32_t qpn, uint32_t psn, uint32_t n)
+{
+	struct phca_wire_hdr h = lab_hdr(l, op, qpn, psn);
+
+	h.tclass = 3;
+	h.ackreq = true;
+	h.syndrome = PEER_ACK;
+	lab_send(l, &h, n, 1);
+	lab_turn(l, 2);
+}
+
+PHCA_TEST(pacing, marked_request_of_rc_has_an_acknowledgement_and_a_cnp)
+{
+	struct phca_congestion_conf c = steady();
+	struct peer p = peer_open(lab_open(&(struct lab_opts){ .congestion = &c }), PHCA_QPT_RC, NULL);
+	unsigned int cnps = 0, acks = 0;
+
+	send_marked(p.l, PHCA_RC_WRITE_ONLY, p.q.qpn, 0, 0);
+	while (peer_next(&p)) {
+		cnps += p.p.opcode == PHCA_CNP;
+		acks += p.p.opcode == PHCA_RC_ACK;
+	}
+	CU_ASSERT(cnps == 1 && acks == 1);
+	peer_close(&p);
+}
+
+/* So that who answers a READ goes slower. */
+PHCA_TEST(pacing, marked_response_has_a_cnp)
+{
+	struct phca_congestion_conf c = steady();
+	struct peer p = peer_open(lab_open(&(struct lab_opts){ .congestion = &c }), PHCA_QPT_RC, NULL);
+	struct phca_send_wr w = peer_wr(&p, PHCA_WR_RDMA_READ, 8);
+
+	peer_post(&p, &w);
+	peer_expect(&p, PHCA_RC_READ_REQ, PEER_PSN);
+	send_marked(p.l, PHCA_RC_READ_RESP_ONLY, p.q.qpn, PEER_PSN, 8);
+	peer_wc(&p, 1, PHCA_WC_SUCCESS);
+	CU_ASSERT_FATAL(peer_next(&p));
+	CU_ASSERT_EQUAL(p.p.opcode, PHCA_CNP);
+	CU_ASSERT(p.p.flags & PHCA_PKT_BECN);
+	CU_ASSERT_FALSE(peer_next(&p));
+	peer_close(&p);
+}
+
 static uint8_t tclass_of(struct peer *p)
 {
 	struct phca_send_wr w = peer_wr(p, PHCA_WR_SEND, 8);
