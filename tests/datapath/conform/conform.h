@@ -82,6 +82,9 @@ void conform_run(const char *suite, void (*ladder)(void));
 	} \
 	static void ladder_##suite_##_##name_(void)
 
+/* Write a packet down that was given ('g') or sent ('s') to PHCA_CONFORM_FRAMES, for check_scapy.py. */
+void record(char way, const void *frame, uint32_t len);
+
 /* Create the queue pair, unless it is there. Steps do it. */
 void begin(void);
 /* Modify it; the attributes are those of c.attr but for the state. 0 or -errno */

@@ -52,6 +52,8 @@ static void put(const struct phca_wire_hdr *h, const struct given *g)
 	frame[off - phca_opcode_table[h->opcode].hdr_len + g->xor_at] ^= g->xor_with;
 	len = phca_wire_finish(frame, h, g->n);
 	frame[len - 1] ^= g->bad_icrc;
+	if (g->xor_with == 0 && !g->bad_icrc)
+		record('g', frame, len);
 	lab_raw(c.l, frame, len);
 }
 
@@ -168,6 +170,7 @@ void expect_pkt_at(struct at at, enum phca_opcode op, const struct wanted *w)
 	if (m == NULL)
 		return;
 	frame = rte_pktmbuf_mtod(m, const uint8_t *);
+	record('s', frame, m->data_len);
 	expect_int_at(at, "phca_wire_parse", phca_wire_parse(frame, m->data_len, PHCA_PARSE_ICRC, &p), PHCA_V_OK);
 	check_bth(at, &p, op, w);
 	if (p.opcode == op)
@@ -187,6 +190,7 @@ static bool next(struct phca_pkt *p, uint8_t *syndrome)
 	if (m == NULL)
 		return false;
 	frame = rte_pktmbuf_mtod(m, const uint8_t *);
+	record('s', frame, m->data_len);
 	if (phca_wire_parse(frame, m->data_len, PHCA_PARSE_ICRC, p) != PHCA_V_OK)
 		memset(p, 0xff, sizeof(*p));
 	a = phca_pkt_hdr(frame, p, PHCA_HDR_AETH);
