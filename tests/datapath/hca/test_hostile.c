@@ -14,8 +14,17 @@
 
 #define ROUNDS 20000
 #define LIVES 100     /* rounds before it starts anew */
-#define NB_BAD 3      /* its queue pairs: UD, UC, UD with a proxy */
+#define NB_BAD 5      /* its queue pairs: see bad[] */
 #define OWN 8192      /* its region, between guards of the same size */
+
+static const struct {
+	enum phca_qp_type type;
+	bool proxy;
+} bad[NB_BAD] = {
+	{ PHCA_QPT_UD, false }, { PHCA_QPT_UC, false }, { PHCA_QPT_UD, true },
+	/* each connected to itself, so that what it sends is answered */
+	{ PHCA_QPT_RC, false }, { PHCA_QPT_RC, true },
+};
 
 struct hostile {
 	struct lab *l;
@@ -24,7 +33,7 @@ struct hostile {
 	struct phca_cq *cq[NB_BAD];
 	struct phca_qp *qp[NB_BAD];
 	struct phca_offload *o;
-	struct phca_filter_slot *filter;
+	struct phca_filter_slot *filter, *big;
 	uint32_t pd, key;
 	uint8_t *mem;        /* guard, own, guard */
 	struct lab_qp good;
@@ -38,20 +47,21 @@ static uint32_t rnd(struct hostile *x, uint32_t n)
 
 static void born(struct hostile *x)
 {
-	struct phca_rule r = { .name = "all", .filter = x->filter, .offload = x->o, .send = true, .inbound = true };
+	struct phca_rule r = { .name = "all", .offload = x->o, .send = true, .inbound = true };
 
 	x->c = phca_client_open(x->l->hca, "hostile", 8);
 	CU_ASSERT_FATAL(x->c != NULL);
 	for (unsigned int i = 0; i < NB_BAD; i++) {
 		struct phca_qp_init in = {
-			.type = i == 1 ? PHCA_QPT_UC : PHCA_QPT_UD, .pd = x->pd, .max_send_wr = 16, .max_recv_wr = 16,
+			.type = bad[i].type, .pd = x->pd, .max_send_wr = 16, .max_recv_wr = 16,
 			.max_send_sge = 4, .max_recv_sge = 4, .max_inline = 64,
 		};
 
 		CU_ASSERT_FATAL(phca_cq_create(x->c, 16, &x->cq[i]) == 0);
 		in.send_cq = in.recv_cq = x->cq[i];
 		CU_ASSERT_FATAL(phca_qp_create(x->c, &in, &x->qp[i]) == 0);
-		if (i == 2)
+		r.filter = bad[i].type == PHCA_QPT_RC ? x->big : x->filter; /* of RC some are direct */
+		if (bad[i].proxy)
 			CU_ASSERT_FATAL(phca_qp_proxy_attach(x->qp[i], &r, 1, 16) == 0);
 	}
 }
@@ -59,18 +69,30 @@ static void born(struct hostile *x)
 /* To RTS again, however far the last attempt came. */
 static void revive(struct hostile *x, unsigned int i)
 {
-	struct phca_qp_attr a = { .state = PHCA_QPS_RESET, .pkey = 0xffff, .qkey = LAB_QKEY, .path_mtu = LAB_MTU };
-	bool ud = i != 1;
+	static const uint8_t gid[2][16] = {
+		{ [10] = 0xff, 0xff, 192, 0, 2, 1 }, { [10] = 0xff, 0xff, 192, 0, 2, 2 },
+	};
+	struct phca_qp_attr a = {
+		.state = PHCA_QPS_RESET, .pkey = 0xffff, .qkey = LAB_QKEY, .path_mtu = LAB_MTU,
+		.access = PHCA_ACCESS_ALL & ~(uint32_t)PHCA_ACCESS_MW_BIND, .dest_qpn = x->qp[i]->qpn,
+		.timeout = 3, .retry_cnt = 2, .rnr_retry = 2, .max_rd_atomic = 2, .max_dest_rd_atomic = 2,
+		.min_rnr_timer = 1,
+	};
+	bool ud = bad[i].type == PHCA_QPT_UD, rc = bad[i].type == PHCA_QPT_RC;
 
+	memcpy(a.av.dgid, gid[!rc], 16);
+	a.av.sgid_index = (uint8_t)phca_net_gid_find(x->l->net, gid[0]);
 	CU_ASSERT_EQUAL(phca_qp_modify(x->qp[i], &a, PHCA_QP_STATE), 0);
 	a.state = PHCA_QPS_INIT;
 	CU_ASSERT_EQUAL(phca_qp_modify(x->qp[i], &a, PHCA_QP_STATE | PHCA_QP_PKEY |
 		(ud ? PHCA_QP_QKEY : PHCA_QP_ACCESS)), 0);
 	a.state = PHCA_QPS_RTR;
 	CU_ASSERT_EQUAL(phca_qp_modify(x->qp[i], &a, PHCA_QP_STATE |
-		(ud ? 0 : PHCA_QP_DEST_QPN | PHCA_QP_PATH_MTU | PHCA_QP_RQ_PSN)), 0);
+		(ud ? 0 : PHCA_QP_DEST_QPN | PHCA_QP_PATH_MTU | PHCA_QP_RQ_PSN | PHCA_QP_AV) |
+		(rc ? PHCA_QP_MAX_DEST_RD_ATOMIC | PHCA_QP_MIN_RNR_TIMER : 0)), 0);
 	a.state = PHCA_QPS_RTS;
-	CU_ASSERT_EQUAL(phca_qp_modify(x->qp[i], &a, PHCA_QP_STATE | PHCA_QP_SQ_PSN), 0);
+	CU_ASSERT_EQUAL(phca_qp_modify(x->qp[i], &a, PHCA_QP_STATE | PHCA_QP_SQ_PSN | (rc ? PHCA_QP_TIMEOUT |
+		PHCA_QP_RETRY_CNT | PHCA_QP_RNR_RETRY | PHCA_QP_MAX_RD_ATOMIC : 0)), 0);
 }
 
 /* An element that looks right, nearly right, or not at all: its own key, the victim's, none. */
@@ -106,10 +128,17 @@ static void scribble_sq(struct hostile *x, struct phca_qp *qp)
 		phca_send_sge(w)[i] = sge_any(x);
 	if (rnd(x, 4) == 0)
 		((uint8_t *)w)[rnd(x, r->stride)] ^= (uint8_t)rnd(x, 256);
-	w->opcode = (uint8_t)(rnd(x, 3) ? PHCA_WR_SEND : rnd(x, 256));
+	w->opcode = (uint8_t)(rnd(x, 3) ? PHCA_WR_SEND : rnd(x, rnd(x, 4) ? 10 : 256));
 	w->flags = (uint16_t)rnd(x, rnd(x, 2) ? 16 : 65536);
 	w->num_sge = rnd(x, 3) ? rnd(x, 5) : rnd(x, UINT32_MAX);
 	w->inline_len = rnd(x, 3) ? rnd(x, 65) : rnd(x, UINT32_MAX);
+	if (qp->transport != PHCA_TRANSPORT_UD) { /* WRITE, READ; what the others get of it is nonsense */
+		struct phca_sge to = sge_any(x);
+
+		w->u.rdma.remote_addr = to.addr;
+		w->u.rdma.rkey = to.lkey;
+		return;
+	}
 	w->u.ud.av.sgid_index = (uint8_t)rnd(x, rnd(x, 2) ? 3 : 256);
 	memset(&w->u.ud.av.dgid, 0, 16);
 	if (rnd(x, 4))
@@ -161,9 +190,16 @@ static void scribble(struct hostile *x)
 static void traffic(struct hostile *x)
 {
 	unsigned int i = rnd(x, NB_BAD);
-	struct phca_wire_hdr h = lab_hdr(x->l, i == 1 ? PHCA_UC_SEND_FIRST + (enum phca_opcode)rnd(x, 12) :
-		PHCA_UD_SEND_ONLY, x->qp[i]->qpn, rnd(x, 3));
+	static const enum phca_opcode first[] = {
+		[PHCA_QPT_RC] = PHCA_RC_SEND_FIRST, [PHCA_QPT_UC] = PHCA_UC_SEND_FIRST,
+		[PHCA_QPT_UD] = PHCA_UD_SEND_ONLY,
+	};
+	unsigned int ops = bad[i].type == PHCA_QPT_RC ? PHCA_RC_FETCH_ADD + 1 : bad[i].type == PHCA_QPT_UC ? 12 : 1;
+	struct phca_wire_hdr h = lab_hdr(x->l, first[bad[i].type] + (enum phca_opcode)rnd(x, ops), x->qp[i]->qpn,
+		rnd(x, 3));
 
+	if (bad[i].type == PHCA_QPT_RC)
+		memcpy(h.sgid, h.dgid, 16); /* its peer is itself */
 	h.va = (uintptr_t)x->mem + rnd(x, 3 * OWN);
 	h.rkey = x->key;
 	h.dma_len = rnd(x, 2000);
@@ -220,18 +256,21 @@ static bool undisturbed(struct hostile *x)
 
 static void hostile_open(struct hostile *x)
 {
+	struct phca_filter_param min = { .name = "min_len", .kind = PHCA_FV_UINT, .u = 100 };
+
 	memset(x, 0, sizeof(*x));
 	x->rnd = 3;
 	x->l = lab_open(NULL);
 	x->good = lab_qp(x->l, PHCA_QPT_UD, 0x99);
 	x->o = lab_offload(x->l, "o", phca_offload_driver_find("delay"), NULL, 0, 0);
 	x->filter = lab_filter(x->l, "all", NULL, 0);
+	x->big = lab_filter(x->l, "by_size", &min, 1);
 	x->pd = phca_pd_alloc(x->l->mem);
 	x->mem = malloc(3 * OWN);
 	CU_ASSERT_FATAL(x->pd != 0 && x->mem != NULL);
 	memset(x->mem, 0x5a, 3 * OWN);
 	CU_ASSERT_FATAL(phca_mr_reg(x->l->mem, x->pd, x->mem + OWN, OWN, (uintptr_t)x->mem + OWN,
-		PHCA_ACCESS_LOCAL_WRITE | PHCA_ACCESS_REMOTE_WRITE, &x->key) == 0);
+		PHCA_ACCESS_ALL, &x->key) == 0);
 }
 
 static void hostile_close(struct hostile *x)
