@@ -14,10 +14,11 @@
 #include "work.h"
 
 #define TURNS_MAX 2000000u /* of a run: more is stuck */
-#define LINKS 4
+#define LINKS 5
 
 static const struct { enum phca_qp_type type; bool proxy; } kinds[LINKS] = {
-	{ PHCA_QPT_RC, false }, { PHCA_QPT_UC, false }, { PHCA_QPT_UC, true }, { PHCA_QPT_UD, false },
+	{ PHCA_QPT_RC, false }, { PHCA_QPT_RC, true }, { PHCA_QPT_UC, false }, { PHCA_QPT_UC, true },
+	{ PHCA_QPT_UD, false },
 };
 
 static unsigned long env(const char *name, unsigned long def)
