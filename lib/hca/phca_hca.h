@@ -485,9 +485,9 @@ int phca_post_send(struct phca_qp *qp, const struct phca_send_wr *wr, unsigned i
 int phca_av_from_wc(const struct phca_qp *qp, const struct phca_wc *wc, const void *grh, struct phca_av *av);
 
 /**
- * Make an address vector to a unicast address, from the GID that fits it best
- * (11.2.2.1, "create address handle").
- * @return 0; -EINVAL @p dgid is no unicast address, or the port has none of its family
+ * Make an address vector to an address, a multicast one too, from the GID that
+ * fits it best (11.2.2.1, "create address handle").
+ * @return 0; -EINVAL the port has no address of its family
  */
 int phca_av_to(const struct phca_qp *qp, const uint8_t dgid[16], struct phca_av *av);
 

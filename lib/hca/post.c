@@ -134,7 +134,7 @@ int phca_post_send(struct phca_qp *qp, const struct phca_send_wr *wr, unsigned i
 
 int phca_av_to(const struct phca_qp *qp, const uint8_t dgid[16], struct phca_av *av)
 {
-	int idx = phca_gid_is_multicast(dgid) ? -EINVAL : phca_net_gid_for(qp->hca->nets[qp->port], dgid);
+	int idx = phca_net_gid_for(qp->hca->nets[qp->port], dgid);
 
 	if (idx < 0)
 		return -EINVAL;

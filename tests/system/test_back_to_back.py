@@ -110,7 +110,56 @@ class BackToBack(unittest.TestCase):
         self.assertIn("there is none with this number", box.do("reset qp 0x999"))
         self.leave(box)
 
-    def two_appliances(self, echo_kwargs, generator_kwargs):
+    def test_shared_receive_queue_and_several_lcores(self):
+        config = load("rc-pair.json")
+        config["lcores"] = {"hca": [1, 2], "proxy": 0, "app": 0}
+        config["srqs"] = [{"name": f"pool{i}", "app": "sink", "max_wr": 128, "limit": 4} for i in range(2)]
+        left, right = config["qps"]
+        del right["max_recv_wr"]
+        right["count"] = 2
+        config["qps"] = [left, {**right, "name": "right0", "srq": "pool0"},
+                         {**right, "name": "right1", "srq": "pool1", "qpn": "0x202", "dest_qpn": "0x102"}]
+        box = self.box(config, eal=[j.format("") for j in JOINED], lcores="(0-2)@(0-1)")
+        qps = [0x100 + i for i in range(4)]
+        self.until("traffic of each queue pair", lambda: all(
+            box.figures("/phca/qp", q)["tx_direct"] >= ENOUGH for q in qps))
+        self.check_generator(box, "generator")
+        sink = self.own(box, "sink")
+        for name in ("mismatches", "missing", "out_of_order", "violations", "errors"):
+            self.assertEqual(sink[name], 0, sink)
+        self.assertGreater(sink["verified"], ENOUGH, sink)
+        figures = box.figures("/phca/srq")
+        self.assertEqual(len(figures), 2)
+        for srq in figures.values():
+            self.assertEqual((srq["client"], srq["qps"], srq["capacity"], srq["max_sge"]), ("sink", 2, 128, 1))
+            self.assertGreater(srq["taken"], 100)
+        self.assertIn("shared receive queue", box.do("show qp 0x200"))
+        self.assertRegex(box.do("show srq"), r"sink +2 +128 +1")
+        self.leave(box)
+
+    def test_multicast(self):
+        config = load("rc-pair.json")
+        config["apps"] = [
+            {"name": "generator", "driver": "generator",
+             "settings": {"peer": "239.1.1.1", "rate": 500, "size": "64-1024"}},
+            {"name": "one", "driver": "sink", "settings": {"verify": True}},
+            {"name": "two", "driver": "sink", "settings": {"verify": True}}]
+        config["qps"] = [{"name": "from", "type": "UD", "port": "left", "app": "generator"}] + [
+            {"name": f"to-{app}", "type": "UD", "port": "right", "app": app, "mcast": ["239.1.1.1"]}
+            for app in ("one", "two")]
+        box = self.box(config, eal=[j.format("") for j in JOINED])
+        self.until("each member received", lambda: min(
+            self.own(box, app)["verified"] for app in ("one", "two")) >= 50)
+        box.do("stop")
+        sent = self.own(box, "generator")
+        self.assertEqual((sent["errors"], sent["posted"]), (0, sent["completed"]))
+        for app in ("one", "two"):
+            own = self.own(box, app)
+            self.assertEqual((own["mismatches"], own["out_of_order"]), (0, 0))
+        self.assertIn("239.1.1.1", box.do("show config"))
+        self.leave(box)
+
+    def two_appliances(self, echo_kwargs, generator_kwargs, memif=False):
         echo = self.box(load("echo-rc.json"), **echo_kwargs)
         config = load("generator.json")
         for app in config["apps"]:      # a machine that is busy is no lossy network
@@ -126,13 +175,18 @@ class BackToBack(unittest.TestCase):
         figures = self.own(echo, "echo")
         self.assertEqual((figures["errors"], figures["unanswerable"], figures["strays"]), (0, 0, 0))
         self.assertEqual(figures["memory_answers"], 4)
-        self.leave(generator, echo)
+        if memif:   # its link comes with the other end, and goes with it
+            self.until("link up is told", lambda: "port active, port 0" in echo.do("show events"))
+        self.leave(generator)
+        if memif:
+            self.until("link down is told", lambda: "port error, port 0" in echo.do("show events"))
+        self.leave(echo)
 
     def test_two_appliances_over_memif(self):
         folder = tempfile.mkdtemp(prefix="phca")
         self.addCleanup(shutil.rmtree, folder, True)
         vdev = f"--vdev=net_memif0,socket={folder}/memif.sock,socket-abstract=no,role={{}},bsize=2048"
-        self.two_appliances({"eal": [vdev.format("server")]}, {"eal": [vdev.format("client")]})
+        self.two_appliances({"eal": [vdev.format("server")]}, {"eal": [vdev.format("client")]}, memif=True)
 
     def test_two_appliances_over_veth(self):
         pair = net.Pair()

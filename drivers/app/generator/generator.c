@@ -170,10 +170,10 @@ static int check_qp(const struct generator *g, struct gen_qp *q, const char *nam
 		why = "only RC has READ and atomics; change operation";
 	else if (q->type == PHCA_QPT_UD && gen_needs_memory(c))
 		why = "UD has SEND only; change operation";
-	else if (q->type == PHCA_QPT_UD && (!c->has_peer || c->peer_qpn == 0))
+	else if (q->type == PHCA_QPT_UD && (!c->has_peer || (c->peer_qpn == 0 && !phca_gid_is_multicast(c->peer))))
 		why = "UD needs to know where to; give peer and peer_qpn";
 	else if (q->type == PHCA_QPT_UD && phca_av_to(q->qp, c->peer, &q->av) != 0)
-		why = "peer is no unicast address of a family that the port has";
+		why = "the port has no address of the family of peer";
 	else if (q->type == PHCA_QPT_UD && c->max_size > attr.path_mtu)
 		why = "a datagram is one packet of the port's mtu at most; lower size";
 	else if (q->type != PHCA_QPT_UD && attr.dest_qpn == 0)

@@ -38,7 +38,7 @@ const struct phca_setting gen_settings[] = {
 	{ "echo_timeout_us", PHCA_SETTING_UINT, 1, 3600000000u, 100000, NULL,
 	  "UC and UD: an echo that has not come by then is lost, us" },
 	{ "seed", PHCA_SETTING_UINT, 0, INT64_MAX, 1, NULL, "of pattern, mix and sizes" },
-	{ "peer", PHCA_SETTING_STRING, 0, 0, 0, "", "UD: address of the peer" },
+	{ "peer", PHCA_SETTING_STRING, 0, 0, 0, "", "UD: address of the peer, or a multicast group" },
 	{ "peer_qpn", PHCA_SETTING_UINT, 0, 0xfffffe, 0, NULL,
 	  "UD: QP number of the peer; of the first, the application's QP i sends to this + i" },
 	{ "peer_qkey", PHCA_SETTING_UINT, 0, UINT32_MAX, 0x80000000u, NULL,

@@ -6,6 +6,8 @@
  */
 #include <rte_common.h>
 
+#include "phca_wire.h"
+
 #include "generator_impl.h"
 
 static const struct {
@@ -62,7 +64,8 @@ static void stage_send(struct generator *g, struct gen_qp *q, struct gen_slot *s
 		wr->imm = rte_cpu_to_be_32((uint32_t)s->seq);
 	if (q->type == PHCA_QPT_UD) {
 		wr->av = q->av;
-		wr->remote_qpn = c->peer_qpn + (uint32_t)(q - g->qps);
+		wr->remote_qpn = phca_gid_is_multicast(c->peer) ? PHCA_QPN_MULTICAST :
+			c->peer_qpn + (uint32_t)(q - g->qps);
 		wr->remote_qkey = c->peer_qkey;
 	}
 	s->echo = c->echo;

@@ -64,8 +64,8 @@ FULL = {
     "apps": [{"name": "a", "description": "d", "driver": "echo", "settings": {"u": 1}}],
     "srqs": [{"name": "s", "description": "d", "app": "a", "max_wr": 64, "max_sge": 2, "limit": 8}],
     "qps": [
-        {"name": "ud", "mcast": ["239.1.1.1"], "description": "d", "type": "UD", "app": "a", "port": "p1", "qpn": "0x10",
-         "count": 4, "max_send_wr": 1, "max_recv_wr": 2, "max_send_sge": 3, "max_recv_sge": 4,
+        {"name": "ud", "description": "d", "type": "UD", "app": "a", "port": "p1", "qpn": "0x10",
+         "mcast": ["239.1.1.1"], "count": 4, "max_send_wr": 1, "max_recv_wr": 2, "max_send_sge": 3, "max_recv_sge": 4,
          "max_inline": 5, "sq_sig_all": True, "pkey": "0x8001", "qkey": 7, "sq_psn": 1},
         {"name": "uc", "type": "UC", "app": "a", "qpn": 32, "rq_psn": 77, "dest_qpn": "0x123456",
          "peer": "192.0.2.2", "path_mtu": 1024, "access": ["remote_write"]},
