@@ -85,7 +85,7 @@ struct phca_qp {
 	uint8_t port;           /* index */
 	uint8_t shard;          /* index */
 	bool proxy;             /* a proxy QP */
-	bool check_peer;        /* av.dgid is the only source allowed */
+	bool check_peer;        /* av.dgid is the only source allowed, sgid the only destination */
 	uint8_t nb_rules;
 	uint16_t pkey;
 	uint32_t qkey;
@@ -117,6 +117,7 @@ struct phca_qp {
 	struct phca_psn sq_psn;          /* behind the last packet ever sent */
 	struct requester req;
 	struct phca_av av;
+	uint8_t sgid[16];                /* own address that av.sgid_index names */
 	struct conn conn;
 	uint8_t timeout, retry_cnt, rnr_retry, max_rd_atomic; /* RC, as modify set them */
 	uint8_t max_dest_rd_atomic, min_rnr_timer;

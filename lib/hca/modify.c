@@ -136,6 +136,7 @@ static void apply(struct phca_qp *qp, const struct phca_qp_attr *a, unsigned int
 		qp->min_rnr_timer = a->min_rnr_timer;
 	if (mask & PHCA_QP_AV) {
 		qp->av = a->av;
+		memcpy(qp->sgid, phca_net_gid(qp->hca->nets[qp->port], a->av.sgid_index), sizeof(qp->sgid));
 		qp->check_peer = true;
 		qp->conn.known = false;
 	}

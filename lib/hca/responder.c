@@ -326,6 +326,7 @@ static bool can_receive(const struct phca_qp *qp)
 	return qp->state >= PHCA_QPS_RTR && qp->state <= PHCA_QPS_SQE;
 }
 
+/* From the peer's address to the one that the connection has here (9.6.1.2). */
 static bool peer_ok(const struct phca_qp *qp, const uint8_t *frame, const struct phca_pkt *pkt)
 {
 	const uint8_t *ip = frame + pkt->l3_off;
@@ -333,8 +334,9 @@ static bool peer_ok(const struct phca_qp *qp, const uint8_t *frame, const struct
 	if (!qp->check_peer)
 		return true;
 	if (pkt->flags & PHCA_PKT_IP6)
-		return memcmp(ip + 8, qp->av.dgid, 16) == 0;
-	return phca_gid_is_ip4(qp->av.dgid) && memcmp(ip + 12, qp->av.dgid + 12, 4) == 0;
+		return memcmp(ip + 8, qp->av.dgid, 16) == 0 && memcmp(ip + 24, qp->sgid, 16) == 0;
+	return phca_gid_is_ip4(qp->av.dgid) && memcmp(ip + 12, qp->av.dgid + 12, 4) == 0 &&
+		memcmp(ip + 16, qp->sgid + 12, 4) == 0;
 }
 
 /*

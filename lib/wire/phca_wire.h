@@ -93,7 +93,7 @@ extern "C" {
 	X(QP_STATE, "qp_state", "queue pair is not ready to receive (10.3.1)") \
 	X(PKEY, "pkey", "partition key does not match (9.6.1.1.3)") \
 	X(QKEY, "qkey", "queue key does not match (9.6.1.4)") \
-	X(PEER, "peer", "source address is not the connected peer's (9.6.1.1.3)") \
+	X(PEER, "peer", "addresses are not those of the connection: its peer's, and its own here (9.6.1.2)") \
 	X(MCAST, "mcast", "multicast packet without a member here, or QP and address disagree (9.6.1.1)") \
 	X(HANDOFF_FULL, "handoff_full", "ring to the HCA lcore of the queue pair is full") \
 	X(PSN, "psn", "UC: packet of a message with a gap in its PSNs (9.8.2.2); RC: ahead of the expected one") \
