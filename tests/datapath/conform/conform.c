@@ -109,7 +109,7 @@ void begin(void)
 void conform_run(const char *suite, void (*ladder)(void))
 {
 	struct phca_congestion_conf congestion;
-	struct lab_opts o = { .mtu = PORT_MTU, .no_proxy = true, .congestion = &congestion };
+	struct lab_opts o = { .mtu = PORT_MTU, .no_proxy = true, .two_ip4 = true, .congestion = &congestion };
 
 	phca_congestion_default(&congestion);
 	memset(&c, 0, sizeof(c));

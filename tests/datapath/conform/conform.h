@@ -126,7 +126,7 @@ struct given {
 	uint16_t pkey;
 	uint32_t qkey, sqpn, qpn;
 	uint8_t from;             /* last byte of the source address */
-	const uint8_t *to;        /* destination address; a multicast one */
+	const uint8_t *to;        /* destination address; NULL: that of the connection */
 	uint8_t ecn;              /* of the IP header */
 	uint8_t xor_at, xor_with; /* change the byte so far behind BTH's start, before the iCRC is made */
 	bool ack, noack;          /* AckReq other than: only in the packet that ends a message */

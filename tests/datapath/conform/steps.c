@@ -38,7 +38,8 @@ static void fill(struct phca_wire_hdr *h, const struct given *g)
 		h->sgid[15] = g->from;
 	if (g->to != NULL) {
 		memcpy(h->dgid, g->to, 16);
-		memcpy(h->dmac, (const uint8_t[]){ 1, 0, 0x5e, g->to[13] & 0x7f, g->to[14], g->to[15] }, 6);
+		if (phca_gid_is_multicast(g->to))
+			memcpy(h->dmac, (const uint8_t[]){ 1, 0, 0x5e, g->to[13] & 0x7f, g->to[14], g->to[15] }, 6);
 	}
 }
 

@@ -118,6 +118,33 @@ LADDER("9.6.1.2", rc_resp, ipv4_to_an_ipv6_connection,
 	expect_verdict(PEER, 1);
 }
 
+LADDER("9.6.1.2", rc_resp, another_own_address,
+	"a packet of the peer to an own address that is not the connection's is dropped")
+{
+	recvs(1);
+	give(RC_SEND_ONLY, .psn = 0, .n = 33, .to = lab_gid2);
+	expect_nothing();
+	expect_verdict(PEER, 1);
+	give(RC_SEND_ONLY, .psn = 0, .n = 33);
+	expect_ack(0, 1);
+}
+
+LADDER("9.6.1.2", uc_resp, another_own_address,
+	"a packet of the peer to an own address that is not the connection's is dropped")
+{
+	recvs(1);
+	give(UC_SEND_ONLY, .psn = 0, .n = 33, .to = lab_gid2);
+	expect_nothing();
+	expect_verdict(PEER, 1);
+}
+
+LADDER("9.6.1.2", ud_resp, any_own_address, "a datagram may come to any own address")
+{
+	recvs(1);
+	give(UD_SEND_ONLY, .n = 33, .to = lab_gid2);
+	expect_recv(RECV, .n = 33);
+}
+
 /* ----------------------------------------------------------- congestion */
 
 LADDER("A17.9.3", rc_resp, marked_packet,

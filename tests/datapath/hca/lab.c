@@ -18,6 +18,7 @@ static const uint8_t own_mac[6] = { 2, 0, 0, 0, 0, 1 };
 static const uint8_t peer_mac[6] = { 2, 0, 0, 0, 0, 2 };
 static const uint8_t own_gid[16] = { [10] = 0xff, 0xff, 192, 0, 2, 1 };
 static const uint8_t peer_gid[16] = { [10] = 0xff, 0xff, 192, 0, 2, 2 };
+const uint8_t lab_gid2[16] = { [10] = 0xff, 0xff, 192, 0, 2, 11 };
 static const uint8_t own_gid6[16] = { 0x20, 0x01, 0x0d, 0xb8, [15] = 1 };
 
 static void pump(void *arg)
@@ -50,17 +51,20 @@ static void cable(struct lab *l, unsigned int queues)
 
 static void net_open(struct lab *l, const struct lab_opts *o)
 {
-	struct phca_net_addr addrs[2] = { { .prefix_len = 24 }, { .prefix_len = 64, .ip6 = true } };
+	struct phca_net_addr addrs[3] = {
+		{ .prefix_len = 24 }, { .prefix_len = 64, .ip6 = true }, { .prefix_len = 24 },
+	};
 	struct phca_net_neigh neigh = { .gid = { 0 } };
 	struct phca_net_conf nc = {
 		.port_id = l->port, .mtu = o->mtu ? o->mtu : LAB_MTU, .set_mac = true, .pool = l->pool,
-		.addrs = addrs, .nb_addrs = 2, .neighs = &neigh, .nb_neighs = 1,
+		.addrs = addrs, .nb_addrs = o->two_ip4 ? 3 : 2, .neighs = &neigh, .nb_neighs = 1,
 		.vlan = o->vlan, .vlan_id = 7, .nb_queues = (uint16_t)o->nb_queues,
 	};
 	char err[256] = "";
 
 	memcpy(addrs[0].gid, own_gid, 16);
 	memcpy(addrs[1].gid, own_gid6, 16);
+	memcpy(addrs[2].gid, lab_gid2, 16);
 	memcpy(neigh.gid, peer_gid, 16);
 	memcpy(neigh.mac, peer_mac, 6);
 	memcpy(nc.mac, own_mac, 6);

@@ -32,12 +32,15 @@ struct lab_opts {
 	uint32_t ring_size;      /* 256: elements of the ring to the proxy */
 	uint16_t max_held;       /* packets of an offloaded message */
 	bool no_proxy;
+	bool two_ip4;            /* lab_gid2 is an own address, too */
 	unsigned int nb_shards;  /* 1 */
 	unsigned int nb_proxies; /* 1 */
 	unsigned int nb_queues;  /* 1, or as many as shards; of the port */
 	bool vlan;
 	const struct phca_congestion_conf *congestion; /* NULL: off */
 };
+
+extern const uint8_t lab_gid2[16];
 
 struct lab_qp {
 	struct phca_qp *qp;
