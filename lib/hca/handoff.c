@@ -2,8 +2,8 @@
 /*
  * What shards hand to each other: a ring for each ordered pair of them, whose
  * elements are packets received for the other's queue pairs, packets to send on
- * a port on which this one has no transmit queue, and questions to the owner of
- * a port's neighbour table.
+ * a port on which this one has no transmit queue, questions to the owner of a
+ * port's neighbour table, and its answer when there is nothing to find.
  *
  * Invariant: nothing is taken from a ring that cannot be finished in this turn:
  * there is room in every transmit stage for all that is taken.
@@ -46,28 +46,54 @@ unsigned int handoff_tx(struct shard *h, const struct port *p, struct rte_mbuf *
 /*
  * The MAC address of a destination. A shard that does not own the table looks,
  * and has the owner ask the network at most every RESOLVE_AGAIN_NS for a queue pair.
+ * What is in the table is seen there; that it has no room for a neighbour the owner
+ * says, and that holds as long.
  */
 enum phca_neigh_state resolve(struct shard *h, struct port *p, struct phca_qp *qp, uint8_t sgid_index,
 		const uint8_t dgid[16], uint8_t mac[6])
 {
-	struct handoff o = { .kind = HANDOFF_RESOLVE, .port = p->idx, .sgid_index = sgid_index };
+	struct handoff o = { .kind = HANDOFF_RESOLVE, .port = p->idx, .sgid_index = sgid_index, .qpn = qp->qpn };
 	enum phca_neigh_state s;
 
 	if (likely(p->owner))
 		return phca_net_resolve(p->net, sgid_index, dgid, mac, h->now_ns);
 	s = phca_net_lookup(p->net, sgid_index, dgid, mac);
-	if (s == PHCA_NEIGH_PENDING && (qp->asked_ns == 0 || h->now_ns - qp->asked_ns >= RESOLVE_AGAIN_NS)) {
+	if (likely(s != PHCA_NEIGH_PENDING))
+		return s;
+	if (qp->failed_ns != 0 && h->now_ns - qp->failed_ns < RESOLVE_AGAIN_NS && memcmp(qp->failed_gid, dgid, 16) == 0)
+		return PHCA_NEIGH_FAILED;
+	if (qp->asked_ns == 0 || h->now_ns - qp->asked_ns >= RESOLVE_AGAIN_NS) {
 		memcpy(o.dgid, dgid, 16);
 		if (put(h, 0, &o))
 			qp->asked_ns = h->now_ns;
 	}
-	return s;
+	return PHCA_NEIGH_PENDING;
 }
 
-static void one(struct shard *h, struct handoff *o)
+/* For another shard, which waits for it to appear in the table. */
+static void resolve_for(struct shard *h, struct port *p, unsigned int from, struct handoff *o)
+{
+	uint8_t mac[6];
+
+	if (phca_net_resolve(p->net, o->sgid_index, o->dgid, mac, h->now_ns) != PHCA_NEIGH_FAILED)
+		return;
+	o->kind = HANDOFF_FAILED;
+	put(h, from, o); /* no room: it asks again */
+}
+
+static void failed(struct shard *h, const struct handoff *o)
+{
+	struct phca_qp *qp = qp_lookup(h->hca, o->qpn);
+
+	if (qp == NULL || qp->shard != h->idx)
+		return;
+	qp->failed_ns = h->now_ns;
+	memcpy(qp->failed_gid, o->dgid, 16);
+}
+
+static void one(struct shard *h, unsigned int from, struct handoff *o)
 {
 	struct port *p = h->ports[o->port];
-	uint8_t mac[6];
 
 	switch (o->kind) {
 	case HANDOFF_RX:
@@ -77,8 +103,11 @@ static void one(struct shard *h, struct handoff *o)
 	case HANDOFF_TX:
 		tx_put(h, p, o->m, false);
 		break;
+	case HANDOFF_RESOLVE:
+		resolve_for(h, p, from, o);
+		break;
 	default:
-		phca_net_resolve(p->net, o->sgid_index, o->dgid, mac, h->now_ns);
+		failed(h, o);
 	}
 }
 
@@ -96,7 +125,7 @@ unsigned int handoff_run(struct shard *h)
 			n = RTE_MIN(n, (unsigned int)(TX_STAGE - h->ports[i]->nb_tx));
 		n = rte_ring_sc_dequeue_burst_elem(h->from[s], o, sizeof(o[0]), n, NULL);
 		for (unsigned int i = 0; i < n; i++)
-			one(h, &o[i]);
+			one(h, s, &o[i]);
 		done += n;
 	}
 	return done;

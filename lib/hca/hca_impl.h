@@ -19,7 +19,8 @@
 #define PM_STAGE 256      /* messages to the proxy staged in a turn */
 #define DB_BUDGET 256     /* doorbells of a client a turn */
 #define RWQE_AHEAD 16     /* how far ahead receive work requests are asked for */
-#define SQ_BUDGET 64      /* request packets a turn */
+#define SQ_BUDGET 64      /* request packets of a port a turn */
+#define SQ_VISITS 256     /* queue pairs of a port that a turn looks at, whatever they send */
 #define SQ_QP_BUDGET 16   /* of one QP before the next one's turn */
 #define FLUSH_BUDGET 64   /* WRs flushed a turn and QP */
 #define FLUSH_QPS 32      /* QPs in error that a turn looks at */
@@ -50,6 +51,9 @@ struct port {
 	bool owner;        /* this shard runs its ARP, NDP, and timers: shard 0 */
 	bool ect;          /* connected queue pairs send ECT(0) */
 	uint16_t nb_tx;
+	struct phca_qp *ready_head, *ready_tail; /* queue pairs of this shard with something to send, */
+	unsigned int nb_ready;                   /* so many; */
+	struct phca_qp *resp_head, *resp_tail;   /* with something to answer */
 	struct rte_mbuf *tx[TX_STAGE];
 	struct phca_port_stats st;
 };
@@ -107,7 +111,7 @@ struct phca_qp {
 	struct responder resp;
 	struct rwqe rwqe;
 	struct respq *respq;             /* RC */
-	struct phca_qp *resp_next;       /* on the shard's list of those with something to answer */
+	struct phca_qp *resp_next;       /* on its port's list of those with something to answer */
 	bool on_resp;
 
 	/* requester */
@@ -138,6 +142,8 @@ struct phca_qp {
 	struct phca_qp *flush_prev, *flush_next;
 	struct phca_qp *prev, *next;     /* all QPs of the shard */
 	uint64_t asked_ns;               /* when the owner of the neighbour table was asked last */
+	uint64_t failed_ns;              /* when it said that it cannot find failed_gid; 0: never */
+	uint8_t failed_gid[16];
 
 	/* control thread */
 	struct phca_hca *hca;
@@ -224,17 +230,19 @@ enum handoff_kind {
 	HANDOFF_RX,      /* a parsed packet for a queue pair of the other shard */
 	HANDOFF_NET,     /* a packet for the port itself: ARP, NDP, echo, multicast membership */
 	HANDOFF_TX,      /* a packet for a port on which the sender has no transmit queue */
-	HANDOFF_RESOLVE, /* ask for a neighbour; pkt's bytes are its GID */
+	HANDOFF_RESOLVE, /* ask for a neighbour, dgid */
+	HANDOFF_FAILED,  /* answer to that: nobody there can be found */
 };
 struct handoff {
 	uint8_t kind;          /* enum handoff_kind */
 	uint8_t port;          /* index */
 	uint8_t sgid_index;    /* RESOLVE */
-	uint8_t rsvd[5];
+	uint8_t rsvd;
+	uint32_t qpn;          /* RESOLVE, FAILED: who asks */
 	struct rte_mbuf *m;
 	union {
 		struct phca_pkt pkt;   /* RX, NET */
-		uint8_t dgid[16];      /* RESOLVE */
+		uint8_t dgid[16];      /* RESOLVE, FAILED */
 	};
 };
 _Static_assert(sizeof(struct handoff) == 48, "fixed-size element");
@@ -263,12 +271,10 @@ struct shard {
 	struct rte_ring *to[PHCA_SHARD_MAX];
 	struct phca_loop *loops[PHCA_SHARD_MAX]; /* of all shards, to wake them */
 	uint32_t to_wake;           /* bit of each that was handed something in this turn */
+	bool requests_first;        /* before responses; else behind them */
 
 	struct phca_wc nowhere;     /* a completion that nobody gets */
 	struct phca_cqw *dirty;     /* CQs with staged completions */
-	struct phca_qp *ready_head, *ready_tail;
-	unsigned int nb_ready;
-	struct phca_qp *resp_head, *resp_tail; /* queue pairs with something to answer */
 	struct phca_qp *kept_head, *kept_tail; /* those that keep answers of offloads; asked for longest ago first */
 	uint32_t nb_kept;                      /* buffers of such answers */
 	struct phca_qp *flush_head, *flush_tail;

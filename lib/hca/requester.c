@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * The requester: doorbells put queue pairs on the ready list; each turn serves
- * the list round robin, a few packets a queue pair.
+ * The requester: doorbells put queue pairs on the ready list of their port; each
+ * turn serves the lists round robin, a few packets a queue pair. One that finds
+ * its port full keeps its place at the head, so that what the port takes next is
+ * not for those again that filled it.
  *
  * A work request is copied once and checked (fetch.c); when its turn comes it
  * begins: it is offloaded, executed here, or becomes packets (ud_tx.c,
@@ -19,33 +21,50 @@
 
 void ready_add(struct shard *h, struct phca_qp *qp)
 {
+	struct port *p = h->ports[qp->port];
+
 	if (qp->on_ready)
 		return;
 	qp->on_ready = true;
 	qp->ready_next = NULL;
-	qp->ready_prev = h->ready_tail;
-	if (h->ready_tail != NULL)
-		h->ready_tail->ready_next = qp;
+	qp->ready_prev = p->ready_tail;
+	if (p->ready_tail != NULL)
+		p->ready_tail->ready_next = qp;
 	else
-		h->ready_head = qp;
-	h->ready_tail = qp;
-	h->nb_ready++;
+		p->ready_head = qp;
+	p->ready_tail = qp;
+	p->nb_ready++;
+}
+
+static void ready_push(struct port *p, struct phca_qp *qp)
+{
+	qp->on_ready = true;
+	qp->ready_prev = NULL;
+	qp->ready_next = p->ready_head;
+	if (p->ready_head != NULL)
+		p->ready_head->ready_prev = qp;
+	else
+		p->ready_tail = qp;
+	p->ready_head = qp;
+	p->nb_ready++;
 }
 
 void ready_remove(struct shard *h, struct phca_qp *qp)
 {
+	struct port *p = h->ports[qp->port];
+
 	if (!qp->on_ready)
 		return;
 	if (qp->ready_prev != NULL)
 		qp->ready_prev->ready_next = qp->ready_next;
 	else
-		h->ready_head = qp->ready_next;
+		p->ready_head = qp->ready_next;
 	if (qp->ready_next != NULL)
 		qp->ready_next->ready_prev = qp->ready_prev;
 	else
-		h->ready_tail = qp->ready_prev;
+		p->ready_tail = qp->ready_prev;
 	qp->on_ready = false;
-	h->nb_ready--;
+	p->nb_ready--;
 }
 
 /* What it waited for has happened. */
@@ -300,18 +319,34 @@ static void prefetch_next(const struct phca_qp *next)
 	rte_prefetch0(&far->st);
 }
 
+static unsigned int serve_port(struct shard *h, struct port *p)
+{
+	unsigned int left = RTE_MIN(p->nb_ready, (unsigned int)SQ_VISITS), done = 0;
+
+	/* once around the list: those that stay go behind the one that is last now */
+	for (; left > 0 && p->ready_head != NULL && done < SQ_BUDGET; left--) {
+		struct phca_qp *qp = p->ready_head;
+		unsigned int n;
+
+		ready_remove(h, qp);
+		if (p->ready_head != NULL)
+			prefetch_next(p->ready_head);
+		n = serve(h, qp);
+		if (unlikely(n == 0 && qp->on_ready && !tx_room(h, p))) {
+			ready_remove(h, qp);
+			ready_push(p, qp);
+			break;
+		}
+		done += n;
+	}
+	return done;
+}
+
 unsigned int requester_run(struct shard *h)
 {
 	unsigned int done = 0;
 
-	/* once around the list: those that stay go behind the one that is last now */
-	for (unsigned int n = h->nb_ready; n > 0 && h->ready_head != NULL && done < SQ_BUDGET; n--) {
-		struct phca_qp *qp = h->ready_head;
-
-		ready_remove(h, qp);
-		if (h->ready_head != NULL)
-			prefetch_next(h->ready_head);
-		done += serve(h, qp);
-	}
+	for (unsigned int i = 0; i < h->nb_ports; i++)
+		done += serve_port(h, h->ports[i]);
 	return done;
 }

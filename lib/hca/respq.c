@@ -17,51 +17,55 @@
 
 #include "hca_impl.h"
 
-#define RESP_BUDGET 96    /* packets a turn, of TX_STAGE */
+#define RESP_BUDGET 96    /* packets of a port a turn, of TX_STAGE */
+#define RESP_VISITS 256   /* queue pairs of a port that a turn looks at */
 #define RESP_QP_BUDGET 32 /* of one queue pair before the next one's turn */
 #define KEPT_TRIES 4      /* queue pairs asked to give up answers, when an answer comes */
 #define REC(q, i) (&(q)->rec[(i) % PHCA_RD_ATOMIC_MAX])
 
-/* ------------------------------------------------- the shard's list */
+/* --------------------------------------------------- the port's list */
 
 void respq_due(struct shard *h, struct phca_qp *qp)
 {
+	struct port *p = h->ports[qp->port];
+
 	if (qp->on_resp)
 		return;
 	qp->on_resp = true;
 	qp->resp_next = NULL;
-	if (h->resp_tail != NULL)
-		h->resp_tail->resp_next = qp;
+	if (p->resp_tail != NULL)
+		p->resp_tail->resp_next = qp;
 	else
-		h->resp_head = qp;
-	h->resp_tail = qp;
+		p->resp_head = qp;
+	p->resp_tail = qp;
 }
 
-static struct phca_qp *due_pop(struct shard *h)
+static struct phca_qp *due_pop(struct port *p)
 {
-	struct phca_qp *qp = h->resp_head;
+	struct phca_qp *qp = p->resp_head;
 
-	h->resp_head = qp->resp_next;
-	if (h->resp_head == NULL)
-		h->resp_tail = NULL;
+	p->resp_head = qp->resp_next;
+	if (p->resp_head == NULL)
+		p->resp_tail = NULL;
 	qp->on_resp = false;
 	return qp;
 }
 
 void respq_remove(struct shard *h, struct phca_qp *qp)
 {
+	struct port *p = h->ports[qp->port];
 	struct phca_qp *prev = NULL;
 
 	if (!qp->on_resp)
 		return;
-	for (struct phca_qp *q = h->resp_head; q != qp; q = q->resp_next)
+	for (struct phca_qp *q = p->resp_head; q != qp; q = q->resp_next)
 		prev = q;
 	if (prev != NULL)
 		prev->resp_next = qp->resp_next;
 	else
-		h->resp_head = qp->resp_next;
-	if (h->resp_tail == qp)
-		h->resp_tail = prev;
+		p->resp_head = qp->resp_next;
+	if (p->resp_tail == qp)
+		p->resp_tail = prev;
 	qp->on_resp = false;
 }
 
@@ -543,19 +547,31 @@ static enum paid pay(struct shard *h, struct phca_qp *qp, unsigned int *budget)
 	return PAID;
 }
 
-unsigned int responder_run(struct shard *h)
+static unsigned int pay_port(struct shard *h, struct port *p)
 {
-	struct phca_qp *last = h->resp_tail, *qp = NULL;
+	const struct phca_qp *last = p->resp_tail, *qp = NULL;
 	unsigned int left = RESP_BUDGET;
 
 	/* once around the list: those that stay go behind the one that is last now */
-	while (h->resp_head != NULL && qp != last && left > 0) {
+	for (unsigned int i = 0; p->resp_head != NULL && qp != last && left > 0 && i < RESP_VISITS; i++) {
 		unsigned int budget = RTE_MIN(left, (unsigned int)RESP_QP_BUDGET), had = budget;
+		struct phca_qp *due;
 
-		qp = due_pop(h);
-		if (pay(h, qp, &budget) == PAID_LATER)
-			respq_due(h, qp);
+		if (unlikely(!tx_room(h, p))) /* the one at the head keeps its place */
+			break;
+		qp = due = due_pop(p);
+		if (pay(h, due, &budget) == PAID_LATER)
+			respq_due(h, due);
 		left -= had - budget;
 	}
 	return RESP_BUDGET - left;
+}
+
+unsigned int responder_run(struct shard *h)
+{
+	unsigned int done = 0;
+
+	for (unsigned int i = 0; i < h->nb_ports; i++)
+		done += pay_port(h, h->ports[i]);
+	return done;
 }

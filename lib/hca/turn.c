@@ -7,9 +7,9 @@
  *   receive    burst -> parse -> steer -> respond -> settle (rx.c, responder.c)
  *   hand-over  what other shards hand over, and packets to own addresses
  *   pacing     queue pairs that congestion control lets send again (congestion.c)
- *   responses  what is owed to peers: READ and atomic responses, ACK, NAK (respq.c)
  *   timers     packets whose answer is late, waits that are over (retry.c)
  *   doorbells  queue pairs whose application posted (requester.c)
+ *   responses  what is owed to peers: READ and atomic responses, ACK, NAK (respq.c)
  *   requester  posted work requests -> packets or the proxy
  *   flush      work requests of queue pairs in error (state.c)
  *   net        the port's own packets: ARP, NDP
@@ -41,6 +41,35 @@ static unsigned int net_run(struct shard *h, uint64_t now_ns)
 	return done;
 }
 
+/*
+ * Responses and requests. While a port takes less than there is to send, both
+ * would use the room that it leaves; then they take turns at being first.
+ */
+static unsigned int send_run(struct shard *h)
+{
+	unsigned int done = 0;
+
+	if (unlikely(h->requests_first))
+		done += requester_run(h);
+	done += responder_run(h);
+	if (likely(!h->requests_first))
+		done += requester_run(h);
+	return done;
+}
+
+static unsigned int transmit(struct shard *h)
+{
+	unsigned int done = 0;
+	bool full = false;
+
+	for (unsigned int i = 0; i < h->nb_ports; i++) {
+		done += tx_flush(h, h->ports[i]);
+		full |= h->ports[i]->nb_tx > 0;
+	}
+	h->requests_first = full && !h->requests_first;
+	return done;
+}
+
 unsigned int phca_hca_turn(void *arg, uint64_t now_ns)
 {
 	struct shard *h = arg;
@@ -59,14 +88,12 @@ unsigned int phca_hca_turn(void *arg, uint64_t now_ns)
 	done += handoff_run(h);
 	done += rx_loop(h);
 	done += congestion_run(h);
-	done += responder_run(h);
 	done += requester_timers(h);
 	done += doorbells(h);
-	done += requester_run(h);
+	done += send_run(h);
 	done += flush_run(h);
 	done += net_run(h, now_ns);
-	for (unsigned int i = 0; i < h->nb_ports; i++)
-		done += tx_flush(h, h->ports[i]);
+	done += transmit(h);
 	proxy_flush(h);
 	cq_flush(h);
 	handoff_wake(h);

@@ -109,7 +109,7 @@ struct lab *lab_open(const struct lab_opts *opts)
 	static const struct lab_opts none;
 	const struct lab_opts *o = opts ? opts : &none;
 	struct lab *l = calloc(1, sizeof(*l));
-	struct phca_hca_conf hc = { .name = "lab", .max_qp = 4096, .seed = 1 };
+	struct phca_hca_conf hc = { .name = "lab", .max_qp = o->max_qp ? o->max_qp : 4096, .seed = 1 };
 
 	CU_ASSERT_FATAL(l != NULL);
 	l->now_ns = 1000000;
@@ -136,7 +136,7 @@ struct lab *lab_open(const struct lab_opts *opts)
 	phca_hca_pump_set(l->hca, pump, l);
 	for (unsigned int i = 0; i < l->nb_shards; i++)
 		phca_loop_add(l->hca_loops[i], "hca", phca_hca_turn, phca_hca_shard(l->hca, i));
-	l->client = phca_client_open(l->hca, "lab", 4096);
+	l->client = phca_client_open(l->hca, "lab", hc.max_qp);
 	l->pd = phca_pd_alloc(l->mem);
 	CU_ASSERT_FATAL(l->client != NULL && l->pd != 0);
 	return l;

@@ -37,6 +37,7 @@ struct lab_opts {
 	unsigned int nb_proxies; /* 1 */
 	unsigned int nb_queues;  /* 1, or as many as shards; of the port */
 	bool vlan;
+	uint32_t max_qp;         /* 4096 */
 	const struct phca_congestion_conf *congestion; /* NULL: off */
 };
 
