@@ -9,6 +9,8 @@
   latency  64-byte SENDs, one at a time: time from post to completion
   qps      64-byte SENDs over 1, 100 and 10,000 connections in turn
   loss     1 MiB WRITEs while 0, 0.1 and 1 % of the packets are dropped, each way
+  memif    two appliances on a core each, joined by net_memif: generator and sink;
+           64-byte SENDs, 1 MiB SENDs, WRITEs and READs
 
 bench-rc runs two HCAs in one thread, joined by net_ring (loss: by net_impair):
 every packet is built, sent, received, checked and answered by the same core,
@@ -17,7 +19,8 @@ packets of the same size that net_pcap copies from memory (infinite_rx): the
 limit for one core that moves the bytes once; the ratio compares packets, those
 of the messages without acknowledgements. Rounds run all rows one after the
 other; ratios are taken within a round, figures are medians over the rounds.
-Rates are per second of CPU time.
+Rates are per second of CPU time; those of memif of wall-clock time, against two
+testpmd (txonly, rxonly) on the same two cores.
 """
 import argparse
 import json
@@ -43,7 +46,10 @@ ROWS = {
     "qps": [{"OP": "send", "LEN": 64, "DEPTH": 4, "QPS": qps} for qps in (1, 100, 10000)],
     "loss": [{"OP": "write", "LEN": MIB, "MTU": 4096, "DEPTH": 8, "LOSS": ppm}
              for ppm in (0, 1000, 10000)],
+    "memif": [{"OP": "send", "LEN": 64, "DEPTH": 128}] +
+             [{"OP": op, "LEN": MIB, "MTU": 4096, "DEPTH": 8} for op in ("send", "write", "read")],
 }
+MEMIF = "--vdev=net_memif0,role=%s,socket=%s/memif.sock,socket-abstract=no,bsize=8192,rsize=11"
 
 
 def die(text):
@@ -93,6 +99,82 @@ def testpmd(args, payload, folder):
     return (samples[1][0] - samples[0][0]) / (samples[1][1] - samples[0][1]) / 1e6
 
 
+def end_config(own, app, driver, settings, row):
+    """One of two appliances: a port, an application, an RC queue pair to the other one."""
+    return {
+        "ports": [{"name": "p0", "id": 0, "mac": "02:00:00:00:00:0%d" % own,
+                   "addresses": ["192.0.2.%d/24" % own], "mtu": 4096,
+                   "neighbours": [{"address": "192.0.2.%d" % (3 - own),
+                                   "mac": "02:00:00:00:00:0%d" % (3 - own)}]}],
+        "apps": [{"name": app, "driver": driver, "settings": settings}],
+        "qps": [{"name": "rc", "type": "RC", "app": app, "qpn": "0x100", "dest_qpn": "0x100",
+                 "peer": "192.0.2.%d" % (3 - own), "path_mtu": row.get("MTU", 4096),
+                 "max_send_wr": 256, "max_recv_wr": 256,
+                 "access": ["remote_write", "remote_read"]}],
+    }
+
+
+def memif(args, row, folder):
+    """Two appliances, a core each: generator to sink over net_memif."""
+    ends = []
+    memory = 8 * MIB + 64 + 4 * (row["DEPTH"] + 1) * row["LEN"]
+    configs = [
+        end_config(2, "sink", "sink", {"buffer_bytes": row["LEN"], "shared_buffer": True,
+                                       "memory_bytes": memory}, row),
+        end_config(1, "generator", "generator", {
+            "operation": row["OP"], "size": str(row["LEN"]), "depth": row["DEPTH"],
+            "verify": False, "readback": 0}, row)]
+    try:
+        for i, config in enumerate(configs):
+            path = os.path.join(folder, "%d.json" % i)
+            with open(path, "w") as out:
+                json.dump(config, out)
+            ends.append(DpdkProgram(
+                os.path.join(args.builddir, "app", "proxyhca", "dpdk-proxyhca"),
+                [MEMIF % (("server", "client")[i], folder), "--single-file-segments"],
+                ["--config", path], 1024, "0@%d" % i))
+            time.sleep(1)
+        with ends[1].telemetry(20) as telemetry:
+            samples = []
+            for _ in range(2):
+                time.sleep(args.seconds)
+                app = telemetry("/phca/app", "generator")["own"]
+                samples.append((app["completed"], time.monotonic(), app))
+    finally:
+        for end in reversed(ends):
+            end.close()
+    rate = (samples[1][0] - samples[0][0]) / (samples[1][1] - samples[0][1])
+    app = samples[1][2]
+    return {"op": row["OP"], "len": row["LEN"], "mtu": row.get("MTU", 4096), "qps": 1,
+            "depth": row["DEPTH"], "loss_ppm": 0, "mps": rate, "gbps": rate * row["LEN"] * 8 / 1e9,
+            "p50_ns": app["latency_p50_ns"], "p99_ns": app["latency_p99_ns"],
+            "p999_ns": app["latency_p99_9_ns"], "resent": 0}
+
+
+def testpmd_memif(args, payload, folder):
+    """Packets that one testpmd sends and another receives over net_memif, millions a second."""
+    size = payload + 58      # Ethernet, IPv4, UDP, BTH, iCRC
+    ends = []
+    try:
+        for i, mode in enumerate(("rxonly", "txonly")):
+            ends.append(DpdkProgram(
+                "/usr/bin/dpdk-testpmd",
+                [MEMIF % (("server", "client")[i], folder), "--single-file-segments"],
+                ["-i", "-a", "--forward-mode=" + mode, "--txpkts=%d" % size, "--mbuf-size=8704",
+                 "--max-pkt-len=8192", "--total-num-mbufs=8192"], 1024, "(0-1)@%d" % i, tty=True))
+            time.sleep(1)
+        # the sender's count: net_memif's receiver counts none when buffers are large
+        with ends[1].telemetry(20) as telemetry:
+            samples = []
+            for _ in range(2):
+                time.sleep(args.seconds)
+                samples.append((telemetry("/ethdev/stats", 0)["opackets"], time.monotonic()))
+    finally:
+        for end in reversed(ends):
+            end.close()
+    return (samples[1][0] - samples[0][0]) / (samples[1][1] - samples[0][1]) / 1e6
+
+
 def packet_payload(row):
     return min(row["LEN"], row.get("MTU", 4096))
 
@@ -102,10 +184,11 @@ def rounds(args, rows, folder):
     results = [[] for _ in rows]
     limits = {}
     for _ in range(args.repeat):
-        for size in sorted({packet_payload(row) for _, row in rows}):
-            limits.setdefault(size, []).append(testpmd(args, size, folder) if args.testpmd else 0)
-        for i, (_, row) in enumerate(rows):
-            results[i].append(bench(args, row))
+        for over, size in sorted({(name == "memif", packet_payload(row)) for name, row in rows}):
+            limit = (testpmd_memif if over else testpmd)(args, size, folder) if args.testpmd else 0
+            limits.setdefault((over, size), []).append(limit)
+        for i, (name, row) in enumerate(rows):
+            results[i].append(memif(args, row, folder) if name == "memif" else bench(args, row))
     return results, limits
 
 
@@ -115,7 +198,7 @@ def summarize(name, row, results, limits):
         "op", "len", "mtu", "qps", "depth", "loss_ppm")}}
     for key in ("mps", "gbps", "p50_ns", "p99_ns", "p999_ns", "resent"):
         out[key] = statistics.median(r[key] for r in results)
-    limit = limits[packet_payload(row)]
+    limit = limits[name == "memif", packet_payload(row)]
     packets = max(1, -(-row["LEN"] // row.get("MTU", 4096)))
     out["testpmd_mpps"] = statistics.median(limit)
     out["ratio"] = statistics.median(
