@@ -150,12 +150,12 @@ class Tester:
         self.pair.wire.send(*frames)
 
     def reply(self, timeout_s=5):
-        """The next RoCEv2 frame from the appliance; None: none came."""
-        ours = bytes.fromhex(self.pair.mac("appliance").replace(":", ""))
+        """The next RoCEv2 frame from the appliance to the tester alone; None: none came."""
+        macs = bytes.fromhex(f"{self.below.src}{self.below.dst}".replace(":", ""))
         port = roce.PORT.to_bytes(2, "big")
         l4 = 14 + (20 if self.family == 4 else 40)
         return self.pair.wire.receive(
-            lambda f: f[6:12] == ours and f[l4 + 2:l4 + 4] == port, timeout_s)
+            lambda f: f[:12] == macs and f[l4 + 2:l4 + 4] == port, timeout_s)
 
 
 def tshark(frames, fields):

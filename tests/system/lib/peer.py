@@ -116,7 +116,7 @@ class Conversation:
         # one flow for all that a queue pair says
         same("UDP source port", udp.sport, self.ports.setdefault(frame.dqpn, udp.sport))
         same("BTH", (bth.version, bth.migreq, bth.pkey, bth.resv6, bth.resv7, bth.fecn, bth.becn),
-             (0, 0 if bth.opcode == CNP else 1, 0xffff, 0, 0, 0, bth.opcode == CNP))
+             (0, frame.name.startswith(("RC", "UC")), 0xffff, 0, 0, 0, bth.opcode == CNP))
         same("pad", (bth.padcount, frame.pad), (-len(frame.data) % 4, bytes(bth.padcount)))
         if not roce.has_payload(bth.opcode):
             same("payload", frame.data, b"")
