@@ -164,9 +164,10 @@ const char *phca_gid_str(const uint8_t gid[16], char *buf)
 	return buf;
 }
 
+/* Of link-local scope: an address, or a multicast group (RFC 4291 2.7). */
 static bool is_link_local(const uint8_t gid[16])
 {
-	return gid[0] == 0xfe && (gid[1] & 0xc0) == 0x80;
+	return (gid[0] == 0xfe && (gid[1] & 0xc0) == 0x80) || (gid[0] == 0xff && (gid[1] & 0xf) == 2);
 }
 
 int phca_net_gid_for(const struct phca_net *net, const uint8_t dgid[16])

@@ -71,6 +71,7 @@ PHCA_TEST(port, bad_configurations_are_refused_with_their_reason)
 
 PHCA_TEST(port, addresses_in_order_with_the_link_local_one_first)
 {
+	static const uint8_t all_nodes[16] = { 0xff, 0x02, [15] = 1 }, everywhere[16] = { 0xff, 0x0e, [15] = 9 };
 	struct net_lab *l = lab_open(NULL);
 	uint16_t vid = 99;
 
@@ -83,6 +84,8 @@ PHCA_TEST(port, addresses_in_order_with_the_link_local_one_first)
 	CU_ASSERT_EQUAL(phca_net_gid_for(l->net, lab_peer6), 2);
 	CU_ASSERT_EQUAL(phca_net_gid_for(l->net, phca_net_gid(l->net, 0)), 0);
 	CU_ASSERT_EQUAL(phca_net_gid_for(l->net, lab_gid4(0, 0, 9)), 1);
+	CU_ASSERT_EQUAL(phca_net_gid_for(l->net, all_nodes), 0); /* link-local scope */
+	CU_ASSERT_EQUAL(phca_net_gid_for(l->net, everywhere), 2);
 	CU_ASSERT_EQUAL(phca_net_gid_find(l->net, lab_peer6), -ENOENT);
 	CU_ASSERT_EQUAL(memcmp(phca_net_mac(l->net), lab_mac, 6), 0);
 	CU_ASSERT_EQUAL(phca_net_mtu(l->net), 1024);
