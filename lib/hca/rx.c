@@ -78,12 +78,12 @@ static void qp_prefetch(const struct phca_qp *qp, const struct phca_pkt *pkt)
 	}
 }
 
-/* And behind that, where its pointers lead. */
-static void qp_prefetch_far(const struct phca_qp *qp, const struct phca_pkt *pkt)
+/* And behind that, where its pointers lead; another shard's are not for this one to read. */
+static void qp_prefetch_far(const struct shard *h, const struct phca_qp *qp, const struct phca_pkt *pkt)
 {
 	const uint8_t *e;
 
-	if (!(phca_opcode_table[pkt->opcode].flags & PHCA_OPF_ACK))
+	if (qp->shard != h->idx || !(phca_opcode_table[pkt->opcode].flags & PHCA_OPF_ACK))
 		return;
 	e = (const uint8_t *)sq_wr_at(&qp->req, qp->req.acked);
 	if (qp->req.wrs == NULL)
@@ -202,7 +202,7 @@ static void run_burst(struct shard *h, struct port *p, struct burst *b, unsigned
 		uint32_t len = b->m[i]->pkt_len;
 
 		if (i + 2 < n && b->qp[i + 2] != NULL && b->qp[i + 2] != b->qp[i + 1])
-			qp_prefetch_far(b->qp[i + 2], &b->pkt[i + 2]);
+			qp_prefetch_far(h, b->qp[i + 2], &b->pkt[i + 2]);
 		if (likely(take(h, p, b->qp[i], b->m[i], &b->pkt[i], b->verdict[i], b))) {
 			bytes += len;
 			packets++;
