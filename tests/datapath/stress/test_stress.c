@@ -23,6 +23,7 @@
 
 #include "../hca/lab.h"
 #include "phca_drivers.h"
+#include "pool.h"
 
 #define QPS 64
 #define QPN0 0x100
@@ -314,6 +315,7 @@ PHCA_TEST(stress, order_holds_whatever_happens)
 
 	CU_ASSERT_FATAL(s != NULL);
 	s->rnd_gen = 1, s->rnd_cons = 2, s->rnd_ctl = 3;
+	CU_ASSERT_FATAL(pool_seen() == 0);
 	s->l = lab_open(&(struct lab_opts){ .ring_size = 128 });
 	phca_hca_pump_set(s->l->hca, NULL, NULL);
 	CU_ASSERT_EQUAL(phca_loop_remove(s->l->hca_loop, phca_hca_turn, phca_hca_shard(s->l->hca, 0)), 0);
