@@ -475,6 +475,8 @@ enum phca_verdict respond_rc(struct shard *h, struct port *p, struct phca_qp *qp
 	int32_t ahead = phca_psn_diff(pkt->psn, r->epsn);
 
 	established(h, qp);
+	if (unlikely(info->name == NULL) && ahead <= 0) /* reserved (9.7.4.1.3) */
+		return ahead < 0 ? PHCA_V_OPCODE : refuse(h, qp, PHCA_NAK_INV_REQ, PHCA_V_OPCODE);
 	if (unlikely(ahead < 0))
 		return duplicate(h, qp, frame, pkt, info);
 	if (unlikely(ahead > 0)) {

@@ -36,6 +36,19 @@ static enum phca_verdict parse(struct shard *h, struct rte_mbuf *m, struct phca_
 		h->no_icrc ? 0 : PHCA_PARSE_ICRC, pkt);
 }
 
+/* A reserved opcode is for an RC queue pair to refuse (9.7.4.1.3); all others drop it. */
+static struct phca_qp *steer_reserved(struct shard *h, const struct port *p, const struct rte_mbuf *m,
+		const struct phca_pkt *pkt)
+{
+	struct phca_qp *qp;
+
+	if (phca_opcode_table[pkt->opcode].name != NULL || (pkt->flags & PHCA_PKT_MULTICAST) ||
+			!phca_net_is_ours(p->net, rte_pktmbuf_mtod(m, void *), pkt))
+		return NULL;
+	qp = qp_lookup(h->hca, pkt->dqpn);
+	return qp != NULL && qp->transport == PHCA_TRANSPORT_RC ? qp : NULL;
+}
+
 /* A packet for the port's queue pairs: which of them; NULL with *v saying why. */
 static struct phca_qp *steer(struct shard *h, const struct port *p, const struct rte_mbuf *m,
 		const struct phca_pkt *pkt, uint8_t *v)
@@ -43,7 +56,7 @@ static struct phca_qp *steer(struct shard *h, const struct port *p, const struct
 	struct phca_qp *qp;
 
 	if (unlikely(*v != PHCA_V_OK))
-		return NULL;
+		return *v == PHCA_V_OPCODE ? steer_reserved(h, p, m, pkt) : NULL;
 	if (unlikely(!phca_net_is_ours(p->net, rte_pktmbuf_mtod(m, void *), pkt))) {
 		*v = PHCA_V_NOT_OURS;
 		return NULL;

@@ -223,7 +223,7 @@ static inline enum phca_verdict parse_bth(const uint8_t *p, uint32_t l4_len, str
 
 	if (unlikely((bth->flags & 0x0f) != 0))
 		return PHCA_V_BTH_VERSION;
-	if (unlikely(info->name == NULL))
+	if (unlikely(info->name == NULL) && bth->opcode >> 5 != PHCA_TRANSPORT_RC)
 		return opcode_fault(bth->opcode);
 	if (unlikely(room < info->hdr_len))
 		return PHCA_V_EXT_SHORT;
@@ -235,6 +235,8 @@ static inline enum phca_verdict parse_bth(const uint8_t *p, uint32_t l4_len, str
 	pkt->flags |= (bth->flags >> 5 & PHCA_PKT_SOLICITED) | (bth->flags >> 3 & PHCA_PKT_MIGREQ) |
 		(bth->ackreq >> 3 & PHCA_PKT_ACKREQ) | (bth->fecn_becn >> 2 & PHCA_PKT_FECN) |
 		(bth->fecn_becn & PHCA_PKT_BECN);
+	if (unlikely(info->name == NULL)) /* what follows BTH is anybody's guess */
+		return opcode_fault(bth->opcode);
 	pkt->payload_off = (uint16_t)(pkt->bth_off + info->hdr_len);
 	return parse_pad(info, bth->flags >> 4 & 3, room - info->hdr_len, pkt);
 }
@@ -257,8 +259,8 @@ static inline enum phca_verdict parse_l4(const uint8_t *ip, uint32_t ip_len, uin
 	pkt->udp_sport = phca_get16(udp);
 	pkt->bth_off = (uint16_t)(pkt->l3_off + ip_len + UDP_LEN);
 	v = parse_bth(udp + UDP_LEN, l4_len, pkt);
-	if (unlikely(v != PHCA_V_OK))
-		return v;
+	if (unlikely(v != PHCA_V_OK) && phca_opcode_table[pkt->opcode].name != NULL)
+		return v; /* else it is RC's, and goes on as far as it goes */
 	if (likely((opts & PHCA_PARSE_ICRC) != 0)) {
 		uint32_t len = ip_len + l4_len - PHCA_ICRC_LEN;
 		uint32_t icrc = phca_wire_icrc(ip, len, ip6);
@@ -267,7 +269,7 @@ static inline enum phca_verdict parse_l4(const uint8_t *ip, uint32_t ip_len, uin
 		if (unlikely(phca_get32(ip + len) != __builtin_bswap32(icrc)))
 			return PHCA_V_ICRC;
 	}
-	return PHCA_V_OK;
+	return v;
 }
 
 enum phca_verdict phca_wire_parse(const void *frame, uint32_t len,

@@ -305,7 +305,9 @@ _Static_assert(sizeof(struct phca_pkt) == 32, "half a cache line");
  * Non-RoCE frames (other EtherType, protocol, UDP port) give NOT_ROCE with
  * flags, l3_off and vlan_tci of @p pkt set as far as they were read. One 802.1Q
  * tag is read, VID 0 (a priority tag) too; frames with more are NOT_ROCE.
- * Payload behind an opcode that carries none is LENGTH.
+ * Payload behind an opcode that carries none is LENGTH. A reserved opcode is
+ * OPCODE; since RC answers it (9.7.4.1.3), @p pkt is valid then when its opcode has
+ * no row, but for payload and pad, which are 0.
  *
  * @param frame  the frame from its destination MAC address, without FCS
  * @param len    its length, 0..65535 bytes

@@ -50,6 +50,42 @@ PHCA_TEST(rc_err, read_inside_a_message)
 	rc_close(&c);
 }
 
+/* A packet whose opcode RC reserves; icrc: whether the iCRC is of it. */
+static void reserved(struct rc *c, uint32_t psn, bool icrc)
+{
+	struct phca_wire_hdr h = rc_hdr(c, PHCA_RC_SEND_ONLY, psn);
+	uint8_t frame[256];
+	uint32_t bth = phca_wire_hdr_len(&h) - 12, n = phca_wire_build(frame, &h, 8), crc;
+
+	memset(frame + n, 0, 8);
+	frame[bth] = 0x1c;
+	n += 8;
+	crc = icrc ? phca_wire_icrc(frame + 14, n - 14, false) : 0;
+	memcpy(frame + n, &crc, 4);
+	lab_raw(c->l, frame, n + 4);
+}
+
+PHCA_TEST(rc_err, reserved_opcode)
+{
+	struct rc c = rc_open(NULL, 0);
+
+	reserved(&c, 0, false);
+	rc_expect_nothing(&c);
+	CU_ASSERT_EQUAL(lab_verdict(c.l, PHCA_V_ICRC), 1);
+	reserved(&c, PHCA_PSN_MASK, true); /* a duplicate of what? */
+	rc_expect_nothing(&c);
+	rc_expect_state(&c, PHCA_QPS_RTS);
+	CU_ASSERT_EQUAL(lab_verdict(c.l, PHCA_V_OPCODE), 1);
+	rc_write(&c, PHCA_RC_WRITE_ONLY, 0, FAR, 4, 4, 0);
+	rc_expect_ack(&c, 0, 1);
+	reserved(&c, 1, true);
+	rc_expect_nak(&c, PHCA_NAK_INV_REQ, 1);
+	rc_expect_state(&c, PHCA_QPS_ERR);
+	rc_expect_event(&c, PHCA_EVENT_QP_REQ_ERR);
+	CU_ASSERT_EQUAL(lab_verdict(c.l, PHCA_V_OPCODE), 2);
+	rc_close(&c);
+}
+
 PHCA_TEST(rc_err, lengths_that_do_not_fit_the_mtu)
 {
 	static const struct { enum phca_opcode op; uint32_t n; } bad[] = {
