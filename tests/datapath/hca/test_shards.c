@@ -174,6 +174,33 @@ PHCA_TEST(shards, the_owner_asks_for_neighbours)
 	close_shards(l, q);
 }
 
+/* The owner's table has no room: whichever shard sends, its WR ends as on a network that drops it. */
+PHCA_TEST(shards, a_full_neighbour_table_ends_a_send)
+{
+	struct lab_qp q[SHARDS];
+	struct lab *l = open_shards(1, 1, q, PHCA_QPT_UD);
+	uint8_t gid[16] = { 0x20, 0x01, 0x0d, 0xb8 }, other[16] = { [10] = 0xff, 0xff, 192, 0, 2, 77 };
+	const uint8_t mac[6] = { 2, 0, 0, 0, 0, 9 };
+	unsigned int n = 1;
+
+	do {
+		gid[14] = (uint8_t)(++n >> 8);
+		gid[15] = (uint8_t)n;
+	} while (phca_net_neigh_add(l->net, gid, mac) == 0);
+	for (unsigned int i = 0; i < SHARDS; i++) {
+		struct phca_wc wc;
+
+		post_ud(l, &q[i], other, 5);
+		post_ud(l, &q[i], other, 5);
+		lab_turn(l, 10);
+		for (unsigned int k = 0; k < 2; k++)
+			CU_ASSERT(lab_poll(&q[i], &wc) && wc.status == PHCA_WC_SUCCESS);
+		CU_ASSERT_EQUAL(lab_info(&q[i]).stats.tx_unresolved, 2);
+		CU_ASSERT_EQUAL(lab_info(&q[i]).stats.tx_packets, 0);
+	}
+	close_shards(l, q);
+}
+
 /* Loopback reaches queue pairs of other shards with the same checks, and never the port. */
 PHCA_TEST(shards, loopback_between_shards)
 {
