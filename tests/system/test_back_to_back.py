@@ -137,6 +137,67 @@ class BackToBack(unittest.TestCase):
         self.assertRegex(box.do("show srq"), r"sink +2 +128 +1")
         self.leave(box)
 
+    def test_addition_while_it_runs(self):
+        """More queue pairs, a shared receive queue and applications join; they begin at once."""
+        box = self.box(load("rc-pair.json"), eal=[j.format("") for j in JOINED])
+        addition = {
+            "apps": [{"name": "more", "driver": "generator", "settings": {"echo": True, "size": "1-2000"}},
+                     {"name": "back", "driver": "echo"}],
+            "srqs": [{"name": "pool", "app": "back", "max_wr": 64}],
+            # An address of the port itself: loopback.
+            "qps": [{"name": "more", "type": "RC", "app": "more", "port": "left", "qpn": "0x300", "count": 2,
+                     "peer": "192.0.2.1", "dest_qpn": "0x400"},
+                    {"name": "back", "type": "RC", "app": "back", "port": "left", "qpn": "0x400", "count": 2,
+                     "peer": "192.0.2.1", "dest_qpn": "0x300", "srq": "pool"}]}
+        path = os.path.join(box.dir, "more.json")
+        with open(path, "w", encoding="utf-8") as f:
+            json.dump(addition, f)
+        self.assertIn("2 QP groups", box.do(f"load config {path}"))
+        self.until("echoes", lambda: self.own(box, "more")["echoes"] >= ENOUGH)
+        self.check_generator(box, "more")
+        self.assertGreater(box.figures("/phca/port", 0)["looped"], ENOUGH)
+        self.assertEqual(list(box.figures("/phca/srq").values())[0]["qps"], 2)
+        # Figures begin anew: counters at 0, latency too.
+        box.do("stop")
+        box.do("clear app more")
+        own = self.own(box, "more")
+        self.assertEqual((own["posted"], own["latency_max_ns"]), (0, 0), own)
+        self.leave(box)
+
+    def test_proxy_queue_pairs(self):
+        """All completions go through two proxy lcores and stay in order; the proxy CPU takes one in
+        five SENDs to the right, which the sink then never sees."""
+        config = load("rc-pair.json")
+        config["apps"][0]["settings"]["operation"] = "send:3,send_imm:1"
+        config["lcores"] = {"hca": [1, 2], "proxy": [3, 4], "app": 0}
+        config["filters"] = [{"name": "some", "object": "one_in_n.bpf.o", "params": {"n": 5}}]
+        config["offloads"] = [{"name": "later", "driver": "delay",
+                               "settings": {"delay_min_us": 5, "delay_max_us": 500}}]
+        config["proxy_qps"] = [
+            {"qps": ["left"], "rules": []},
+            {"qps": ["right"], "rules": [{"filter": "some", "offload": "later", "direction": "inbound"}]}]
+        box = self.box(config, eal=[j.format("") for j in JOINED], lcores="(0-4)@(0-1)")
+        rights = [0x200 + i for i in range(4)]
+        self.until("offloads of each queue pair", lambda: all(
+            box.figures("/phca/qp", q)["rx_offloaded"] >= 100 for q in rights))
+        box.do("stop")
+        own = self.own(box, "generator")
+        self.assertEqual((own["errors"], own["flushed"], own["stopped_qps"], own["out_of_order"]), (0, 0, 0, 0), own)
+        self.assertEqual(own["posted"], own["completed"])
+        sink = self.own(box, "sink")
+        for name in ("mismatches", "out_of_order", "violations", "errors"):
+            self.assertEqual(sink[name], 0, sink)
+        offloaded = sum(box.figures("/phca/qp", q)["rx_offloaded"] for q in rights)
+        self.assertGreater(sink["missing"], 0)
+        self.assertLessEqual(sink["missing"], offloaded)
+        proxy = box.figures("/phca/proxy")
+        self.assertEqual((proxy["pqps"], proxy["in_flight"], proxy["errors"]), (8, 0, 0))
+        for lcore in (3, 4):
+            self.assertEqual(proxy[f"lcore_{lcore}"]["pqps"], 4)
+            self.assertGreater(proxy[f"lcore_{lcore}"]["released"], 0)
+        self.assertEqual(box.figures("/phca/offload", "later")["succeeded"], offloaded)
+        self.leave(box)
+
     def test_multicast(self):
         config = load("rc-pair.json")
         config["apps"] = [
