@@ -81,7 +81,8 @@ def table(program):
         out += [f"## {title}\n", "| Clause | What it says | Ladder | Status |", "| --- | --- | --- | --- |"]
         for clause, test, what, why in sorted(found[suite], key=lambda r: (natural(r[0]), r[1])):
             status = f"not applicable: {why}" if why else ended.get(test, "did not run")
-            out.append(f"| {clause} | {what} | `{test}` | {status} |")
+            ladder = "-" if why else f"`{test}`"
+            out.append(f"| {clause} | {what} | {ladder} | {status} |")
         out.append("")
     return "\n".join(out)
 

@@ -527,6 +527,20 @@ LADDER("9.4.5", rc_resp, atomic_unaligned,
 	expect_untouched(0, 16);
 }
 
+LADDER("9.4.5", rc_resp, atomic_on_unaligned_memory,
+	"an atomic whose address is right, but not its memory, is refused: NAK invalid request")
+{
+	uint32_t key;
+
+	begin();
+	expect_int(phca_mr_reg(c.l->mem, c.l->pd, c.region + 4, 64, 0x1000,
+		PHCA_ACCESS_LOCAL_WRITE | PHCA_ACCESS_REMOTE_ATOMIC, &key), 0);
+	give(RC_FETCH_ADD, .psn = 0, .va = 0x1000, .rkey = key, .add = 1);
+	refused(NAK_INVALID, 0, 0);
+	expect_untouched(0, 16);
+	expect_int(phca_mr_dereg(c.l->mem, key), 0);
+}
+
 LADDER("9.7.5.1.3", rc_resp, duplicate_atomic,
 	"a duplicate atomic is answered from the record, and not executed again")
 {

@@ -22,19 +22,25 @@ static uint64_t ttr_us(unsigned int timeout)
 	return (4096ull << timeout) / 1000;
 }
 
+/* Set the clock, if it is not so late yet. */
+static void until(uint64_t ns)
+{
+	c.l->now_ns = RTE_MAX(c.l->now_ns, ns);
+}
+
 /* Not sent again before T; sent again at 4 T at the latest. */
 static void timeout_between_t_and_4t(uint8_t timeout)
 {
+	uint64_t posted_ns;
+
 	c.attr.timeout = timeout;
+	begin();
+	posted_ns = c.l->now_ns;
 	post(SEND, .n = 4, .seed = 1);
 	expect_pkt(RC_SEND_ONLY, .psn = 0, .n = 4, .seed = 1);
-	if (timeout >= 6) { /* turns of a rung take some us themselves */
-		pass_us(ttr_us(timeout) - 30);
-		expect_nothing();
-		pass_us(3 * ttr_us(timeout) + 30);
-	} else {
-		pass_us(4 * ttr_us(timeout));
-	}
+	until(posted_ns + (4096ull << timeout) - 4000); /* a rung takes 3 turns */
+	expect_silence();
+	until(posted_ns + (4ull * 4096 << timeout));
 	expect_pkt(RC_SEND_ONLY, .psn = 0, .n = 4, .seed = 1, .ackreq = true);
 	give(RC_ACK, .psn = 0, .syndrome = ACK);
 	expect_sent(SUCCESS);
@@ -189,14 +195,13 @@ LADDER("9.7.5.2.8", rc_req, rnr_waits,
 	post(SEND, .n = 4);
 	expect_pkt(RC_SEND_ONLY, .psn = 0, .n = 4);
 	for (uint8_t t = 0; t < 32; t++) {
+		uint64_t came_ns = c.l->now_ns;
+
 		give(RC_ACK, .psn = 0, .syndrome = (uint8_t)(RNR + t));
-		if (rnr_us[t] > 60) {
-			pass_us(rnr_us[t] - 30);
-			expect_nothing();
-		}
-		pass_us(RTE_MIN(rnr_us[t], 60u));
+		until(came_ns + rnr_us[t] * 1000ull - 5000); /* a rung takes 3 turns */
+		expect_silence();
 		/* a wheel may be late by a part of the time, not by all of it */
-		pass_us(rnr_us[t]);
+		until(came_ns + 2000ull * rnr_us[t]);
 		expect_pkt(RC_SEND_ONLY, .psn = 0, .n = 4, .ackreq = true);
 	}
 	give(RC_ACK, .psn = 0, .syndrome = ACK);
