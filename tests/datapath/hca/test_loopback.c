@@ -39,7 +39,8 @@ static void connect(struct lab *l, struct phca_qp *qp, enum phca_qp_type type, e
 {
 	struct phca_qp_attr a = {
 		.state = PHCA_QPS_INIT, .pkey = pkey, .qkey = LAB_QKEY, .access = PHCA_ACCESS_REMOTE_WRITE,
-		.dest_qpn = dest, .path_mtu = LAB_MTU, .timeout = LAB_TIMEOUT, .max_rd_atomic = 1, .max_dest_rd_atomic = 1,
+		.dest_qpn = dest, .path_mtu = LAB_MTU, .timeout = LAB_TIMEOUT,
+		.max_rd_atomic = 1, .max_dest_rd_atomic = 1,
 	};
 	bool ud = type == PHCA_QPT_UD, rc = type == PHCA_QPT_RC;
 
@@ -78,7 +79,8 @@ static void by_loopback(struct lab *l, const struct fault *f, const struct lab_q
 	struct phca_sge sge = { (uintptr_t)s.buf, f->len, s.lkey };
 	struct phca_send_wr wr = {
 		.sge = &sge, .num_sge = 1, .opcode = f->op, .flags = PHCA_SEND_SIGNALED, .remote_qpn = f->dqpn,
-		.remote_qkey = f->qkey, .remote_addr = (uintptr_t)q->buf + f->va_off, .rkey = f->rkey ? f->rkey : q->lkey,
+		.remote_qkey = f->qkey, .remote_addr = (uintptr_t)q->buf + f->va_off,
+		.rkey = f->rkey ? f->rkey : q->lkey,
 	};
 
 	CU_ASSERT_EQUAL(phca_qp_modify(s.qp, &reset, PHCA_QP_STATE), 0);
