@@ -168,6 +168,7 @@ static void hca_free(struct phca_hca *hca)
 {
 	for (unsigned int i = 0; i < hca->nb_shards; i++)
 		shard_free(hca->shards[i]);
+	mcast_fini(hca);
 	for (unsigned int i = 0; i < QPN_LEAF; i++)
 		free(hca->qpn_top[i]);
 	free(hca->events);

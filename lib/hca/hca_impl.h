@@ -444,6 +444,7 @@ enum phca_verdict mcast_deliver(struct shard *h, struct port *p, struct rte_mbuf
 		struct phca_qp **qp, bool *kept);
 void mcast_loop(struct shard *h, struct port *p, const struct rte_mbuf *m, const uint8_t mgid[16]);
 void mcast_leave_all(struct phca_qp *qp);
+void mcast_fini(struct phca_hca *hca);
 
 /* tx.c */
 bool tx_room(const struct shard *h, const struct port *p);

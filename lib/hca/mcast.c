@@ -123,6 +123,12 @@ static void table_free(struct mcast_table *t)
 	free(t);
 }
 
+/* No lcore runs the HCA any more. */
+void mcast_fini(struct phca_hca *hca)
+{
+	table_free(hca->mcast);
+}
+
 /* A copy with @p group_more empty groups behind. */
 static struct mcast_table *table_copy(const struct mcast_table *old, unsigned int group_more)
 {
