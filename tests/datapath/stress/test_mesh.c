@@ -560,8 +560,8 @@ PHCA_TEST(mesh, rc_between_shards)
 	CU_ASSERT(m->group_got > 0);
 	printf("  mesh: %" PRIu64 " completions; %" PRIu64 " errors, %" PRIu64 " resets, %" PRIu64 " connections, ",
 		completions(m), m->errors, m->resets, m->destroyed);
-	printf("%" PRIu64 " between shards; %" PRIu64 " changes of groups, %" PRIu64 " datagrams; ", m->crossing, m->mcast,
-		m->group_got);
+	printf("%" PRIu64 " between shards; %" PRIu64 " changes of groups, %" PRIu64 " datagrams; ", m->crossing,
+		m->mcast, m->group_got);
 	mesh_close(m);
 	CU_ASSERT(m->send_offloaded > 0 && m->offloaded > 0);
 	printf("offloaded %" PRIu64 " outbound, %" PRIu64 " inbound\n", m->send_offloaded, m->offloaded);
