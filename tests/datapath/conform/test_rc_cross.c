@@ -385,3 +385,84 @@ LADDER("11.4.1.1", rc_req, full_queue, "a full send queue takes no more WRs, and
 		expect_int(phca_poll_cq(c.scq, 1, &wc), 1);
 	expect_int(phca_poll_cq(c.scq, 1, &wc), 0);
 }
+
+/* The next READ request: its PSN, from where, how long. @return false: none came */
+static bool asked(int32_t *psn, uint64_t *off, uint32_t *len)
+{
+	const struct phca_reth *r;
+	struct rte_mbuf *m;
+	struct phca_pkt p;
+
+	turns(3);
+	m = lab_capture(c.l);
+	if (m == NULL)
+		return false;
+	expect_int(phca_wire_parse(rte_pktmbuf_mtod(m, void *), m->data_len, PHCA_PARSE_ICRC, &p), PHCA_V_OK);
+	expect_int(p.opcode, PHCA_RC_READ_REQ);
+	r = phca_pkt_hdr(rte_pktmbuf_mtod(m, void *), &p, PHCA_HDR_RETH);
+	if (r != NULL) {
+		*psn = phca_psn_diff(p.psn, c.attr.sq_psn);
+		*off = phca_get64(r->va) - PEER_VA;
+		*len = phca_get32(r->len);
+	}
+	rte_pktmbuf_free(m);
+	return r != NULL;
+}
+
+/* Answer it, in packets of the path MTU. */
+static void answer(int32_t psn, uint32_t len, uint32_t msn)
+{
+	uint32_t n = (len + MTU - 1) / MTU;
+
+	for (uint32_t i = 0; i < n; i++) {
+		const struct given g = {
+			.psn = psn + (int32_t)i, .n = RTE_MIN(len - i * MTU, (uint32_t)MTU), .seed = 3,
+			.syndrome = ACK, .msn = msn,
+		};
+
+		give_pkt(n == 1 ? PHCA_RC_READ_RESP_ONLY : i == 0 ? PHCA_RC_READ_RESP_FIRST :
+			i + 1 < n ? PHCA_RC_READ_RESP_MIDDLE : PHCA_RC_READ_RESP_LAST, &g);
+	}
+}
+
+LADDER("9.7.3.1", rc_req, read_longer_than_the_window,
+	"a READ longer than the window is asked for in parts that follow each other, and is one completion")
+{
+	const uint32_t len = (PHCA_RC_WINDOW + 40) * MTU + 9;
+	uint32_t done = 0, n = 0, parts = 0;
+	int32_t psn = 0;
+	uint64_t off = 0;
+
+	post(RDMA_READ, .n = len);
+	while (done < len && asked(&psn, &off, &n)) {
+		expect_int(off, done);
+		expect_int(psn, done / MTU);
+		expect_int(n > 0 && n <= len - done, 1);
+		expect_no_completion();
+		answer(psn, n, ++parts);
+		done += n;
+	}
+	expect_int(done, len);
+	expect_sent(SUCCESS);
+	expect_local(0, len, 3);
+	expect_nothing();
+}
+
+LADDER("10.3.1.5", rc_req, sqd_finishes_the_message, "in SQD a message of which a part was sent is sent to its end")
+{
+	struct sent s;
+
+	post(RDMA_WRITE, .n = (PHCA_RC_WINDOW + 10) * MTU);
+	s = collect();
+	expect_int(modify(PHCA_QPS_SQD, 0), 0);
+	post(SEND, .n = 4);
+	expect_silence();
+	give(RC_ACK, .psn = s.last, .syndrome = ACK);
+	s = collect();
+	expect_int(s.last, PHCA_RC_WINDOW + 9);
+	give(RC_ACK, .psn = s.last, .syndrome = ACK);
+	expect_sent(SUCCESS);
+	expect_nothing();
+	expect_int(modify(PHCA_QPS_RTS, 0), 0);
+	expect_pkt(RC_SEND_ONLY, .psn = PHCA_RC_WINDOW + 10, .n = 4);
+}
