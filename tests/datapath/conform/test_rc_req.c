@@ -468,6 +468,7 @@ LADDER("9.9.2", rc_req, wrong_lkey_behind_others,
 	post(SEND, .n = 4, .lkey = 0xdead00);
 	post(SEND, .n = 4);
 	expect_pkt(RC_SEND_ONLY, .psn = 0, .n = 4);
+	expect_nothing();
 	give(RC_ACK, .psn = 0, .syndrome = ACK);
 	expect_sent(SUCCESS);
 	expect_sent(LOC_PROT_ERR);

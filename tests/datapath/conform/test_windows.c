@@ -234,6 +234,21 @@ static void bind_refused(uint32_t lkey, uint64_t off, uint32_t n, uint32_t acces
 	gone(first);
 }
 
+LADDER("10.6.7.2", rc_req, bind_refused_behind_a_send,
+	"what is posted behind a bind that fails is not sent, also while a SEND before it is waited for")
+{
+	post(SEND, .n = 4);
+	post(BIND_MW, .n = 64, .rkey = 0xdead00, .swap = 0xdead01, .add = WRITE);
+	post(SEND, .n = 5);
+	expect_pkt(RC_SEND_ONLY, .psn = 0, .n = 4);
+	expect_nothing();
+	give(RC_ACK, .psn = 0, .syndrome = ACK);
+	expect_sent(SUCCESS);
+	expect_sent(MW_BIND_ERR);
+	expect_flushed(0, 1);
+	expect_silence();
+}
+
 LADDER("10.6.7.2", rc_req, bind_over_the_end, "a bind of more than the region has: MW_BIND_ERR")
 {
 	bind_refused(0, REGION - 8, 9, WRITE);
