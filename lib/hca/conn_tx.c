@@ -230,12 +230,18 @@ static void sent(struct shard *h, struct phca_qp *qp, const struct sq_wr *e, con
 		requester_timer_arm(h, qp);
 }
 
-/* Its memory refuses, though it did not when it was checked: it ends here. */
+/*
+ * Its memory refuses, though it did not when it was checked: it ends here. Those
+ * behind it, which have begun when it is sent again, are not sent any more.
+ */
 static enum sq_result broken(struct phca_qp *qp, struct sq_wr *e)
 {
+	struct requester *r = &qp->req;
+
 	e->status = PHCA_WC_LOC_PROT_ERR;
-	qp->req.cur++;
-	qp->req.halted = true;
+	r->cur = r->begun;
+	r->psn = qp->sq_psn;
+	r->halted = true;
 	requester_done(qp);
 	return SQ_DONE;
 }

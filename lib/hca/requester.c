@@ -236,7 +236,7 @@ static enum sq_result begin(struct shard *h, struct phca_qp *qp)
 
 /* ----------------------------------------------------------------- serve */
 
-/* Over those that are not sent again: they have no packets, or nothing behind them has begun. */
+/* Over those that are not sent again: they have no packets, or one failed, and nothing goes behind that. */
 static void skip(struct phca_qp *qp)
 {
 	struct requester *r = &qp->req;
@@ -244,9 +244,12 @@ static void skip(struct phca_qp *qp)
 	while (r->cur != r->begun) {
 		const struct sq_wr *e = sq_wr_at(r, r->cur);
 
-		if (e->status != PHCA_WC_SUCCESS)
+		if (e->status != PHCA_WC_SUCCESS) {
 			r->psn = qp->sq_psn;
-		else if (e->nb_psn != 0)
+			r->cur = r->begun;
+			return;
+		}
+		if (e->nb_psn != 0)
 			break;
 		r->cur++;
 	}

@@ -485,3 +485,31 @@ PHCA_TEST(rc_retry, nobody_there_is_as_a_network_that_drops)
 	peer_wc(&p, 1, PHCA_WC_RETRY_EXC_ERR);
 	peer_close(&p);
 }
+
+/* Its memory goes between the first try and the second, with others outstanding before and behind it. */
+PHCA_TEST(rc_retry, memory_that_is_gone_when_it_is_sent_again)
+{
+	struct peer p = peer_open(lab_open(NULL), PHCA_QPT_RC, NULL);
+	struct phca_send_wr w = nth(&p, PHCA_WR_SEND, 8, 2), in = {
+		.opcode = PHCA_WR_SEND, .flags = PHCA_SEND_SIGNALED | PHCA_SEND_INLINE, .inline_data = "12345678",
+		.inline_len = 8, .wr_id = 1,
+	};
+
+	peer_post(&p, &in);
+	peer_post(&p, &w);
+	in.wr_id = 3;
+	peer_post(&p, &in);
+	CU_ASSERT_EQUAL(peer_drain(&p), 3);
+	CU_ASSERT_EQUAL(phca_mr_dereg(p.l->mem, p.key), 0);
+	peer_wait(&p, PEER_TIMEOUT_NS);
+	while (peer_next(&p))
+		CU_ASSERT_EQUAL(p.p.psn.v, PEER_PSN); /* what came before it is still sent */
+	CU_ASSERT_EQUAL(lab_info(&p.q).state, PHCA_QPS_RTS);
+	peer_ack(&p, PEER_PSN, PEER_ACK);
+	peer_wc(&p, 1, PHCA_WC_SUCCESS);
+	peer_wc(&p, 2, PHCA_WC_LOC_PROT_ERR);
+	peer_wc(&p, 3, PHCA_WC_WR_FLUSH_ERR);
+	CU_ASSERT_EQUAL(lab_info(&p.q).state, PHCA_QPS_ERR);
+	CU_ASSERT_EQUAL(phca_mr_reg(p.l->mem, p.l->pd, p.mem, PEER_MEM, (uintptr_t)p.mem, PHCA_ACCESS_ALL, &p.key), 0);
+	peer_close(&p);
+}
