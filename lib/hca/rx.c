@@ -99,8 +99,6 @@ static void qp_prefetch_far(const struct shard *h, const struct phca_qp *qp, con
 	if (qp->shard != h->idx || !(phca_opcode_table[pkt->opcode].flags & PHCA_OPF_ACK))
 		return;
 	e = (const uint8_t *)sq_wr_at(&qp->req, qp->req.acked);
-	if (qp->req.wrs == NULL)
-		return;
 	rte_prefetch0(e);
 	rte_prefetch0(e + 2 * RTE_CACHE_LINE_SIZE);
 	phca_prefetch_write(&qp->sq.hdr->cons);
@@ -183,6 +181,7 @@ static bool take(struct shard *h, struct port *p, struct phca_qp *qp, struct rte
 				PHCA_STAT_ADD(p->st.handed_over, 1);
 				return false;
 			}
+			qp = NULL; /* its counters are the other shard's */
 			v = PHCA_V_HANDOFF_FULL;
 		} else {
 			v = respond(h, p, qp, m, pkt, &kept);
