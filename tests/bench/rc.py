@@ -7,7 +7,8 @@
   small    64-byte SENDs over one connection: messages a second
   bulk     1 MiB SEND, WRITE, READ at path MTU 1024 and 4096: Gb/s of payload
   latency  64-byte SENDs, one at a time: time from post to completion
-  qps      64-byte SENDs over 1, 100 and 10,000 connections in turn
+  qps      64-byte SENDs over 1, 100 and 10,000 connections in turn, 16 or 4 outstanding
+           of each
   loss     1 MiB WRITEs while 0, 0.1 and 1 % of the packets are dropped, each way
   memif    two appliances on a core each, joined by net_memif: generator and sink;
            64-byte SENDs, 1 MiB SENDs, WRITEs and READs
@@ -43,7 +44,8 @@ ROWS = {
     "bulk": [{"OP": op, "LEN": MIB, "MTU": mtu, "DEPTH": 8}
              for op in ("send", "write", "read") for mtu in (1024, 4096)],
     "latency": [{"OP": "send", "LEN": 64, "DEPTH": 1}],
-    "qps": [{"OP": "send", "LEN": 64, "DEPTH": 4, "QPS": qps} for qps in (1, 100, 10000)],
+    "qps": [{"OP": "send", "LEN": 64, "DEPTH": depth, "QPS": qps}
+            for depth in (16, 4) for qps in (1, 100, 10000)],
     "loss": [{"OP": "write", "LEN": MIB, "MTU": 4096, "DEPTH": 8, "LOSS": ppm}
              for ppm in (0, 1000, 10000)],
     "memif": [{"OP": "send", "LEN": 64, "DEPTH": 128}] +
