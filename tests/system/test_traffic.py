@@ -295,7 +295,7 @@ class Traffic(unittest.TestCase):
     def numbers(text):
         """{name: values} of the "name value unit" lines of a show command."""
         found = {}
-        for name, value in re.findall(r"^  (\w+) +(\d+)\b", text, re.M):
+        for name, value in re.findall(r"^  (\w+) +(\d+)(?= |$)", text, re.M):
             found.setdefault(name, []).append(int(value))
         return found
 
