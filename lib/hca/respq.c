@@ -292,7 +292,7 @@ void responder_answer(struct shard *h, struct phca_qp *qp, uint32_t tag, uint8_t
 	rec->wait = false;
 	if (unlikely(data != NULL && data->pkt_len < rec->len))
 		status = PHCA_WC_GENERAL_ERR;
-	if (unlikely(status != PHCA_WC_SUCCESS || qp->state == PHCA_QPS_ERR || !rec->want)) {
+	if (unlikely(status != PHCA_WC_SUCCESS || (qp->state == PHCA_QPS_ERR && !qp->resp.fatal) || !rec->want)) {
 		rte_pktmbuf_free(data);
 		if (status != PHCA_WC_SUCCESS && rec->want) {
 			rc_nak_fatal(h, qp, rec->psn, answer_nak(status));
@@ -494,14 +494,11 @@ static enum paid pay_responses(struct shard *h, struct port *p, struct phca_qp *
 
 /*
  * Responses wait for the proxy: what came before them is acknowledged without
- * them. With an error behind them, they are what failed.
+ * them. An error behind them is told behind them: what it cancelled there fails, and
+ * tells that instead.
  */
 static enum paid pay_before(struct shard *h, struct port *p, struct phca_qp *qp, struct resp_rec *rec)
 {
-	if (qp->resp.fatal) {
-		rc_nak_fatal(h, qp, rec->psn, PHCA_NAK_REM_OP);
-		return PAID_LATER;
-	}
 	if (!rec->ack_before)
 		return PAID;
 	if (!tx_room(h, p) || !send_ack(h, p, qp, PHCA_AETH_ACK | PHCA_AETH_NO_CREDIT,

@@ -308,8 +308,35 @@ PHCA_TEST(rc_inbound, error_behind_a_waiting_read_is_told_in_its_place)
 
 	rc_read(&x.c, 0, FAR, 4);
 	rc_send(&x.c, PHCA_RC_SEND_MIDDLE, 1, LAB_MTU, 0);
-	rc_expect_nak(&x.c, PHCA_NAK_REM_OP, 0); /* the QP is in ERROR: it will not be answered */
+	lab_turn(x.c.l, 3);
+	rc_expect_nothing(&x.c);
 	rc_expect_state(&x.c, PHCA_QPS_ERR);
+	finish(&x.c, PHCA_WC_SUCCESS); /* what is before an error goes on */
+	rc_expect_read(&x.c, 0, FAR, 4);
+	rc_expect_nak(&x.c, PHCA_NAK_INV_REQ, 1);
+	rc_expect_nothing(&x.c);
+	px_close(&x);
+}
+
+PHCA_TEST(rc_inbound, failed_answer_is_told_behind_those_before_it)
+{
+	struct px x = px_open(NULL, 0, false, false, true, false);
+	struct phca_offload_req *first;
+
+	rc_read(&x.c, 0, FAR, 4);
+	rc_read(&x.c, 1, FAR, 4);
+	lab_turn(x.c.l, 3);
+	CU_ASSERT_EQUAL_FATAL(nb_waiting, 2);
+	first = waiting[0];
+	waiting[0] = waiting[1];
+	waiting[1] = first;
+	finish(&x.c, PHCA_WC_REM_ACCESS_ERR); /* the second */
+	rc_expect_nothing(&x.c);
+	rc_expect_state(&x.c, PHCA_QPS_ERR);
+	CU_ASSERT_EQUAL_FATAL(nb_waiting, 1);
+	finish(&x.c, PHCA_WC_SUCCESS);
+	rc_expect_read(&x.c, 0, FAR, 4);
+	rc_expect_nak(&x.c, PHCA_NAK_REM_ACCESS, 1);
 	px_close(&x);
 }
 
