@@ -41,6 +41,7 @@ GENERATORS = {
                           "readback": 0}, {"max_inline": 512}),
     "class": (0x258, 1, {"operation": "send", "size": "64", "depth": 1},
               {"traffic_class": 0x68, "hop_limit": 3}),
+    "two": (0x25c, 1, {"operation": "read", "size": str(SIZE), "depth": 8}, {"max_rd_atomic": 2}),
     "limit": (0x260, 4, {"operation": "send", "size": str(SIZE), "depth": 1},
               {"rnr_retry": TRIES}),
 }
@@ -258,6 +259,18 @@ class Requester(unittest.TestCase):
                 break
         else:
             self.fail(f"READs only of {lengths}")
+
+    def test_reads_outstanding_are_limited(self):
+        p = self.peer("two")
+        waiting = []
+        for i in range(6):
+            while len(waiting) < 2:
+                f = p.expect("READ_REQ", psn=p.epsn, len=SIZE, rkey=RKEY)
+                p.epsn = peer.psn(p.epsn + 4)
+                waiting.append(f)
+            self.lone(p)            # max_rd_atomic is 2
+            p.done += 1
+            p.respond(text(SIZE), waiting.pop(0).psn)
 
     def written(self, p):
         """A WRITE that is acknowledged by the answer to the READ behind it: bytes, address."""
