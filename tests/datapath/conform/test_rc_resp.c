@@ -467,3 +467,10 @@ LENGTH(write_last_empty, "C9-92", (int)PHCA_RC_WRITE_FIRST, RC_WRITE_LAST, 0,
 LENGTH(write_last_early, "9.7.4.1.6", (int)PHCA_RC_WRITE_FIRST, RC_WRITE_LAST, MTU - 4,
 	"WRITE LAST with bytes missing")
 LENGTH(write_only_short, "9.7.4.1.6", -1, RC_WRITE_ONLY, 8, "WRITE ONLY shorter than RETH says")
+
+LADDER("9.7.4.1.4", rc_resp, reserved_opcode, "a reserved opcode of RC: NAK invalid request")
+{
+	recvs(1);
+	give(RC_SEND_ONLY, .psn = 0, .n = 8, .xor_with = PHCA_RC_SEND_ONLY ^ 0x1c);
+	refused(NAK_INVALID, 0, 0);
+}
