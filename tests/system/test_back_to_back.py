@@ -82,7 +82,9 @@ class BackToBack(unittest.TestCase):
     def test_one_process(self):
         box, qps = self.one_process()
         for qp in qps:
-            self.assertEqual(qp["tx_resent"], 0, qp)
+            # An lcore that did not run for a while lets a timeout pass, or receives run out; nothing else resends.
+            if qp["timeouts"] + qp["rx_rnr_naks"] == 0:
+                self.assertEqual(qp["tx_resent"], 0, qp)
             self.assertEqual(qp["state"], "RTS")
         self.assertIn("peer 192.0.2.2 QP 0x200, path MTU 1024", box.do("show qp 0x100"))
         self.assertIn("messages_per_s", box.do("show app generator"))
