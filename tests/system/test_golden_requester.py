@@ -42,6 +42,7 @@ GENERATORS = {
     "class": (0x258, 1, {"operation": "send", "size": "64", "depth": 1},
               {"traffic_class": 0x68, "hop_limit": 3}),
     "two": (0x25c, 1, {"operation": "read", "size": str(SIZE), "depth": 8}, {"max_rd_atomic": 2}),
+    "slow": (0x25d, 1, {"operation": "read", "size": str(SIZE), "depth": 1}, {"timeout": 16}),
     "limit": (0x260, 4, {"operation": "send", "size": str(SIZE), "depth": 1},
               {"rnr_retry": TRIES}),
 }
@@ -449,7 +450,32 @@ class Requester(unittest.TestCase):
         p.incoming("SEND")
         self.assertEqual(self.qp(p)["state"], "RTS")
 
+    def test_write_is_sent_again_from_the_middle(self):
+        p = self.peer("write")
+        for lost in (3, 2, 1, 0):
+            frames = p.incoming("WRITE")
+            p.ack(frames[lost].psn, syndrome=peer.NAK_SEQUENCE)
+            self.again(p, frames, start=lost)
+            p.ack()
+
     # -------------------------------------------------------------- timeouts
+
+    def test_read_goes_on_where_its_answer_stopped(self):
+        p = self.peer("slow")
+        data = text(SIZE)
+        f = p.expect("READ_REQ", psn=p.epsn, len=SIZE)
+        again = p.get()                     # no answer at all: the same again
+        self.same([f], [again])
+        p.respond(data, f.psn, parts=(0, 1))
+        while again.psn == f.psn:           # unless the timer was faster than our answer
+            again = p.get()
+        self.assertEqual((again.name, again.psn, again.va, again.len),
+                         ("RC_READ_REQ", peer.psn(f.psn + 2), f.va + 2 * MTU, SIZE - 2 * MTU))
+        p.respond(data[2 * MTU:], again.psn)
+        f = p.get()
+        while f.psn == again.psn:
+            f = p.get()
+        self.assertEqual((f.name, f.psn, f.len), ("RC_READ_REQ", peer.psn(p.epsn + 4), SIZE))
 
     def test_no_answer_sends_all_again(self):
         p = self.peer("late")
