@@ -45,7 +45,8 @@ meson_tests() { # builddir label stress|rest|programs
 		# cmd is quoted by shlex
 		program "$label$name" "$limit" bash -c "cd '$dir' && exec $cmd"
 	done < <("$python" - "$dir" "$which" <<-'END'
-		import json, shlex, subprocess, sys
+		import json, os, shlex, subprocess, sys
+		longer = 12 if os.environ.get("PHCA_TEST_LONG") else 1
 		out = subprocess.run(["meson", "introspect", "--tests", sys.argv[1]],
 		                     stdout=subprocess.PIPE, check=True).stdout
 		for t in json.loads(out):
@@ -56,7 +57,7 @@ meson_tests() { # builddir label stress|rest|programs
 		    if which != sys.argv[2]:
 		        continue
 		    env = ["env"] + [f"{k}={v}" for k, v in t["env"].items()]
-		    print(t["name"], t["timeout"] or 300, shlex.join(env + t["cmd"]), sep="\t")
+		    print(t["name"], longer * (t["timeout"] or 300), shlex.join(env + t["cmd"]), sep="\t")
 	END
 	)
 	if [ $found = 0 ]; then
