@@ -86,6 +86,8 @@ static void missing(struct shard *h, struct phca_qp *qp)
 		return; /* it is being sent again */
 	requester_again(h, qp);
 	r->recovering = true;
+	if (qp->state != PHCA_QPS_ERR)
+		requester_timer_arm(h, qp); /* a new try has all of its time */
 }
 
 static void nak(struct shard *h, struct phca_qp *qp, unsigned int code)

@@ -132,6 +132,22 @@ PHCA_TEST(rc_retry, sequence_nak_goes_back_at_once)
 	peer_close(&p);
 }
 
+PHCA_TEST(rc_retry, sequence_nak_starts_the_time_again)
+{
+	struct peer p = peer_open(lab_open(NULL), PHCA_QPT_RC, NULL);
+
+	sends(&p, 2);
+	peer_wait(&p, PEER_TIMEOUT_NS - 100000);
+	peer_ack(&p, PEER_PSN, PEER_NAK);
+	CU_ASSERT_EQUAL(peer_drain(&p), 2);
+	peer_wait(&p, PEER_TIMEOUT_NS - 100000);
+	peer_expect_none(&p);
+	CU_ASSERT_EQUAL(lab_info(&p.q).stats.timeouts, 0);
+	peer_wait(&p, 200000);
+	CU_ASSERT_EQUAL(peer_drain(&p), 2);
+	peer_close(&p);
+}
+
 PHCA_TEST(rc_retry, goes_back_into_the_middle_of_a_message)
 {
 	struct peer_opts o = { .mtu = 256, .psn = 0xfffffe };
