@@ -6,7 +6,9 @@
  * port's neighbour table, and its answer when there is nothing to find.
  *
  * Invariant: nothing is taken from a ring that cannot be finished in this turn:
- * there is room in every transmit stage for all that is taken.
+ * there is room in every transmit stage for all that is taken. A port whose driver
+ * has long taken nothing is left out, or it would stop the packets of all others:
+ * what is to be sent there is dropped.
  */
 #include <string.h>
 
@@ -91,6 +93,21 @@ static void failed(struct shard *h, const struct handoff *o)
 	memcpy(qp->failed_gid, o->dgid, 16);
 }
 
+static bool stuck(const struct shard *h, const struct port *p)
+{
+	return unlikely(p->full_ns != 0) && h->now_ns - p->full_ns >= TX_STUCK_NS;
+}
+
+static void send_for(struct shard *h, struct port *p, struct rte_mbuf *m)
+{
+	if (likely(p->nb_tx < TX_STAGE)) {
+		tx_put(h, p, m, false);
+		return;
+	}
+	PHCA_STAT_ADD(p->st.tx_stuck, 1);
+	rte_pktmbuf_free(m);
+}
+
 static void one(struct shard *h, unsigned int from, struct handoff *o)
 {
 	struct port *p = h->ports[o->port];
@@ -101,7 +118,7 @@ static void one(struct shard *h, unsigned int from, struct handoff *o)
 		rx_handed(h, p, o->m, &o->pkt, o->kind == HANDOFF_RX ? PHCA_V_OK : PHCA_V_NOT_ROCE);
 		break;
 	case HANDOFF_TX:
-		tx_put(h, p, o->m, false);
+		send_for(h, p, o->m);
 		break;
 	case HANDOFF_RESOLVE:
 		resolve_for(h, p, from, o);
@@ -122,7 +139,8 @@ unsigned int handoff_run(struct shard *h)
 		if (h->from[s] == NULL)
 			continue;
 		for (unsigned int i = 0; i < h->nb_ports; i++)
-			n = RTE_MIN(n, (unsigned int)(TX_STAGE - h->ports[i]->nb_tx));
+			if (!stuck(h, h->ports[i]))
+				n = RTE_MIN(n, (unsigned int)(TX_STAGE - h->ports[i]->nb_tx));
 		n = rte_ring_sc_dequeue_burst_elem(h->from[s], o, sizeof(o[0]), n, NULL);
 		for (unsigned int i = 0; i < n; i++)
 			one(h, s, &o[i]);

@@ -50,6 +50,10 @@ unsigned int tx_flush(struct shard *h, struct port *p)
 		PHCA_STAT_ADD(p->st.tx_full, 1);
 	}
 	p->nb_tx = (uint16_t)(n - sent);
+	if (unlikely(p->nb_tx == TX_STAGE))
+		p->full_ns = p->full_ns != 0 ? p->full_ns : h->now_ns;
+	else
+		p->full_ns = 0;
 	if (likely(p->tx_own)) { /* else the shard that sends it counts */
 		PHCA_STAT_ADD(p->st.tx_packets, sent);
 		PHCA_STAT_ADD(p->st.tx_bytes, bytes);

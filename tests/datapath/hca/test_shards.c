@@ -150,6 +150,48 @@ PHCA_TEST(shards, every_shard_can_send)
 	close_shards(l, q);
 }
 
+/*
+ * The driver takes nothing: what shard 0 is to send for another is dropped in the
+ * end, so that what others received for it still comes.
+ */
+PHCA_TEST(shards, a_port_that_is_stuck_does_not_stop_the_rest)
+{
+	static const uint8_t peer[16] = { [10] = 0xff, 0xff, 192, 0, 2, 2 };
+	struct lab_qp q[SHARDS];
+	struct lab *l = open_shards(2, 1, q, PHCA_QPT_UD);
+	struct rte_ring *first = l->in;
+	struct phca_wire_hdr h = lab_hdr(l, PHCA_UD_SEND_ONLY, q[0].qpn, 0);
+	struct phca_port_stats st;
+	struct phca_wc wc;
+
+	lab_turn(l, 2);
+	while (rte_ring_free_count(l->out) > 0)
+		CU_ASSERT_FATAL(rte_ring_enqueue(l->out, rte_pktmbuf_alloc(l->pool)) == 0);
+	for (unsigned int i = 0; i < 3 * LAB_DEPTH; i++) {
+		if (i % LAB_DEPTH == 0) { /* more than the stage holds */
+			lab_turn(l, 8);
+			while (lab_poll(&q[0], &wc))
+				;
+		}
+		post_ud(l, &q[0], peer, LAB_PEER_QPN);
+	}
+	lab_turn(l, 8);
+	while (lab_poll(&q[0], &wc))
+		;
+	post_ud(l, &q[2], peer, LAB_PEER_QPN); /* by shard 0's queue */
+	l->in = l->in2;                        /* received by shard 1 */
+	lab_send(l, &h, 32, 0);
+	l->in = first;
+	lab_turn(l, 4);
+	CU_ASSERT_FALSE(lab_poll(&q[0], &wc)); /* it waits for the driver for a while */
+	l->now_ns += 20000000;
+	lab_turn(l, 4);
+	expect_one(&q[0], PHCA_GRH_LEN + 32);
+	phca_port_stats_get(l->hca, 0, &st);
+	CU_ASSERT_EQUAL(st.tx_stuck, 1);
+	close_shards(l, q);
+}
+
 /* An unknown neighbour is asked for by the port's owner, whichever shard sends. */
 PHCA_TEST(shards, the_owner_asks_for_neighbours)
 {
