@@ -7,8 +7,10 @@ is late, as a peer or a network does. What comes again must be what came before.
 Each test has a queue pair of its own, and crosses the PSN's wrap. Local ACK
 timeouts are off but for the queue pairs that are there to wait for them."""
 
+import json
 import os
 import sys
+import tempfile
 import time
 import unittest
 
@@ -42,34 +44,44 @@ GENERATORS = {
     "class": (0x258, 1, {"operation": "send", "size": "64", "depth": 1},
               {"traffic_class": 0x68, "hop_limit": 3}),
     "two": (0x25c, 1, {"operation": "read", "size": str(SIZE), "depth": 8}, {"max_rd_atomic": 2}),
-    "slow": (0x25d, 1, {"operation": "read", "size": str(SIZE), "depth": 1}, {"timeout": 16}),
     "limit": (0x260, 4, {"operation": "send", "size": str(SIZE), "depth": 1},
               {"rnr_retry": TRIES}),
 }
+# Begins when its test loads it: its timeouts run from then on.
+LOADED = {"slow": (0x300, 1, {"operation": "read", "size": str(SIZE), "depth": 1},
+                   {"timeout": 16})}
 ECHO, LATE, SHORT = 0x2f0, 0x2f4, 0x2f8 # the last two have local ACK timeouts: 268 and 4 ms
 
 
-def config():
-    rc = {"type": "RC", "peer": appliance.TESTER[4], "sq_psn": FIRST, "rq_psn": FIRST,
-          "timeout": 0}
+RC = {"type": "RC", "peer": appliance.TESTER[4], "sq_psn": FIRST, "rq_psn": FIRST, "timeout": 0}
+
+
+def generators(table):
+    """Applications and queue pairs of a table such as GENERATORS."""
     memory = {"remote_addr": MEMORY, "remote_bytes": ROOM, "rkey": RKEY}
+    return {
+        "apps": [{"name": name, "driver": "generator", "settings": {**memory, **settings}}
+                 for name, (_, _, settings, _) in table.items()],
+        "qps": [{**RC, **attributes, "name": name, "qpn": qpn, "dest_qpn": PEER + qpn,
+                 "count": count, "app": name, "max_recv_wr": 16}
+                for name, (qpn, count, _, attributes) in table.items()]}
+
+
+def config():
+    these = generators(GENERATORS)
     return {
         "ports": [{"name": "p0", "device": "net_af_packet0", "mtu": MTU,
                    "addresses": [f"{appliance.ADDRESS[4]}/24", f"{appliance.ADDRESS[6]}/64"]}],
         "congestion": {"ecn": False},
-        "apps": [{"name": "echo", "driver": "echo"},
-                 *({"name": name, "driver": "generator", "settings": {**memory, **settings}}
-                   for name, (_, _, settings, _) in GENERATORS.items())],
+        "apps": [{"name": "echo", "driver": "echo"}, *these["apps"]],
         "qps": [
-            {**rc, "name": "echo", "qpn": ECHO, "dest_qpn": PEER + ECHO, "count": 4,
+            *these["qps"],
+            {**RC, "name": "echo", "qpn": ECHO, "dest_qpn": PEER + ECHO, "count": 4,
              "app": "echo"},
-            {**rc, "name": "late", "qpn": LATE, "dest_qpn": PEER + LATE, "count": 4,
+            {**RC, "name": "late", "qpn": LATE, "dest_qpn": PEER + LATE, "count": 4,
              "app": "echo", "timeout": 16},
-            {**rc, "name": "short", "qpn": SHORT, "dest_qpn": PEER + SHORT, "count": 2,
-             "app": "echo", "timeout": 10, "retry_cnt": TRIES},
-            *({**rc, **attributes, "name": name, "qpn": qpn, "dest_qpn": PEER + qpn,
-               "count": count, "app": name, "max_recv_wr": 16}
-              for name, (qpn, count, _, attributes) in GENERATORS.items())]}
+            {**RC, "name": "short", "qpn": SHORT, "dest_qpn": PEER + SHORT, "count": 2,
+             "app": "echo", "timeout": 10, "retry_cnt": TRIES}]}
 
 
 class Requester(unittest.TestCase):
@@ -89,7 +101,8 @@ class Requester(unittest.TestCase):
 
     def peer(self, name, **more):
         """The tester's end of a queue pair of that application that no test had yet."""
-        base, count = GENERATORS[name][:2] if name in GENERATORS else \
+        known = {**GENERATORS, **LOADED}
+        base, count = known[name][:2] if name in known else \
             ({"echo": ECHO, "late": LATE, "short": SHORT}[name], 2)
         at = self.used.get(name, 0)
         self.assertLess(at, count, f"more queue pairs for {name}")
@@ -461,6 +474,10 @@ class Requester(unittest.TestCase):
     # -------------------------------------------------------------- timeouts
 
     def test_read_goes_on_where_its_answer_stopped(self):
+        with tempfile.NamedTemporaryFile("w", suffix=".json") as f:
+            json.dump(generators(LOADED), f)
+            f.flush()
+            self.assertIn("Added", self.box.do(f"load config {f.name}"))
         p = self.peer("slow")
         data = text(SIZE)
         f = p.expect("READ_REQ", psn=p.epsn, len=SIZE)
