@@ -30,7 +30,7 @@
 #define HANDOFF_RING 512  /* elements of the ring between two shards */
 #define HANDOFF_BURST 64  /* of which a turn takes so many from each */
 #define RESOLVE_AGAIN_NS 10000000u
-#define TX_STUCK_NS 10000000u /* a port whose driver takes nothing for so long stops no others */
+#define TX_STUCK_NS 200000000u /* a port whose driver takes nothing for so long stops no others */
 #define LOOP_STAGE 256    /* packets to own addresses that wait for the next turn */
 #define ETH_WIRE_EXTRA 24 /* bytes that a frame loads the line with, besides itself: FCS, preamble, gap */
 #define QPN_LEAF_BITS 12  /* the QPN table has two levels of 2^12 */
