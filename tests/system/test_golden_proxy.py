@@ -119,7 +119,7 @@ class Proxy(unittest.TestCase):
 
     def test_duplicate_does_not_run_its_offload_again(self):
         p = self.peer()
-        frames = p.message("SEND", text(2 * MTU))
+        frames = p.message("SEND", text(MTU))   # of several packets, each may be acknowledged again
         self.conversation.send(*frames)
         p.acked()
         self.conversation.send(*frames)
