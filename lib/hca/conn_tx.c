@@ -82,7 +82,8 @@ static bool may_be_outstanding(struct phca_qp *qp, const struct sq_wr *e, const 
 	struct requester *r = &qp->req;
 	uint32_t out = (uint32_t)phca_psn_diff(qp->sq_psn, r->una_psn);
 
-	if ((wr_is_read(e) || wr_is_atomic(e)) && r->nb_rd >= qp->max_rd_atomic)
+	/* set to 0 in SQD: what was taken before goes one at a time */
+	if ((wr_is_read(e) || wr_is_atomic(e)) && r->nb_rd >= RTE_MAX(qp->max_rd_atomic, 1u))
 		return false;
 	return r->psn.v != qp->sq_psn.v || out + c->nb_psn <= PHCA_RC_WINDOW;
 }

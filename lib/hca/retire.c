@@ -202,6 +202,8 @@ void requester_rts(struct shard *h, struct phca_qp *qp)
 	if (r->una_psn.v == qp->sq_psn.v) {
 		r->retry_left = qp->retry_cnt;
 		r->rnr_left = qp->rnr_retry;
+	} else if (r->wait != REQ_WAIT_RNR) {
+		requester_timer_arm(h, qp); /* there may have been no timeout before */
 	}
 	ready_add(h, qp);
 }

@@ -529,3 +529,48 @@ PHCA_TEST(rc_retry, memory_that_is_gone_when_it_is_sent_again)
 	CU_ASSERT_EQUAL(phca_mr_reg(p.l->mem, p.l->pd, p.mem, PEER_MEM, (uintptr_t)p.mem, PHCA_ACCESS_ALL, &p.key), 0);
 	peer_close(&p);
 }
+
+/* Through SQD with one attribute changed. */
+static void change(struct peer *p, const struct phca_qp_attr *with, unsigned int mask)
+{
+	struct phca_qp_attr a = { .state = PHCA_QPS_SQD };
+
+	CU_ASSERT_EQUAL(phca_qp_modify(p->q.qp, &a, PHCA_QP_STATE), 0);
+	CU_ASSERT_EQUAL(phca_qp_modify(p->q.qp, with, mask), 0);
+	a.state = PHCA_QPS_RTS;
+	CU_ASSERT_EQUAL(phca_qp_modify(p->q.qp, &a, PHCA_QP_STATE), 0);
+	lab_turn(p->l, 2);
+}
+
+PHCA_TEST(rc_retry, a_timeout_set_in_sqd_is_for_what_is_outstanding)
+{
+	struct peer_opts o = { .no_timeout = true };
+	struct peer p = peer_open(lab_open(NULL), PHCA_QPT_RC, &o);
+	struct phca_qp_attr a = { .timeout = PEER_TIMEOUT };
+
+	sends(&p, 1);
+	change(&p, &a, PHCA_QP_TIMEOUT);
+	peer_expect_none(&p);
+	peer_wait(&p, PEER_TIMEOUT_NS);
+	peer_expect(&p, PHCA_RC_SEND_ONLY, PEER_PSN);
+	peer_close(&p);
+}
+
+PHCA_TEST(rc_retry, max_rd_atomic_0_set_in_sqd_is_not_for_what_was_taken)
+{
+	struct peer p = peer_open(lab_open(NULL), PHCA_QPT_RC, NULL);
+	struct phca_send_wr w = peer_wr(&p, PHCA_WR_RDMA_READ, 8);
+	struct phca_qp_attr a = { .max_rd_atomic = 0 };
+
+	peer_post(&p, &w);
+	peer_expect(&p, PHCA_RC_READ_REQ, PEER_PSN);
+	change(&p, &a, PHCA_QP_MAX_RD_ATOMIC);
+	peer_wait(&p, PEER_TIMEOUT_NS);
+	peer_expect(&p, PHCA_RC_READ_REQ, PEER_PSN);
+	peer_read_resp(&p, PHCA_RC_READ_RESP_ONLY, PEER_PSN, 8, 0);
+	peer_wc(&p, 1, PHCA_WC_SUCCESS);
+	w.wr_id = 2; /* a new one is refused */
+	peer_post(&p, &w);
+	peer_wc(&p, 2, PHCA_WC_LOC_QP_OP_ERR);
+	peer_close(&p);
+}
