@@ -135,6 +135,14 @@ static int qp_create(struct appliance *a, struct qp_obj *q, const struct phca_co
 
 struct reset_call { struct phca_app *app; uint32_t qpn; };
 
+static int app_qp_hold(void *arg)
+{
+	struct reset_call *r = arg;
+
+	phca_app_ops(r->app)->qp_hold(r->app, r->qpn);
+	return 0;
+}
+
 static int app_qp_reset(void *arg)
 {
 	struct reset_call *r = arg;
@@ -155,7 +163,9 @@ int qps_reset(struct appliance *a, struct qp_obj *q, char *err, size_t err_len)
 			app->name, phca_app_ops(app->app)->name);
 		return -ENOTSUP;
 	}
-	rc = phca_qp_modify(q->qp, &reset, PHCA_QP_STATE);
+	rc = phca_loop_call(a->app_lcore->loop, app_qp_hold, &r);
+	if (rc == 0)
+		rc = phca_qp_modify(q->qp, &reset, PHCA_QP_STATE);
 	if (rc < 0) {
 		snprintf(err, err_len, "qp 0x%x: not reset: %s%s", r.qpn, rte_strerror(-rc),
 			rc == -EBUSY ? "; an offload driver holds one of its requests, try again" : "");

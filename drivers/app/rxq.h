@@ -57,6 +57,11 @@ static inline struct app_rxq *app_rx_of(const struct app_rx *r, unsigned int i)
 }
 /** Post all free buffers that find room. */
 void app_rxq_fill(struct app_rxq *q);
+/** Post nothing until app_rxq_restart: the QP is about to be reset. A shared queue lives on. */
+static inline void app_rxq_hold(struct app_rxq *q)
+{
+	q->stopped |= q->srq == NULL;
+}
 /** Forget what was posted to the queue of a QP that was reset, and fill it again. */
 void app_rxq_restart(struct app_rxq *q);
 static inline uint8_t *app_rxq_buf(const struct app_rxq *q, uint64_t wr_id)

@@ -525,9 +525,11 @@ struct phca_app_ops {
 	uint64_t (*in_flight)(const struct phca_app *a);
 	/** Begin the statistics behind gauges anew; app's lcore. NULL: there are none. */
 	void (*clear)(struct phca_app *a);
+	/** One of its QPs is about to be reset: post nothing until qp_reset; app's lcore. */
+	void (*qp_hold)(struct phca_app *a, uint32_t qpn);
 	/**
 	 * One of its QPs was reset and is in RTS again: what was posted is forgotten.
-	 * Take its old completions, post receives; app's lcore. NULL: QPs cannot be reset.
+	 * Take its old completions, post receives; app's lcore. NULL, as qp_hold: QPs cannot be reset.
 	 */
 	int (*qp_reset)(struct phca_app *a, uint32_t qpn);
 };

@@ -112,6 +112,22 @@ class BackToBack(unittest.TestCase):
         self.assertIn("there is none with this number", box.do("reset qp 0x999"))
         self.leave(box)
 
+    def test_reset_under_load(self):
+        """Both ends, the one that answers first: no receive is posted twice, nothing comes out of order."""
+        box = self.box(load("rc-pair.json"), eal=[j.format("") for j in JOINED])
+        for i in range(12):
+            left = 0x100 + i % 4
+            before = box.figures("/phca/qp", left)["tx_direct"]
+            self.until("traffic", lambda: box.figures("/phca/qp", left)["tx_direct"] > before + 1000)
+            self.assertIn("in RTS again", box.do(f"reset qp {left + 0x100:#x}"))
+            self.assertIn("in RTS again", box.do(f"reset qp {left:#x}"))
+        sink = self.own(box, "sink")
+        for name in ("mismatches", "missing", "out_of_order", "violations", "errors", "strays"):
+            self.assertEqual(sink[name], 0, sink)
+        own = self.own(box, "generator")
+        self.assertEqual((own["mismatches"], own["out_of_order"]), (0, 0), own)
+        self.leave(box)
+
     def test_shared_receive_queue_and_several_lcores(self):
         config = load("rc-pair.json")
         config["lcores"] = {"hca": [1, 2], "proxy": 0, "app": 0}

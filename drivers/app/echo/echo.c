@@ -194,6 +194,17 @@ static unsigned int echo_turn(struct phca_app *a, uint64_t now_ns)
 	return done;
 }
 
+static void echo_qp_hold(struct phca_app *a, uint32_t qpn)
+{
+	struct echo *e = phca_app_priv(a);
+	int i = app_rx_find(&e->rx, qpn);
+
+	if (i < 0)
+		return;
+	e->qps[i].stopped = true;
+	app_rxq_hold(app_rx_of(&e->rx, (unsigned int)i));
+}
+
 static int echo_qp_reset(struct phca_app *a, uint32_t qpn)
 {
 	struct echo *e = phca_app_priv(a);
@@ -201,7 +212,6 @@ static int echo_qp_reset(struct phca_app *a, uint32_t qpn)
 
 	if (i < 0)
 		return -ENOENT;
-	e->qps[i].stopped = true;
 	while (echo_turn(a, 0) > 0)
 		;
 	forget(e, (unsigned int)i);
@@ -286,5 +296,6 @@ const struct phca_app_ops phca_app_echo = {
 	.fini = echo_fini,
 	.turn = echo_turn,
 	.show = echo_show,
+	.qp_hold = echo_qp_hold,
 	.qp_reset = echo_qp_reset,
 };

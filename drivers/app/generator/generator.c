@@ -43,6 +43,8 @@ static unsigned int go_on(struct generator *g, struct gen_qp *q)
 {
 	const struct gen_conf *c = &g->conf;
 
+	if (unlikely(q->held))
+		return 0;
 	if (q->state == GEN_ASK || q->state == GEN_ASKED)
 		return g->enabled ? gen_ask(g, q) : 0;
 	if (q->state != GEN_RUN)
@@ -114,6 +116,17 @@ static void begin(struct generator *g, struct gen_qp *q)
 		gen_remote_given(g, q);
 }
 
+static void gen_qp_hold(struct phca_app *a, uint32_t qpn)
+{
+	struct generator *g = phca_app_priv(a);
+	int i = app_rx_find(&g->rx, qpn);
+
+	if (i < 0)
+		return;
+	g->qps[i].held = true;
+	app_rxq_hold(app_rx_of(&g->rx, (unsigned int)i));
+}
+
 static int gen_qp_reset(struct phca_app *a, uint32_t qpn)
 {
 	struct generator *g = phca_app_priv(a);
@@ -123,6 +136,7 @@ static int gen_qp_reset(struct phca_app *a, uint32_t qpn)
 	if (i < 0)
 		return -ENOENT;
 	q = &g->qps[i];
+	q->held = false;
 	while (poll_cqs(g) > 0)
 		;
 	gen_stop(g, q, GEN_STOPPED);
@@ -277,5 +291,6 @@ const struct phca_app_ops phca_app_generator = {
 	.in_flight = gen_in_flight,
 	.clear = gen_clear,
 	.qp_out_of_order = gen_qp_out_of_order,
+	.qp_hold = gen_qp_hold,
 	.qp_reset = gen_qp_reset,
 };

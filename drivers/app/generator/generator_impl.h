@@ -90,6 +90,7 @@ struct gen_qp {
 	enum gen_state state;
 	bool own_rq;                 /* no SRQ */
 	bool finished;               /* all messages are done */
+	bool held;                   /* about to be reset: nothing is posted */
 	struct gen_slot *slot;       /* depth places, rounded up to a power of two */
 	uint64_t head, sdone, tail;
 	uint32_t *echoes;            /* places of which the echo is awaited, oldest first */

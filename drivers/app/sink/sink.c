@@ -233,6 +233,15 @@ static unsigned int sink_turn(struct phca_app *a, uint64_t now_ns)
 	return done + app_target_turn(&s->target);
 }
 
+static void sink_qp_hold(struct phca_app *a, uint32_t qpn)
+{
+	struct sink *s = phca_app_priv(a);
+	int i = app_rx_find(&s->rx, qpn);
+
+	if (i >= 0)
+		app_rxq_hold(app_rx_of(&s->rx, (unsigned int)i));
+}
+
 /* Its old completions are taken: none of another QP are in its CQ, or they are consumed here. */
 static int sink_qp_reset(struct phca_app *a, uint32_t qpn)
 {
@@ -345,5 +354,6 @@ const struct phca_app_ops phca_app_sink = {
 	.turn = sink_turn,
 	.show = sink_show,
 	.qp_out_of_order = sink_qp_out_of_order,
+	.qp_hold = sink_qp_hold,
 	.qp_reset = sink_qp_reset,
 };
