@@ -292,6 +292,22 @@ static int check_srq(struct loader *l, struct phca_config_qp *qp, const json_t *
 	return 0;
 }
 
+/* What has no way there would only be told by retries that run out. UC may receive without one. */
+static bool has_way(const struct phca_config_port *p, const uint8_t gid[16])
+{
+	bool ip6 = !phca_gid_is_ip4(gid);
+
+	if (ip6 ? p->has_gw6 || (gid[0] == 0xfe && (gid[1] & 0xc0) == 0x80) : p->has_gw4)
+		return true;
+	for (unsigned int i = 0; i < p->nb_addrs; i++)
+		if (p->addrs[i].ip6 == ip6 && in_prefix(&p->addrs[i], gid))
+			return true;
+	for (unsigned int i = 0; i < p->nb_neighs; i++)
+		if (memcmp(p->neighs[i].gid, gid, 16) == 0)
+			return true;
+	return false;
+}
+
 /* The peer of a connected QP. */
 static int check_peer(struct loader *l, struct phca_config_qp *qp, const json_t *v)
 {
@@ -304,6 +320,9 @@ static int check_peer(struct loader *l, struct phca_config_qp *qp, const json_t 
 		return cfg_fail_key(l, "access", "UC has neither READs nor atomics; leave only \"remote_write\"");
 	if (qp->init.type == PHCA_QPT_RC && json_object_get(v, need) == NULL)
 		return cfg_fail(l, "qp lacks key \"%s\", which type \"RC\" needs; add it", need);
+	if (qp->init.type == PHCA_QPT_RC && !has_way(qp_port(l, qp), qp->attr.av.dgid))
+		return cfg_fail_key(l, "peer", "is in no prefix of port \"%s\", which has no gateway of its family; "
+			"mend it, or add an address or a gateway to the port", qp_port(l, qp)->name);
 	return 0;
 }
 

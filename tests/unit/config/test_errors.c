@@ -349,6 +349,19 @@ PHCA_TEST(errors, sizes_that_do_not_fit_together)
 		"3: qps[0].path_mtu: 1024 is more than mtu 512 of port \"p\"; lower it");
 }
 
+PHCA_TEST(errors, rc_peer_without_a_way)
+{
+#define WAY(port, peer) "{\"ports\":[{\"name\":\"p\",\"device\":\"d\",\"addresses\":[\"10.0.0.1/8\"]" port "}]," \
+	APP ",\n\"qps\":[{\"name\":\"a\",\"type\":\"RC\",\"app\":\"sink\",\"dest_qpn\":5,\n\"peer\":\"" peer "\"}]}"
+#define NO_WAY "3: qps[0].peer: is in no prefix of port \"p\", which has no gateway of its family; " \
+	"mend it, or add an address or a gateway to the port"
+	REFUSED(WAY("", "192.0.2.2"), NO_WAY);
+	REFUSED(WAY("", "2001:db8::2"), NO_WAY);
+	REFUSED(WAY(",\"gateway4\":\"10.0.0.9\"", "2001:db8::2"), NO_WAY);
+#undef NO_WAY
+#undef WAY
+}
+
 PHCA_TEST(errors, filter_object_names_the_places_tried)
 {
 	const char *dirs = getenv("PHCA_FILTER_PATH");
