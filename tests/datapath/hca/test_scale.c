@@ -53,6 +53,16 @@ PHCA_TEST(scale, ten_thousand_timeouts)
 
 /* ----------------------------------------------------------------- memory */
 
+/* Sanitizers have an allocator of their own, and add to the instructions. */
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__) || defined(PHCA_TSAN)
+#define SANITIZED 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+#define SANITIZED 1
+#endif
+#endif
+
+#ifndef SANITIZED
 static size_t allocated(void)
 {
 	struct mallinfo2 m = mallinfo2();
@@ -86,10 +96,11 @@ static void memory_of(enum phca_qp_type type)
 
 PHCA_TEST(scale, memory_of_an_idle_rc_queue_pair) { memory_of(PHCA_QPT_RC); }
 PHCA_TEST(scale, memory_of_an_idle_ud_queue_pair) { memory_of(PHCA_QPT_UD); }
+#endif
 
 /* ----------------------------------------------------------- instructions */
 
-#ifdef __x86_64__
+#if defined(__x86_64__) && !defined(SANITIZED)
 
 static volatile uint64_t steps;
 

@@ -107,4 +107,8 @@ class Tshark(unittest.TestCase):
 
 
 if __name__ == "__main__":
-    unittest.main(argv=sys.argv[:1])
+    result = unittest.main(argv=sys.argv[:1], exit=False).result
+    bad = len(result.failures) + len(result.errors)
+    sys.stderr.flush()
+    print(f"tests {result.testsRun - bad} passed {bad} failed 0 skipped")
+    sys.exit(bad != 0)
