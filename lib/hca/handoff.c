@@ -93,11 +93,6 @@ static void failed(struct shard *h, const struct handoff *o)
 	memcpy(qp->failed_gid, o->dgid, 16);
 }
 
-static bool stuck(const struct shard *h, const struct port *p)
-{
-	return unlikely(p->full_ns != 0) && h->now_ns - p->full_ns >= TX_STUCK_NS;
-}
-
 static void send_for(struct shard *h, struct port *p, struct rte_mbuf *m)
 {
 	if (likely(p->nb_tx < TX_STAGE)) {
@@ -139,7 +134,7 @@ unsigned int handoff_run(struct shard *h)
 		if (h->from[s] == NULL)
 			continue;
 		for (unsigned int i = 0; i < h->nb_ports; i++)
-			if (!stuck(h, h->ports[i]))
+			if (!tx_stuck(h, h->ports[i]))
 				n = RTE_MIN(n, (unsigned int)(TX_STAGE - h->ports[i]->nb_tx));
 		n = rte_ring_sc_dequeue_burst_elem(h->from[s], o, sizeof(o[0]), n, NULL);
 		for (unsigned int i = 0; i < n; i++)

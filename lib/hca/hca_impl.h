@@ -30,7 +30,7 @@
 #define HANDOFF_RING 512  /* elements of the ring between two shards */
 #define HANDOFF_BURST 64  /* of which a turn takes so many from each */
 #define RESOLVE_AGAIN_NS 10000000u
-#define TX_STUCK_NS 200000000u /* a port whose driver takes nothing for so long stops no others */
+#define TX_STUCK_NS 200000000u /* a port whose driver takes nothing for so long is a link that is down */
 #define LOOP_STAGE 256    /* packets to own addresses that wait for the next turn */
 #define ETH_WIRE_EXTRA 24 /* bytes that a frame loads the line with, besides itself: FCS, preamble, gap */
 #define QPN_LEAF_BITS 12  /* the QPN table has two levels of 2^12 */
@@ -452,6 +452,11 @@ void mcast_fini(struct phca_hca *hca);
 bool tx_room(const struct shard *h, const struct port *p);
 void tx_put(struct shard *h, struct port *p, struct rte_mbuf *m, bool own);
 unsigned int tx_flush(struct shard *h, struct port *p);
+
+static inline bool tx_stuck(const struct shard *h, const struct port *p)
+{
+	return unlikely(p->full_ns != 0) && h->now_ns - p->full_ns >= TX_STUCK_NS;
+}
 
 /* fetch.c; the rest of the requester: requester.h */
 bool send_opcode_ok(const struct phca_qp *qp, unsigned int opcode);

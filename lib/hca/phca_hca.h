@@ -117,7 +117,7 @@ void phca_hca_pump_set(struct phca_hca *hca, void (*pump)(void *arg), void *arg)
 	X(tx_packets, "packets", "given to the driver") \
 	X(tx_bytes, "bytes", "given to the driver") \
 	X(tx_full, "turns", "transmit ring was full; packets waited") \
-	X(tx_stuck, "packets", "of other HCA lcores, dropped as the driver took nothing for 200 ms") \
+	X(tx_stuck, "packets", "dropped, as the driver has taken nothing for 200 ms") \
 	X(tx_no_mbuf, "turns", "no buffer to build a packet; work requests waited") \
 	X(looped, "packets", "sent to an address of the port itself, received without it; in rx_packets too") \
 	X(mcast_copies, "packets", "further copies of multicast packets with several receivers; in rx_packets too") \

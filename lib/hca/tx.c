@@ -6,7 +6,8 @@
  * network meets.
  *
  * Invariant: who puts a packet has asked tx_room in the same turn, so a staged
- * packet is never dropped.
+ * packet is never dropped, but for a port whose driver has taken nothing for
+ * TX_STUCK_NS: who waits there has timers, and other ports do not wait for it.
  */
 #include <rte_ethdev.h>
 
@@ -27,6 +28,18 @@ void tx_put(struct shard *h, struct port *p, struct rte_mbuf *m, bool own)
 	}
 	RTE_ASSERT(p->nb_tx < TX_STAGE);
 	p->tx[p->nb_tx++] = m;
+}
+
+/* The driver took nothing. From some time on it is a link that is down, which loses what is sent. */
+static void stuck_check(const struct shard *h, struct port *p)
+{
+	if (p->full_ns == 0 && p->nb_tx == TX_STAGE)
+		p->full_ns = h->now_ns;
+	if (!tx_stuck(h, p))
+		return;
+	rte_pktmbuf_free_bulk(p->tx, p->nb_tx);
+	PHCA_STAT_ADD(p->st.tx_stuck, p->nb_tx);
+	p->nb_tx = 0;
 }
 
 unsigned int tx_flush(struct shard *h, struct port *p)
@@ -50,10 +63,10 @@ unsigned int tx_flush(struct shard *h, struct port *p)
 		PHCA_STAT_ADD(p->st.tx_full, 1);
 	}
 	p->nb_tx = (uint16_t)(n - sent);
-	if (unlikely(p->nb_tx == TX_STAGE))
-		p->full_ns = p->full_ns != 0 ? p->full_ns : h->now_ns;
-	else
+	if (likely(sent > 0))
 		p->full_ns = 0;
+	else
+		stuck_check(h, p);
 	if (likely(p->tx_own)) { /* else the shard that sends it counts */
 		PHCA_STAT_ADD(p->st.tx_packets, sent);
 		PHCA_STAT_ADD(p->st.tx_bytes, bytes);

@@ -574,3 +574,41 @@ PHCA_TEST(rc_retry, max_rd_atomic_0_set_in_sqd_is_not_for_what_was_taken)
 	peer_wc(&p, 2, PHCA_WC_LOC_QP_OP_ERR);
 	peer_close(&p);
 }
+
+/* A port whose driver takes nothing is a network that answers nothing: the tries end. */
+PHCA_TEST(rc_retry, port_that_takes_nothing_ends_the_tries)
+{
+	struct lab *l = lab_open(NULL);
+	struct lab_qp q[4];
+	struct phca_wc wc;
+
+	lab_turn(l, 2);
+	while (rte_ring_free_count(l->out) > 0)
+		CU_ASSERT_FATAL(rte_ring_enqueue(l->out, rte_pktmbuf_alloc(l->pool)) == 0);
+	for (unsigned int i = 0; i < RTE_DIM(q); i++) {
+		struct phca_sge sge = { 0, LAB_BUF, 0 };
+		struct phca_send_wr wr = {
+			.opcode = PHCA_WR_SEND, .flags = PHCA_SEND_SIGNALED, .sge = &sge, .num_sge = 1,
+		};
+
+		q[i] = lab_qp(l, PHCA_QPT_RC, 0);
+		sge.addr = (uintptr_t)q[i].buf;
+		sge.lkey = q[i].lkey;
+		for (wr.wr_id = 0; wr.wr_id < LAB_DEPTH; wr.wr_id++)
+			CU_ASSERT_EQUAL(phca_post_send(q[i].qp, &wr, 1), 1);
+	}
+	for (unsigned int t = 0; t < 200; t++) {
+		lab_turn(l, 4);
+		l->now_ns += UINT64_C(4096) << LAB_TIMEOUT;
+	}
+	for (unsigned int i = 0; i < RTE_DIM(q); i++) {
+		for (uint64_t id = 0; id < LAB_DEPTH; id++) {
+			CU_ASSERT_FATAL(lab_poll(&q[i], &wc));
+			CU_ASSERT_EQUAL(wc.wr_id, id);
+			CU_ASSERT_EQUAL(wc.status, id == 0 ? PHCA_WC_RETRY_EXC_ERR : PHCA_WC_WR_FLUSH_ERR);
+		}
+		CU_ASSERT_EQUAL(lab_info(&q[i]).state, PHCA_QPS_ERR);
+		lab_qp_free(l, &q[i]);
+	}
+	lab_close(l);
+}
