@@ -9,7 +9,8 @@
   latency  64-byte SENDs, one at a time: time from post to completion
   qps      64-byte SENDs over 1, 100 and 10,000 connections in turn, 16 or 4 outstanding
            of each
-  loss     1 MiB WRITEs while 0, 0.1 and 1 % of the packets are dropped, each way
+  loss     1 MiB WRITEs while 0, 0.1 and 1 % of the packets are dropped, each way; with
+           a local ACK timeout of 67 ms (14), and of 1 ms (8)
   memif    two appliances on a core each, joined by net_memif: generator and sink;
            64-byte SENDs, 1 MiB SENDs, WRITEs and READs
 
@@ -46,8 +47,8 @@ ROWS = {
     "latency": [{"OP": "send", "LEN": 64, "DEPTH": 1}],
     "qps": [{"OP": "send", "LEN": 64, "DEPTH": depth, "QPS": qps}
             for depth in (16, 4) for qps in (1, 100, 10000)],
-    "loss": [{"OP": "write", "LEN": MIB, "MTU": 4096, "DEPTH": 8, "LOSS": ppm}
-             for ppm in (0, 1000, 10000)],
+    "loss": [{"OP": "write", "LEN": MIB, "MTU": 4096, "DEPTH": 8, "LOSS": ppm, "TIMEOUT": timeout}
+             for timeout in (14, 8) for ppm in (0, 1000, 10000)],
     "memif": [{"OP": "send", "LEN": 64, "DEPTH": 128}] +
              [{"OP": op, "LEN": MIB, "MTU": 4096, "DEPTH": 8} for op in ("send", "write", "read")],
 }
@@ -163,7 +164,7 @@ def testpmd_memif(args, payload, folder):
                 "/usr/bin/dpdk-testpmd",
                 [MEMIF % (("server", "client")[i], folder), "--single-file-segments"],
                 ["-i", "-a", "--forward-mode=" + mode, "--txpkts=%d" % size, "--mbuf-size=8704",
-                 "--max-pkt-len=8192", "--total-num-mbufs=8192"], 1024, "(0-1)@%d" % i, tty=True))
+                 "--total-num-mbufs=8192"], 1024, "(0-1)@%d" % i, tty=True))
             time.sleep(1)
         # the sender's count: net_memif's receiver counts none when buffers are large
         with ends[1].telemetry(20) as telemetry:
