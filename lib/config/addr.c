@@ -24,23 +24,16 @@
 #define PREFIX6 "/(12[0-8]|1[01][0-9]|[1-9]?[0-9])"
 #define MAC "^[0-9a-fA-F][02468aceACE](:[0-9a-fA-F]{2}){5}$"
 
-static const uint8_t v4_mapped[12] = { [10] = 0xff, [11] = 0xff };
-
-static bool is_v4(const uint8_t gid[16])
-{
-	return memcmp(gid, v4_mapped, sizeof(v4_mapped)) == 0;
-}
-
 /* An address that one host has: neither none, all nor many. */
 static const char *not_unicast(const uint8_t gid[16])
 {
 	static const uint8_t zero[16];
 
-	if (memcmp(gid, zero, 16) == 0 || (is_v4(gid) && memcmp(gid + 12, zero, 4) == 0))
+	if (memcmp(gid, zero, 16) == 0 || (phca_gid_is_ip4(gid) && memcmp(gid + 12, zero, 4) == 0))
 		return "is the unspecified address";
-	if (gid[0] == 0xff || (is_v4(gid) && gid[12] >= 224 && gid[12] < 240))
+	if (phca_gid_is_multicast(gid))
 		return "is a multicast address";
-	if (is_v4(gid) && gid[12] == 255 && gid[13] == 255 && gid[14] == 255 && gid[15] == 255)
+	if (phca_gid_is_ip4(gid) && gid[12] == 255 && gid[13] == 255 && gid[14] == 255 && gid[15] == 255)
 		return "is the broadcast address";
 	return NULL;
 }
@@ -50,14 +43,15 @@ static int gid_read(struct loader *l, const char *s, uint8_t gid[16], bool *ip6)
 {
 	const char *why;
 	char word[64];
+	uint8_t ip4[4];
 
 	cfg_clean(word, sizeof(word), s);
-	if (inet_pton(AF_INET, s, gid + 12) == 1) {
-		memcpy(gid, v4_mapped, sizeof(v4_mapped));
+	if (inet_pton(AF_INET, s, ip4) == 1) {
+		phca_gid_from_ip4(gid, ip4);
 		*ip6 = false;
 	} else if (inet_pton(AF_INET6, s, gid) == 1) {
 		*ip6 = true;
-		if (is_v4(gid))
+		if (phca_gid_is_ip4(gid))
 			return cfg_fail(l, "\"%s\" is an IPv4 address; write it as %u.%u.%u.%u", word,
 				gid[12], gid[13], gid[14], gid[15]);
 	} else {
@@ -71,7 +65,7 @@ static int gid_read(struct loader *l, const char *s, uint8_t gid[16], bool *ip6)
 
 static const char *gid_text(const uint8_t gid[16], char buf[INET6_ADDRSTRLEN])
 {
-	if (is_v4(gid))
+	if (phca_gid_is_ip4(gid))
 		return inet_ntop(AF_INET, gid + 12, buf, INET6_ADDRSTRLEN);
 	return inet_ntop(AF_INET6, gid, buf, INET6_ADDRSTRLEN);
 }
@@ -120,7 +114,7 @@ static int gw_parse(struct loader *l, const struct key *k, const json_t *v, void
 
 	if (rc != 0)
 		return rc;
-	ip6 = !is_v4(cfg_member(obj, k));
+	ip6 = !phca_gid_is_ip4(cfg_member(obj, k));
 	if (ip6 != want6)
 		return cfg_fail(l, "\"%s\" is an IPv%c address; give an IPv%c address, or use key \"gateway%c\"",
 			json_string_value(v), ip6 ? '6' : '4', want6 ? '6' : '4', ip6 ? '6' : '4');
@@ -276,12 +270,15 @@ static int group_read(struct loader *l, const json_t *v, uint8_t gid[16])
 {
 	const char *s = json_string_value(v);
 	char word[64];
-	bool ok;
+	uint8_t ip4[4];
+	bool ok = true;
 
 	if (s == NULL)
 		return cfg_fail(l, "is %s; give a string", cfg_type_str(v));
-	memcpy(gid, v4_mapped, sizeof(v4_mapped));
-	ok = inet_pton(AF_INET, s, gid + 12) == 1 || inet_pton(AF_INET6, s, gid) == 1;
+	if (inet_pton(AF_INET, s, ip4) == 1)
+		phca_gid_from_ip4(gid, ip4);
+	else
+		ok = inet_pton(AF_INET6, s, gid) == 1;
 	if (!ok || !phca_gid_is_multicast(gid))
 		return cfg_fail(l, "\"%s\" is no multicast address; give one as \"239.1.1.1\" or \"ff15::1\"",
 			cfg_clean(word, sizeof(word), s));

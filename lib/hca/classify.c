@@ -49,24 +49,6 @@ static uint32_t run_rules(struct phca_qp *qp, const struct shot *s, const struct
 	return RULE_NONE;
 }
 
-static void gid4(uint8_t gid[16], const uint8_t ip4[4])
-{
-	memset(gid, 0, 10);
-	gid[10] = gid[11] = 0xff;
-	memcpy(gid + 12, ip4, 4);
-}
-
-static void ctx_addresses(struct phca_filter_ctx *c, const uint8_t *ip, bool ip6)
-{
-	if (ip6) {
-		memcpy(c->sgid, ip + 8, 16);
-		memcpy(c->dgid, ip + 24, 16);
-	} else {
-		gid4(c->sgid, ip + 12);
-		gid4(c->dgid, ip + 16);
-	}
-}
-
 static uint16_t inbound_flags(const struct phca_pkt *pkt, const struct phca_opcode_info *info)
 {
 	uint16_t f = 0;
@@ -145,7 +127,7 @@ uint32_t classify_inbound(struct shard *h, struct phca_qp *qp, const void *frame
 	}
 	if (s.words & WORDS_ADDR) {
 		memset(c.rsvd, 0, sizeof(c.rsvd));
-		ctx_addresses(&c, (const uint8_t *)frame + pkt->l3_off, pkt->flags & PHCA_PKT_IP6);
+		phca_pkt_gids(frame, pkt, c.sgid, c.dgid);
 	}
 	if (s.words & WORDS_PAYLOAD) {
 		memset(c.payload, 0, sizeof(c.payload));

@@ -37,21 +37,10 @@ const struct phca_congestion_conf *phca_hca_congestion(const struct phca_hca *hc
 /* The addresses of a received packet, exchanged. */
 static void way_back(const struct port *p, const uint8_t *frame, const struct phca_pkt *pkt, struct phca_wire_hdr *hd)
 {
-	static const uint8_t mapped[12] = { [10] = 0xff, 0xff };
-	const uint8_t *ip = frame + pkt->l3_off;
-
 	memcpy(hd->dmac, frame + 6, 6);
 	memcpy(hd->smac, phca_net_mac(p->net), 6);
 	hd->ip6 = pkt->flags & PHCA_PKT_IP6;
-	if (hd->ip6) {
-		memcpy(hd->dgid, ip + 8, 16);
-		memcpy(hd->sgid, ip + 24, 16);
-	} else {
-		memcpy(hd->dgid, mapped, 12);
-		memcpy(hd->dgid + 12, ip + 12, 4);
-		memcpy(hd->sgid, mapped, 12);
-		memcpy(hd->sgid + 12, ip + 16, 4);
-	}
+	phca_pkt_gids(frame, pkt, hd->dgid, hd->sgid);
 }
 
 /* The headers that A17.9.3 asks for: PSN, SE and M are 0, the P_Key is the marked packet's. */

@@ -10,8 +10,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <rte_ip.h>
-
 #include "hca_impl.h"
 
 static const struct mcast_group *group_find(const struct mcast_table *t, unsigned int port, const uint8_t mgid[16])
@@ -41,19 +39,6 @@ void mcast_loop(struct shard *h, struct port *p, const struct rte_mbuf *m, const
 		tx_put(h, p, c, true);
 	else
 		PHCA_STAT_ADD(p->st.mcast_no_mbuf, 1);
-}
-
-static void packet_mgid(const struct rte_mbuf *m, const struct phca_pkt *pkt, uint8_t gid[16])
-{
-	const uint8_t *ip = rte_pktmbuf_mtod_offset(m, const uint8_t *, pkt->l3_off);
-
-	if (pkt->flags & PHCA_PKT_IP6) {
-		memcpy(gid, ip + offsetof(struct rte_ipv6_hdr, dst_addr), 16);
-		return;
-	}
-	memset(gid, 0, 10);
-	memset(gid + 10, 0xff, 2);
-	memcpy(gid + 12, ip + offsetof(struct rte_ipv4_hdr, dst_addr), 4);
 }
 
 /* A copy for one more member; its verdict is one more packet received. */
@@ -89,11 +74,11 @@ enum phca_verdict mcast_deliver(struct shard *h, struct port *p, struct rte_mbuf
 	const struct mcast_group *g;
 	struct phca_pkt to = *pkt;
 	struct phca_qp *mine = NULL;
-	uint8_t mgid[16];
+	uint8_t sgid[16], mgid[16];
 
 	if (pkt->dqpn != PHCA_QPN_MULTICAST || !(pkt->flags & PHCA_PKT_MULTICAST))
 		return PHCA_V_MCAST;
-	packet_mgid(m, pkt, mgid);
+	phca_pkt_gids(rte_pktmbuf_mtod(m, void *), pkt, sgid, mgid);
 	g = group_find(table(h->hca), p->idx, mgid);
 	for (unsigned int i = 0; g != NULL && i < g->nb_qps; i++) {
 		struct phca_qp *qp = qp_lookup(h->hca, g->qpn[i]);

@@ -147,7 +147,7 @@ int phca_av_to(const struct phca_qp *qp, const uint8_t dgid[16], struct phca_av 
 int phca_av_from_wc(const struct phca_qp *qp, const struct phca_wc *wc, const void *grh, struct phca_av *av)
 {
 	const uint8_t *g = grh;
-	uint8_t local[16] = { [10] = 0xff, [11] = 0xff };
+	uint8_t local[16];
 	int idx;
 
 	if (!(wc->wc_flags & PHCA_WC_F_GRH))
@@ -163,9 +163,8 @@ int phca_av_from_wc(const struct phca_qp *qp, const struct phca_wc *wc, const vo
 	} else if (g[20] == 0x45) {
 		if (g[32] >= 0xe0)
 			return -EINVAL;
-		memcpy(av->dgid, local, 12);
-		memcpy(av->dgid + 12, g + 32, 4);
-		memcpy(local + 12, g + 36, 4);
+		phca_gid_from_ip4(av->dgid, g + 32);
+		phca_gid_from_ip4(local, g + 36);
 		av->traffic_class = g[21];
 	} else {
 		return -EINVAL;

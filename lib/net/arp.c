@@ -60,7 +60,7 @@ enum phca_verdict arp_input(struct phca_net *net, struct rte_mbuf *m, uint8_t *f
 	if (!well_formed(net, a, n))
 		return PHCA_V_NOT_ROCE;
 	probe = load32(a->spa) == 0; /* RFC 5227: asks before it takes an address */
-	gid_of_ip4(gid, a->spa);
+	phca_gid_from_ip4(gid, a->spa);
 	for_us = is_own(net, a->tpa);
 	if (!probe && !gid_is_unicast(gid))
 		return PHCA_V_NOT_ROCE;

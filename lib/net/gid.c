@@ -147,7 +147,7 @@ int phca_gid_parse(const char *text, uint8_t gid[16], bool *ip6)
 	uint8_t ip4[4];
 
 	if (inet_pton(AF_INET, text, ip4) == 1)
-		gid_of_ip4(gid, ip4);
+		phca_gid_from_ip4(gid, ip4);
 	else if (inet_pton(AF_INET6, text, gid) != 1)
 		return -EINVAL;
 	*ip6 = !phca_gid_is_ip4(gid);

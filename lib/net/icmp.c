@@ -44,8 +44,8 @@ enum phca_verdict icmp4_input(struct phca_net *net, struct rte_mbuf *m, uint8_t 
 	total = phca_get16(f + 2);
 	if (total > n || total < IP4_HDR + ICMP_HDR || phca_wire_csum(f, IP4_HDR, 0) != 0xffff)
 		return PHCA_V_NOT_ROCE;
-	gid_of_ip4(src, f + 12);
-	gid_of_ip4(dst, f + 16);
+	phca_gid_from_ip4(src, f + 12);
+	phca_gid_from_ip4(dst, f + 16);
 	if (phca_net_gid_find(net, dst) < 0)
 		return PHCA_V_NOT_OURS;
 	if (icmp[0] != ECHO4_REQUEST || icmp[1] != 0 || !sender_ok(net, src) ||

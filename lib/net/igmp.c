@@ -81,8 +81,8 @@ enum phca_verdict igmp_input(struct phca_net *net, const uint8_t *f, uint32_t n,
 	/* RFC 3376 9.1: versions 2 and 3 have the option */
 	if (!(q.old && igmp[1] == 0) && !has_router_alert(f + IP4_HDR, (f[0] & 0xfu) * 4 - IP4_HDR))
 		return PHCA_V_NOT_ROCE;
-	gid_of_ip4(gid, igmp + 4);
-	gid_of_ip4(dst, f + 16);
+	phca_gid_from_ip4(gid, igmp + 4);
+	phca_gid_from_ip4(dst, f + 16);
 	if (load32(igmp + 4) != 0) {
 		if (!phca_gid_is_multicast(gid) || (memcmp(dst, gid, 16) != 0 && !phca_net_is_own(net, dst)))
 			return PHCA_V_NOT_ROCE;
@@ -99,7 +99,7 @@ static uint8_t *begin(struct phca_net *net, const uint8_t dst[4], uint32_t len, 
 {
 	uint8_t gid[16], dmac[6], *ip;
 
-	gid_of_ip4(gid, dst);
+	phca_gid_from_ip4(gid, dst);
 	gid_multicast_mac(gid, dmac);
 	*m = frame_new(net, dmac, RTE_ETHER_TYPE_IPV4, IP4_HDR + RA_LEN + len, &ip);
 	if (*m == NULL)

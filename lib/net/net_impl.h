@@ -175,13 +175,6 @@ static inline uint32_t load32(const void *p)
 	return v;
 }
 
-static inline void gid_of_ip4(uint8_t gid[16], const void *ip4)
-{
-	memset(gid, 0, 10);
-	gid[10] = 0xff;
-	gid[11] = 0xff;
-	memcpy(gid + 12, ip4, 4);
-}
 /* A MAC address that one station can have. */
 static inline bool mac_ok(const uint8_t mac[6])
 {

@@ -344,6 +344,26 @@ static inline bool phca_gid_is_ip4(const uint8_t gid[16])
 
 	return memcmp(gid, mapped, sizeof(mapped)) == 0;
 }
+/** Make the GID of an IPv4 address of 4 bytes, network order: ::ffff:a.b.c.d. */
+static inline void phca_gid_from_ip4(uint8_t gid[16], const void *ip4)
+{
+	memset(gid, 0, 10);
+	gid[10] = gid[11] = 0xff;
+	memcpy(gid + 12, ip4, 4);
+}
+/** The addresses of a parsed packet: source and destination as GIDs. */
+static inline void phca_pkt_gids(const void *frame, const struct phca_pkt *pkt, uint8_t sgid[16], uint8_t dgid[16])
+{
+	const uint8_t *ip = (const uint8_t *)frame + pkt->l3_off;
+
+	if (pkt->flags & PHCA_PKT_IP6) {
+		memcpy(sgid, ip + 8, 16);
+		memcpy(dgid, ip + 24, 16);
+	} else {
+		phca_gid_from_ip4(sgid, ip + 12);
+		phca_gid_from_ip4(dgid, ip + 16);
+	}
+}
 /** @return whether a GID is a group's: IPv4 224.0.0.0/4, IPv6 ff00::/8. */
 static inline bool phca_gid_is_multicast(const uint8_t gid[16])
 {

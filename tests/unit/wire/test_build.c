@@ -53,6 +53,7 @@ static void expect_ext(const uint8_t *frame, const struct phca_pkt *pkt,
 static void expect_pkt(const uint8_t *frame, const struct phca_pkt *pkt,
 		const struct phca_wire_hdr *h, uint32_t len)
 {
+	uint8_t sgid[16], dgid[16];
 	bool mc = h->ip6 ? h->dgid[0] == 0xff : h->dgid[12] >> 4 == 0xe;
 	uint8_t flags = (h->ip6 ? PHCA_PKT_IP6 : 0) | (h->vlan ? PHCA_PKT_VLAN : 0) |
 		(h->solicited ? PHCA_PKT_SOLICITED : 0) | (h->migreq ? PHCA_PKT_MIGREQ : 0) |
@@ -72,6 +73,10 @@ static void expect_pkt(const uint8_t *frame, const struct phca_pkt *pkt,
 	EXPECT(pkt->tclass, h->tclass);
 	EXPECT(pkt->pad, -len & 3);
 	EXPECT(pkt->udp_sport, h->udp_sport);
+	phca_pkt_gids(frame, pkt, sgid, dgid);
+	EXPECT(phca_gid_is_ip4(sgid) && phca_gid_is_ip4(dgid), !h->ip6);
+	CU_ASSERT_EQUAL(memcmp(sgid + (h->ip6 ? 0 : 12), h->sgid + (h->ip6 ? 0 : 12), h->ip6 ? 16 : 4), 0);
+	CU_ASSERT_EQUAL(memcmp(dgid + (h->ip6 ? 0 : 12), h->dgid + (h->ip6 ? 0 : 12), h->ip6 ? 16 : 4), 0);
 	expect_ext(frame, pkt, h);
 }
 

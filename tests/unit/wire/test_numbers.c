@@ -119,5 +119,11 @@ PHCA_TEST(gid, of_both_families_and_their_groups)
 	for (size_t i = 0; i < sizeof(c) / sizeof(c[0]); i++) {
 		CU_ASSERT_EQUAL(phca_gid_is_ip4(c[i].gid), c[i].ip4);
 		CU_ASSERT_EQUAL(phca_gid_is_multicast(c[i].gid), c[i].multicast);
+		if (c[i].ip4) {
+			uint8_t again[16];
+
+			phca_gid_from_ip4(again, c[i].gid + 12);
+			CU_ASSERT_EQUAL(memcmp(again, c[i].gid, 16), 0);
+		}
 	}
 }
