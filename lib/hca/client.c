@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Clients and completion queues: what an application owns besides queue pairs.
+ * Clients, and the memory of their rings.
  *
  * Invariant: the HCA lcore sees a client from the call that links it to the
- * call that unlinks it; memory is freed after.
+ * call that unlinks it; memory is freed after. What a ring is like is known from
+ * its private views: the shared header is written here and never read back, as
+ * the client may have it mapped already.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -13,38 +15,56 @@
 
 #include "hca_impl.h"
 
-static void *ring_mem(enum phca_ring_type type, uint32_t size, uint32_t stride)
+static void *own_alloc(void *arg, size_t bytes)
+{
+	void *mem = aligned_alloc(PHCA_CACHE_LINE, RTE_ALIGN(bytes, (size_t)PHCA_CACHE_LINE));
+
+	(void)arg;
+	if (mem != NULL)
+		memset(mem, 0, bytes);
+	return mem;
+}
+
+static void own_free(void *arg, void *mem, size_t bytes)
+{
+	(void)arg;
+	(void)bytes;
+	free(mem);
+}
+
+int ring_pair(const struct phca_client *c, enum phca_ring_type type, uint32_t size, uint32_t stride,
+		struct phca_ring *a, struct phca_ring *b)
 {
 	size_t n = phca_ring_bytes(size, stride);
 	void *mem;
 
 	if (n == 0)
-		return NULL;
-	n = RTE_ALIGN(n, (size_t)PHCA_CACHE_LINE);
-	mem = aligned_alloc(PHCA_CACHE_LINE, n);
+		return -EINVAL;
+	mem = c->ring_alloc(c->ring_arg, n);
 	if (mem == NULL)
-		return NULL;
-	memset(mem, 0, n);
-	if (phca_ring_format(mem, type, size, stride) != 0) {
-		free(mem);
-		return NULL;
+		return -ENOMEM;
+	if (phca_ring_init(a, mem, type, size, stride) != 0) {
+		c->ring_free(c->ring_arg, mem, n);
+		return -EINVAL; /* not aligned */
 	}
-	return mem;
+	*b = *a;
+	return 0;
 }
 
-/* A formatted ring and the views of both sides. @return its memory, NULL */
-void *ring_pair(enum phca_ring_type type, uint32_t size, uint32_t stride, struct phca_ring *a, struct phca_ring *b)
+struct phca_ring_mem ring_mem(const struct phca_ring *r)
 {
-	void *mem = ring_mem(type, size, stride);
-	size_t n = phca_ring_bytes(size, stride);
+	if (r->hdr == NULL)
+		return (struct phca_ring_mem){ NULL, 0 };
+	return (struct phca_ring_mem){ r->hdr, phca_ring_bytes(phca_ring_size(r), r->stride) };
+}
 
-	if (mem == NULL)
-		return NULL;
-	if (phca_ring_attach(a, mem, n, type) != 0 || phca_ring_attach(b, mem, n, type) != 0) {
-		free(mem);
-		return NULL;
-	}
-	return mem;
+void ring_drop(const struct phca_client *c, struct phca_ring *r)
+{
+	struct phca_ring_mem m = ring_mem(r);
+
+	if (m.mem != NULL)
+		c->ring_free(c->ring_arg, m.mem, m.bytes);
+	r->hdr = NULL;
 }
 
 static int client_link(void *arg)
@@ -71,17 +91,40 @@ static int client_unlink(void *arg)
 static void client_free(struct phca_client *c)
 {
 	for (unsigned int i = 0; i < PHCA_SHARD_MAX; i++)
-		free(c->sh[i].db_mem);
+		ring_drop(c, &c->sh[i].db);
 	free(c->name);
 	free(c);
 }
 
-struct phca_client *phca_client_open(struct phca_hca *hca, const char *name, uint32_t max_qp)
+static int client_fill(struct phca_client *c, const struct phca_client_conf *conf)
+{
+	c->ring_alloc = conf->ring_alloc != NULL ? conf->ring_alloc : own_alloc;
+	c->ring_free = conf->ring_alloc != NULL ? conf->ring_free : own_free;
+	c->ring_arg = conf->arg;
+	c->priv = conf->priv;
+	c->name = strdup(conf->name);
+	if (c->name == NULL)
+		return -ENOMEM;
+	for (unsigned int i = 0; i < c->hca->nb_shards; i++) {
+		int ret;
+
+		c->sh[i].client = c;
+		c->sh[i].wake_fd = conf->wake_fds != NULL ? conf->wake_fds[i] : -1;
+		ret = ring_pair(c, PHCA_RING_DB, rte_align32pow2(conf->max_qp), sizeof(uint32_t), &c->sh[i].db,
+			&c->sh[i].user_db);
+		if (ret != 0)
+			return ret;
+	}
+	return 0;
+}
+
+struct phca_client *phca_client_open_conf(struct phca_hca *hca, const struct phca_client_conf *conf)
 {
 	struct phca_client *c;
-	bool ok;
+	int ret;
 
-	if (max_qp == 0 || max_qp > 1u << 20) {
+	if (conf->name == NULL || conf->max_qp == 0 || conf->max_qp > 1u << 20 ||
+	    (conf->ring_alloc == NULL) != (conf->ring_free == NULL)) {
 		rte_errno = EINVAL;
 		return NULL;
 	}
@@ -92,17 +135,10 @@ struct phca_client *phca_client_open(struct phca_hca *hca, const char *name, uin
 	}
 	memset(c, 0, sizeof(*c));
 	c->hca = hca;
-	c->name = strdup(name);
-	ok = c->name != NULL;
-	for (unsigned int i = 0; i < hca->nb_shards && ok; i++) {
-		c->sh[i].client = c;
-		c->sh[i].db_mem = ring_pair(PHCA_RING_DB, rte_align32pow2(max_qp), sizeof(uint32_t),
-			&c->sh[i].db, &c->sh[i].user_db);
-		ok = c->sh[i].db_mem != NULL;
-	}
-	if (!ok) {
+	ret = client_fill(c, conf);
+	if (ret != 0) {
 		client_free(c);
-		rte_errno = ENOMEM;
+		rte_errno = -ret;
 		return NULL;
 	}
 	for (unsigned int i = 0; i < hca->nb_shards; i++)
@@ -110,6 +146,23 @@ struct phca_client *phca_client_open(struct phca_hca *hca, const char *name, uin
 	c->next = hca->clients;
 	hca->clients = c;
 	return c;
+}
+
+struct phca_client *phca_client_open(struct phca_hca *hca, const char *name, uint32_t max_qp)
+{
+	const struct phca_client_conf conf = { .name = name, .max_qp = max_qp };
+
+	return phca_client_open_conf(hca, &conf);
+}
+
+void *phca_client_priv(const struct phca_client *c)
+{
+	return c->priv;
+}
+
+void phca_client_db(const struct phca_client *c, unsigned int shard, struct phca_ring_mem *m)
+{
+	*m = shard < c->hca->nb_shards ? ring_mem(&c->sh[shard].db) : (struct phca_ring_mem){ NULL, 0 };
 }
 
 void phca_client_loop_set(struct phca_client *c, struct phca_loop *loop)
@@ -138,7 +191,7 @@ static struct phca_srq *client_srq(const struct phca_client *c)
 	return srq;
 }
 
-void phca_client_close(struct phca_client *c)
+int phca_client_close(struct phca_client *c)
 {
 	struct phca_hca *hca = c->hca;
 	struct phca_client **pp = &hca->clients;
@@ -149,7 +202,7 @@ void phca_client_close(struct phca_client *c)
 		if (phca_qp_destroy(c->qps) != 0) {
 			HCA_LOG(ERR, "client %s: qp 0x%x: its offload does not let go of a request; the client stays\n",
 				c->name, c->qps->qpn);
-			return;
+			return -EBUSY;
 		}
 	}
 	while ((srq = client_srq(c)) != NULL)
@@ -162,88 +215,37 @@ void phca_client_close(struct phca_client *c)
 		pp = &(*pp)->next;
 	*pp = c->next;
 	client_free(c);
+	return 0;
 }
 
-/* ------------------------------------------------------------------- CQ */
-
-int phca_cq_create(struct phca_client *c, uint32_t cqe, struct phca_cq **out)
+struct phca_client *phca_event_client(struct phca_hca *hca, const struct phca_event *ev)
 {
-	struct phca_hca *h = c->hca;
-	struct phca_cq *cq;
-	uint32_t size;
+	const struct phca_qp *qp;
 
-	if (cqe == 0 || cqe > PHCA_CQE_MAX)
-		return -EINVAL;
-	cq = aligned_alloc(RTE_CACHE_LINE_SIZE, RTE_ALIGN(sizeof(*cq), RTE_CACHE_LINE_SIZE));
-	if (cq == NULL)
-		return -ENOMEM;
-	memset(cq, 0, sizeof(*cq));
-	/* at least as many slots again for no-ops, see phca_cqw_noop */
-	size = rte_align32pow2(2 * cqe);
-	cq->mem = ring_pair(PHCA_RING_CQ, size, sizeof(struct phca_cqe), &cq->w.ring, &cq->user);
-	if (cq->mem == NULL) {
-		free(cq);
-		return -ENOMEM;
+	switch ((enum phca_event_type)ev->type) {
+	case PHCA_EVENT_QP_FATAL:
+	case PHCA_EVENT_QP_ACCESS_ERR:
+	case PHCA_EVENT_OFFLOAD_FAILED:
+	case PHCA_EVENT_SQ_ERR:
+	case PHCA_EVENT_QP_REQ_ERR:
+	case PHCA_EVENT_COMM_EST:
+	case PHCA_EVENT_SQ_DRAINED:
+	case PHCA_EVENT_LAST_WQE:
+		qp = ev->num <= PHCA_QPN_MAX ? qp_lookup(hca, ev->num) : NULL;
+		return qp != NULL ? qp->client : NULL;
+	case PHCA_EVENT_CQ_ERR:
+		for (struct phca_cq *cq = hca->cqs; cq != NULL; cq = cq->next)
+			if (cq->w.cqn == ev->num)
+				return cq->client;
+		return NULL;
+	case PHCA_EVENT_SRQ_LIMIT:
+		for (struct phca_srq *srq = hca->srqs; srq != NULL; srq = srq->next)
+			if (srq->srqn == ev->num)
+				return srq->client;
+		return NULL;
+	case PHCA_EVENT_PORT_ACTIVE:
+	case PHCA_EVENT_PORT_ERR:
+		break;
 	}
-	cq->client = c;
-	cq->cqe = cqe;
-	cq->shard = SHARD_NONE;
-	cq->w.noop_room = size - cqe;
-	cq->w.cqn = h->next_cqn++;
-	cq->w.consumer = c->app_loop;
-	cq->next = h->cqs;
-	h->cqs = cq;
-	*out = cq;
-	return 0;
-}
-
-int phca_cq_destroy(struct phca_cq *cq)
-{
-	struct phca_cq **pp = &cq->client->hca->cqs;
-
-	if (cq->refs > 0)
-		return -EBUSY;
-	while (*pp != cq)
-		pp = &(*pp)->next;
-	*pp = cq->next;
-	free(cq->mem);
-	free(cq);
-	return 0;
-}
-
-int phca_poll_cq(struct phca_cq *cq, unsigned int n, struct phca_wc *wc)
-{
-	return phca_cq_poll(&cq->user, wc, n);
-}
-
-uint32_t phca_cq_num(const struct phca_cq *cq)
-{
-	return cq->w.cqn;
-}
-
-void phca_cq_info_get(const struct phca_cq *cq, struct phca_cq_info *info)
-{
-	*info = (struct phca_cq_info){
-		.cqn = cq->w.cqn,
-		.cqe = cq->cqe,
-		.proxy_owned = __atomic_load_n(&cq->px, __ATOMIC_RELAXED) != NULL,
-		.overrun = __atomic_load_n(&cq->w.overrun, __ATOMIC_RELAXED),
-		.nb_qps = cq->refs,
-		.written = PHCA_STAT_GET(cq->w.written),
-		.noops = PHCA_STAT_GET(cq->w.noops),
-		.noops_elided = PHCA_STAT_GET(cq->w.noops_elided),
-		.lost = PHCA_STAT_GET(cq->w.lost),
-		.client = cq->client->name,
-	};
-}
-
-int phca_cq_each(struct phca_hca *h, int (*cb)(void *arg, struct phca_cq *cq), void *arg)
-{
-	for (struct phca_cq *cq = h->cqs; cq != NULL; cq = cq->next) {
-		int ret = cb(arg, cq);
-
-		if (ret != 0)
-			return ret;
-	}
-	return 0;
+	return NULL;
 }

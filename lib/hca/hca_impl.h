@@ -102,7 +102,7 @@ struct phca_qp {
 	bool in_flush;          /* on the HCA's flush list */
 	uint32_t dest_qpn;
 	uint32_t rq_released;   /* rq.own as the application knows it */
-	struct phca_ring rq;    /* consumer's view */
+	struct phca_ring rq;    /* consumer's view; hdr NULL with an SRQ */
 	struct phca_srq *srq;   /* where receives come from; NULL: rq */
 	struct phca_cq *cq[PHCA_DIR_COUNT];
 	struct rule *rules;
@@ -157,7 +157,6 @@ struct phca_qp {
 	uint32_t send_wr, recv_wr;
 	bool dead;                       /* destroy has begun */
 	bool leaving;                    /* DETACH or FENCE is out: detached is its answer */
-	void *sq_mem, *rq_mem;
 	/* application's side: owned by the application's thread */
 	struct phca_ring user_sq __attribute__((aligned(64)));
 	struct phca_ring user_rq;
@@ -175,7 +174,6 @@ struct phca_cq {
 	uint32_t cqe;
 	unsigned int refs;      /* control thread */
 	uint8_t shard;          /* control thread: index, or SHARD_NONE before the first QP */
-	void *mem;
 	struct phca_cq *next;   /* control thread */
 	struct phca_ring user __attribute__((aligned(64))); /* application's thread */
 };
@@ -191,7 +189,6 @@ struct phca_srq {
 	struct phca_client *client;
 	unsigned int refs;      /* control thread */
 	uint8_t shard;          /* control thread: as of a CQ */
-	void *mem;
 	struct phca_srq *next;  /* control thread */
 	struct phca_ring user __attribute__((aligned(64))); /* application's thread */
 };
@@ -201,13 +198,16 @@ struct client_shard {
 	struct phca_ring db;        /* HCA lcore: consumer */
 	struct phca_client *client;
 	struct client_shard *next;  /* HCA lcore */
-	void *db_mem;
+	int wake_fd;                /* the client's process writes it while the lcore sleeps; -1: none */
 	struct phca_ring user_db __attribute__((aligned(64))); /* application's thread */
 };
 
 struct phca_client {
 	struct phca_hca *hca;
 	char *name;
+	void *(*ring_alloc)(void *arg, size_t bytes); /* where its rings lie */
+	void (*ring_free)(void *arg, void *mem, size_t bytes);
+	void *ring_arg, *priv;
 	struct phca_loop *app_loop; /* woken when completions were written */
 	struct phca_client *next;
 	struct phca_qp *qps;        /* control thread */
@@ -357,7 +357,13 @@ void hca_wait(struct phca_hca *hca);
 void hca_quiesce(struct phca_hca *hca);
 
 /* client.c */
-void *ring_pair(enum phca_ring_type type, uint32_t size, uint32_t stride, struct phca_ring *a, struct phca_ring *b);
+/* An empty ring in memory of the client, and the views of both sides. @return 0, -EINVAL, -ENOMEM */
+int ring_pair(const struct phca_client *c, enum phca_ring_type type, uint32_t size, uint32_t stride,
+		struct phca_ring *a, struct phca_ring *b);
+/* Where a ring lies; nowhere, if it was never made. */
+struct phca_ring_mem ring_mem(const struct phca_ring *r);
+/* Free its memory; none is allowed. */
+void ring_drop(const struct phca_client *c, struct phca_ring *r);
 
 /* qp.c */
 int qp_reset(struct phca_qp *qp);

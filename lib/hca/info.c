@@ -76,3 +76,14 @@ uint32_t phca_qp_num(const struct phca_qp *qp)
 {
 	return qp->qpn;
 }
+
+struct phca_client *phca_qp_client(const struct phca_qp *qp)
+{
+	return qp->client;
+}
+
+void phca_qp_rings(const struct phca_qp *qp, struct phca_ring_mem *sq, struct phca_ring_mem *rq)
+{
+	*sq = ring_mem(&qp->sq);
+	*rq = ring_mem(&qp->rq);
+}

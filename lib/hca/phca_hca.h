@@ -162,15 +162,49 @@ const char *phca_event_str(enum phca_event_type t);
 
 /* --------------------------------------------------------------- clients */
 
-/** @return a client named @p name with room for @p max_qp QPs; NULL with rte_errno. Control thread. */
+/** Where a ring of lib/queue lies: phca_ring_attach takes both. {NULL, 0}: there is none. */
+struct phca_ring_mem {
+	void *mem;    /**< its header; slots follow */
+	size_t bytes; /**< header and slots */
+};
+/** How to open a client. */
+struct phca_client_conf {
+	const char *name;  /**< for messages and show; copied */
+	uint32_t max_qp;   /**< room for so many QPs, 1..2^20 */
+	/**
+	 * Memory for a ring, such that the client's process has it, too: zeroed, PHCA_CACHE_LINE aligned.
+	 * NULL: memory of this process, ring_free must be NULL then, too. Control thread. @return NULL: none left
+	 */
+	void *(*ring_alloc)(void *arg, size_t bytes);
+	/** Take it back, with the same @p bytes; no lcore touches it any more. Control thread. */
+	void (*ring_free)(void *arg, void *mem, size_t bytes);
+	void *arg;         /**< of both */
+	void *priv;        /**< the caller's; phca_client_priv gives it back */
+	/**
+	 * Of each HCA lcore (phca_hca_nb_shards), an eventfd in non-blocking mode that the client's
+	 * process writes to wake a sleeping lcore; NULL, or -1 in it: none. The caller's, open until
+	 * the client is closed; the array is copied.
+	 */
+	const int *wake_fds;
+};
+/** @return a client; NULL with rte_errno: EINVAL, ENOMEM. Control thread. */
+struct phca_client *phca_client_open_conf(struct phca_hca *hca, const struct phca_client_conf *conf);
+/** @return a client of this process, for resident applications, as phca_client_open_conf. Control thread. */
 struct phca_client *phca_client_open(struct phca_hca *hca, const char *name, uint32_t max_qp);
+/** @return phca_client_conf.priv. Any thread. */
+void *phca_client_priv(const struct phca_client *c);
+/** Where its doorbell ring for the QPs of an HCA lcore lies; {NULL, 0}: no such lcore. Any thread. */
+void phca_client_db(const struct phca_client *c, unsigned int shard, struct phca_ring_mem *m);
+/** @return the client of the event's QP, CQ or SRQ; NULL: of a port, or the object is gone. Control thread. */
+struct phca_client *phca_event_client(struct phca_hca *hca, const struct phca_event *ev);
 /** Name the loop that runs the client's application: it is woken after completions were written. Control thread. */
 void phca_client_loop_set(struct phca_client *c, struct phca_loop *loop);
 /**
- * Destroy all that the client left, and the client. When phca_qp_destroy of one
- * of its QPs says -EBUSY, that is logged and the client stays. Control thread.
+ * Destroy all that the client left, and the client. Control thread.
+ * @return 0; -EBUSY: phca_qp_destroy of one of its QPs said so, which is logged; the
+ *         client stays, with its rings and descriptors (call again)
  */
-void phca_client_close(struct phca_client *c);
+int phca_client_close(struct phca_client *c);
 
 /* -------------------------------------------------------------------- CQ */
 
@@ -186,6 +220,10 @@ int phca_cq_destroy(struct phca_cq *cq);
 int phca_poll_cq(struct phca_cq *cq, unsigned int n, struct phca_wc *wc);
 /** @return its number. */
 uint32_t phca_cq_num(const struct phca_cq *cq);
+/** @return whose it is. Control thread. */
+struct phca_client *phca_cq_client(const struct phca_cq *cq);
+/** Where its ring lies. Control thread. */
+void phca_cq_ring(const struct phca_cq *cq, struct phca_ring_mem *m);
 /** What a CQ is like. */
 struct phca_cq_info {
 	uint32_t cqn, cqe;      /**< number, capacity */
@@ -217,6 +255,10 @@ uint32_t phca_srq_limit(struct phca_srq *srq);
 int phca_srq_destroy(struct phca_srq *srq);
 /** @return its number. */
 uint32_t phca_srq_num(const struct phca_srq *srq);
+/** @return whose it is. Control thread. */
+struct phca_client *phca_srq_client(const struct phca_srq *srq);
+/** Where its ring lies. Control thread. */
+void phca_srq_ring(const struct phca_srq *srq, struct phca_ring_mem *m);
 /** What an SRQ is like. */
 struct phca_srq_info {
 	uint32_t srqn, max_wr, max_sge, limit;
@@ -430,6 +472,10 @@ int phca_cq_each(struct phca_hca *hca, int (*cb)(void *arg, struct phca_cq *cq),
 struct phca_qp *phca_qp_find(struct phca_hca *hca, uint32_t qpn);
 /** @return its number. */
 uint32_t phca_qp_num(const struct phca_qp *qp);
+/** @return whose it is. Control thread. */
+struct phca_client *phca_qp_client(const struct phca_qp *qp);
+/** Where its rings lie; with an SRQ it has no receive ring: {NULL, 0}. Control thread. */
+void phca_qp_rings(const struct phca_qp *qp, struct phca_ring_mem *sq, struct phca_ring_mem *rq);
 
 /* ------------------------------------------------------ post, application */
 

@@ -84,24 +84,28 @@ static void qp_free(struct phca_qp *qp)
 	free(qp->rules);
 	free(qp->req.wrs);
 	free(qp->respq);
-	free(qp->sq_mem);
-	free(qp->rq_mem);
+	ring_drop(qp->client, &qp->sq);
+	ring_drop(qp->client, &qp->rq);
 	free(qp);
 }
 
 static int queues_create(struct phca_qp *qp, const struct phca_qp_init *i)
 {
 	uint32_t data = RTE_MAX(i->max_send_sge * (uint32_t)sizeof(struct phca_sge), i->max_inline);
+	int ret;
 
 	qp->send_wr = rte_align32pow2(RTE_MAX(i->max_send_wr, 1u));
 	qp->recv_wr = rte_align32pow2(RTE_MAX(i->max_recv_wr, 1u));
 	qp->max_send_sge = i->max_send_sge;
 	qp->max_recv_sge = i->max_recv_sge;
 	qp->max_inline = data; /* the room is there */
-	qp->sq_mem = ring_pair(PHCA_RING_SQ, qp->send_wr, phca_send_stride(i->max_send_sge, i->max_inline),
+	ret = ring_pair(qp->client, PHCA_RING_SQ, qp->send_wr, phca_send_stride(i->max_send_sge, i->max_inline),
 		&qp->sq, &qp->user_sq);
-	qp->rq_mem = ring_pair(PHCA_RING_RQ, qp->recv_wr, phca_recv_stride(i->max_recv_sge),
-		&qp->rq, &qp->user_rq);
+	if (ret == 0 && qp->srq == NULL)
+		ret = ring_pair(qp->client, PHCA_RING_RQ, qp->recv_wr, phca_recv_stride(i->max_recv_sge),
+			&qp->rq, &qp->user_rq);
+	if (ret != 0)
+		return ret;
 	qp->req.stride = RTE_ALIGN((uint32_t)sizeof(struct sq_wr) + data, 64u);
 	qp->req.mask = qp->send_wr - 1;
 	qp->req.wrs = aligned_alloc(64, (size_t)qp->req.stride * qp->send_wr);
@@ -111,7 +115,7 @@ static int queues_create(struct phca_qp *qp, const struct phca_qp_init *i)
 		if (qp->respq == NULL)
 			return -ENOMEM;
 	}
-	return qp->sq_mem && qp->rq_mem && qp->req.wrs ? 0 : -ENOMEM;
+	return qp->req.wrs ? 0 : -ENOMEM;
 }
 
 /* HCA lcore: into the shard's list. */
@@ -610,9 +614,11 @@ static int reset_begin(void *arg)
 	if (phca_ring_avail_fresh(&qp->sq) > 0)
 		phca_ring_take(&qp->sq, qp->sq.other - qp->sq.own);
 	phca_ring_release(&qp->sq);
-	if (phca_ring_avail_fresh(&qp->rq) > 0)
-		phca_ring_take(&qp->rq, qp->rq.other - qp->rq.own);
-	phca_ring_release(&qp->rq);
+	if (qp->srq == NULL) {
+		if (phca_ring_avail_fresh(&qp->rq) > 0)
+			phca_ring_take(&qp->rq, qp->rq.other - qp->rq.own);
+		phca_ring_release(&qp->rq);
+	}
 	return qp_detach(shard_of(qp), qp);
 }
 

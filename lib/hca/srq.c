@@ -17,6 +17,7 @@ int phca_srq_create(struct phca_client *c, const struct phca_srq_init *init, str
 {
 	struct phca_hca *hca = c->hca;
 	struct phca_srq *srq;
+	int ret;
 
 	if (init->max_wr == 0 || init->max_wr > PHCA_QP_DEPTH_MAX || init->max_sge > PHCA_SGE_MAX ||
 	    init->limit > init->max_wr)
@@ -25,12 +26,12 @@ int phca_srq_create(struct phca_client *c, const struct phca_srq_init *init, str
 	if (srq == NULL)
 		return -ENOMEM;
 	memset(srq, 0, sizeof(*srq));
-	srq->mem = ring_pair(PHCA_RING_RQ, rte_align32pow2(init->max_wr), phca_recv_stride(init->max_sge),
+	ret = ring_pair(c, PHCA_RING_RQ, rte_align32pow2(init->max_wr), phca_recv_stride(init->max_sge),
 		&srq->rq, &srq->user);
-	if (srq->mem == NULL || phca_pd_get(hca->mem, init->pd) != 0) {
-		int ret = srq->mem == NULL ? -ENOMEM : -EINVAL;
-
-		free(srq->mem);
+	if (ret == 0)
+		ret = phca_pd_get(hca->mem, init->pd);
+	if (ret != 0) {
+		ring_drop(c, &srq->rq);
 		free(srq);
 		return ret;
 	}
@@ -87,7 +88,7 @@ int phca_srq_destroy(struct phca_srq *srq)
 		pp = &(*pp)->next;
 	*pp = srq->next;
 	phca_pd_put(srq->client->hca->mem, srq->pd);
-	free(srq->mem);
+	ring_drop(srq->client, &srq->rq);
 	free(srq);
 	return 0;
 }
@@ -95,6 +96,16 @@ int phca_srq_destroy(struct phca_srq *srq)
 uint32_t phca_srq_num(const struct phca_srq *srq)
 {
 	return srq->srqn;
+}
+
+struct phca_client *phca_srq_client(const struct phca_srq *srq)
+{
+	return srq->client;
+}
+
+void phca_srq_ring(const struct phca_srq *srq, struct phca_ring_mem *m)
+{
+	*m = ring_mem(&srq->rq);
 }
 
 void phca_srq_info_get(const struct phca_srq *srq, struct phca_srq_info *info)

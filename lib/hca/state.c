@@ -89,7 +89,7 @@ static unsigned int flush_recv(struct shard *h, struct phca_qp *qp)
 			flush_one(h, qp, qp->rwqe.wr_id);
 			continue;
 		}
-		if (phca_ring_avail(&qp->rq) <= 0)
+		if (qp->srq != NULL || phca_ring_avail(&qp->rq) <= 0)
 			break;
 		flush_one(h, qp, ((struct phca_recv_wqe *)phca_ring_head(&qp->rq))->wr_id);
 		phca_ring_take(&qp->rq, 1);

@@ -233,6 +233,12 @@ size_t phca_ring_bytes(uint32_t size, uint32_t stride);
  */
 int phca_ring_format(void *mem, enum phca_ring_type type, uint32_t size, uint32_t stride);
 /**
+ * Format memory, as phca_ring_format, and make a view of it without reading what
+ * was written: the other side may have the memory mapped already.
+ * @return 0 or -EINVAL
+ */
+int phca_ring_init(struct phca_ring *r, void *mem, enum phca_ring_type type, uint32_t size, uint32_t stride);
+/**
  * Make a view of a formatted ring, checking the header against what the caller
  * knows of the memory.
  * @return 0; -EPROTO other magic or ABI version; -EINVAL other type, or size and

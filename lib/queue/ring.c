@@ -40,6 +40,18 @@ int phca_ring_format(void *mem, enum phca_ring_type type, uint32_t size, uint32_
 	return 0;
 }
 
+int phca_ring_init(struct phca_ring *r, void *mem, enum phca_ring_type type, uint32_t size, uint32_t stride)
+{
+	struct phca_ring_hdr *h = mem;
+	int ret = phca_ring_format(mem, type, size, stride);
+
+	if (ret == 0)
+		*r = (struct phca_ring){
+			.hdr = h, .slots = (uint8_t *)(h + 1), .mask = size - 1, .stride = stride,
+		};
+	return ret;
+}
+
 int phca_ring_attach(struct phca_ring *r, void *mem, size_t mem_len, enum phca_ring_type type)
 {
 	struct phca_ring_hdr *h = mem;

@@ -87,6 +87,23 @@ PHCA_TEST(ring, format_refuses_bad_shapes)
 	CU_ASSERT_EQUAL(phca_ring_format(mem, PHCA_RING_SQ, SIZE, STRIDE), 0);
 }
 
+/* The view is what was asked for, whatever is in the header by then. */
+PHCA_TEST(ring, init_does_not_read_the_header)
+{
+	_Alignas(PHCA_CACHE_LINE) uint8_t mem[1024];
+	struct phca_ring r, other;
+
+	CU_ASSERT_EQUAL(phca_ring_init(&r, mem + 8, PHCA_RING_RQ, SIZE, STRIDE), -EINVAL);
+	CU_ASSERT_EQUAL(phca_ring_init(&r, mem, PHCA_RING_RQ, 5, STRIDE), -EINVAL);
+	CU_ASSERT_EQUAL(phca_ring_init(&r, mem, PHCA_RING_RQ, SIZE, STRIDE), 0);
+	CU_ASSERT_EQUAL(phca_ring_size(&r), SIZE);
+	CU_ASSERT_EQUAL(phca_ring_avail(&r), 0);
+	CU_ASSERT_PTR_EQUAL(phca_ring_slot(&r, 1), mem + sizeof(struct phca_ring_hdr) + STRIDE);
+	CU_ASSERT_EQUAL(phca_ring_attach(&other, mem, sizeof(mem), PHCA_RING_RQ), 0);
+	CU_ASSERT_EQUAL(other.mask, r.mask);
+	CU_ASSERT_EQUAL(other.stride, r.stride);
+}
+
 PHCA_TEST(ring, attach_checks_the_header)
 {
 	struct phca_ring r;
