@@ -97,6 +97,44 @@ static int info(struct request *r)
 	return 0;
 }
 
+static int count_qp(void *n, struct phca_qp *qp)
+{
+	(void)qp;
+	++*(uint64_t *)n;
+	return 0;
+}
+
+static int count_cq(void *n, struct phca_cq *cq)
+{
+	(void)cq;
+	++*(uint64_t *)n;
+	return 0;
+}
+
+static int count_srq(void *n, struct phca_srq *srq)
+{
+	(void)srq;
+	++*(uint64_t *)n;
+	return 0;
+}
+
+/* What there is of each kind, whoever owns it: to see that what ended left nothing. */
+static int objects(struct request *r)
+{
+	uint64_t qps = 0, cqs = 0, srqs = 0;
+
+	phca_qp_each(r->a->hca, count_qp, &qps);
+	phca_cq_each(r->a->hca, count_cq, &cqs);
+	phca_srq_each(r->a->hca, count_srq, &srqs);
+	rte_tel_data_add_dict_u64(r->d, "qps", qps);
+	rte_tel_data_add_dict_u64(r->d, "cqs", cqs);
+	rte_tel_data_add_dict_u64(r->d, "srqs", srqs);
+	rte_tel_data_add_dict_u64(r->d, "mrs", phca_mem_nb_mr(r->a->mem));
+	rte_tel_data_add_dict_u64(r->d, "mws", phca_mem_nb_mw(r->a->mem));
+	rte_tel_data_add_dict_u64(r->d, "mbufs", rte_mempool_in_use_count(r->a->pool));
+	return 0;
+}
+
 static int port(struct request *r)
 {
 	struct phca_port_stats st;
@@ -521,6 +559,7 @@ struct endpoint {
 };
 static const struct endpoint endpoints[] = {
 	{ "/phca/info", info, NULL, "Version, configuration, numbers of objects" },
+	{ "/phca/objects", objects, NULL, "Numbers of objects of all owners, and buffers in use" },
 	{ "/phca/port", port, NULL, "Counters and verdicts of a port. Parameter: index, from 0" },
 	{ "/phca/verdicts", verdicts, NULL, "Verdicts of all ports, and whether they add up" },
 	{ "/phca/qp", qp, qps, "QP numbers; with a parameter, QPN: counters of one QP" },
