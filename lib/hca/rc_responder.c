@@ -170,14 +170,13 @@ static enum phca_verdict rc_read(struct shard *h, struct phca_qp *qp, struct rte
 	enum phca_verdict v = PHCA_V_OK;
 	uint32_t rule = RULE_NONE;
 	struct resp_rec *rec;
-	enum phca_mem_err err;
 
 	if (unlikely(!(qp->access & PHCA_ACCESS_REMOTE_READ)))
 		return refuse(h, qp, PHCA_NAK_INV_REQ, PHCA_V_RKEY);
 	if (unlikely(len > PHCA_MSG_MAX))
 		return refuse(h, qp, PHCA_NAK_INV_REQ, PHCA_V_LENGTH);
-	if (len > 0 && unlikely(phca_mem_remote(h->mem, rkey, qp->pd, qp->qpn, va, len,
-			PHCA_ACCESS_REMOTE_READ, &err) == NULL))
+	if (len > 0 && unlikely(phca_mem_check(h->mem, rkey, qp->pd, qp->qpn, va, len,
+			PHCA_ACCESS_REMOTE_READ) != PHCA_MEM_OK))
 		return refuse(h, qp, PHCA_NAK_REM_ACCESS, PHCA_V_RKEY);
 	if (qp->nb_rules > 0)
 		rule = rec_classify(h, qp, frame, pkt, len, &v);
@@ -210,9 +209,10 @@ static enum phca_verdict atomic_check(struct shard *h, struct phca_qp *qp, const
 		return refuse(h, qp, PHCA_NAK_INV_REQ, PHCA_V_RKEY);
 	if (unlikely(phca_get64(ath->va) % sizeof(uint64_t) != 0))
 		return refuse(h, qp, PHCA_NAK_INV_REQ, PHCA_V_ALIGN);
-	if (unlikely(phca_mem_remote(h->mem, phca_get32(ath->rkey), qp->pd, qp->qpn, phca_get64(ath->va),
-			sizeof(uint64_t), PHCA_ACCESS_REMOTE_ATOMIC, &err) == NULL))
-		return refuse(h, qp, PHCA_NAK_REM_ACCESS, PHCA_V_RKEY);
+	err = phca_mem_check(h->mem, phca_get32(ath->rkey), qp->pd, qp->qpn, phca_get64(ath->va),
+		sizeof(uint64_t), PHCA_ACCESS_REMOTE_ATOMIC);
+	if (unlikely(err != PHCA_MEM_OK)) /* allowed, but not possible: operation error */
+		return refuse(h, qp, err == PHCA_MEM_IO ? PHCA_NAK_REM_OP : PHCA_NAK_REM_ACCESS, PHCA_V_RKEY);
 	return PHCA_V_OK;
 }
 
@@ -273,7 +273,6 @@ static enum phca_verdict write_start(struct shard *h, struct phca_qp *qp, const 
 {
 	const struct phca_reth *reth = phca_pkt_hdr(frame, pkt, PHCA_HDR_RETH);
 	struct responder *r = &qp->resp;
-	enum phca_mem_err err;
 
 	r->va = phca_get64(reth->va);
 	r->rkey = phca_get32(reth->rkey);
@@ -282,8 +281,8 @@ static enum phca_verdict write_start(struct shard *h, struct phca_qp *qp, const 
 		return refuse(h, qp, PHCA_NAK_INV_REQ, PHCA_V_RKEY);
 	if (unlikely(r->dma_len > PHCA_MSG_MAX || !dma_len_ok(r->dma_len, pkt->payload_len, last)))
 		return refuse(h, qp, PHCA_NAK_INV_REQ, PHCA_V_LENGTH);
-	if (r->dma_len > 0 && unlikely(phca_mem_remote(h->mem, r->rkey, qp->pd, qp->qpn, r->va, r->dma_len,
-			PHCA_ACCESS_REMOTE_WRITE, &err) == NULL))
+	if (r->dma_len > 0 && unlikely(phca_mem_check(h->mem, r->rkey, qp->pd, qp->qpn, r->va, r->dma_len,
+			PHCA_ACCESS_REMOTE_WRITE) != PHCA_MEM_OK))
 		return refuse(h, qp, PHCA_NAK_REM_ACCESS, PHCA_V_RKEY);
 	return PHCA_V_OK;
 }
@@ -293,8 +292,6 @@ static enum phca_verdict place(struct shard *h, struct phca_qp *qp, const uint8_
 		const struct phca_opcode_info *info)
 {
 	struct responder *r = &qp->resp;
-	enum phca_mem_err err;
-	void *dst;
 
 	if (info->op == PHCA_OP_SEND) {
 		if (unlikely((uint64_t)r->len + len > qp->rwqe.total))
@@ -304,12 +301,8 @@ static enum phca_verdict place(struct shard *h, struct phca_qp *qp, const uint8_
 			return recv_refused(h, qp, PHCA_WC_LOC_PROT_ERR, PHCA_NAK_REM_OP, PHCA_EVENT_QP_ACCESS_ERR);
 		return PHCA_V_OK;
 	}
-	if (len == 0)
-		return PHCA_V_OK;
-	dst = phca_mem_remote(h->mem, r->rkey, qp->pd, qp->qpn, r->va + r->len, len, PHCA_ACCESS_REMOTE_WRITE, &err);
-	if (unlikely(dst == NULL))
+	if (unlikely(phca_mem_write(h->mem, r->rkey, qp->pd, qp->qpn, r->va + r->len, src, len) != PHCA_MEM_OK))
 		return refuse(h, qp, PHCA_NAK_REM_ACCESS, PHCA_V_RKEY);
-	memcpy(dst, src, len);
 	return PHCA_V_OK;
 }
 

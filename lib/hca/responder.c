@@ -174,7 +174,6 @@ static enum phca_verdict uc_write_start(struct shard *h, struct phca_qp *qp, con
 {
 	const struct phca_reth *reth = phca_pkt_hdr(frame, pkt, PHCA_HDR_RETH);
 	struct responder *r = &qp->resp;
-	enum phca_mem_err err;
 
 	r->va = phca_get64(reth->va);
 	r->rkey = phca_get32(reth->rkey);
@@ -183,8 +182,8 @@ static enum phca_verdict uc_write_start(struct shard *h, struct phca_qp *qp, con
 		return PHCA_V_LENGTH;
 	if (!(qp->access & PHCA_ACCESS_REMOTE_WRITE))
 		return PHCA_V_RKEY;
-	if (r->dma_len > 0 && phca_mem_remote(h->mem, r->rkey, qp->pd, qp->qpn, r->va, r->dma_len,
-			PHCA_ACCESS_REMOTE_WRITE, &err) == NULL)
+	if (r->dma_len > 0 && phca_mem_check(h->mem, r->rkey, qp->pd, qp->qpn, r->va, r->dma_len,
+			PHCA_ACCESS_REMOTE_WRITE) != PHCA_MEM_OK)
 		return PHCA_V_RKEY;
 	return PHCA_V_OK;
 }
@@ -242,9 +241,7 @@ static enum phca_verdict uc_direct(struct shard *h, struct phca_qp *qp, const ui
 	struct responder *r = &qp->resp;
 	uint32_t len = pkt->payload_len;
 	bool last = info->flags & PHCA_OPF_LAST;
-	enum phca_mem_err err;
 	enum phca_verdict v;
-	void *dst;
 
 	if (info->flags & PHCA_OPF_RECV) {
 		if (!complete_room(h, qp, PHCA_DIR_RECV, &v))
@@ -260,12 +257,9 @@ static enum phca_verdict uc_direct(struct shard *h, struct phca_qp *qp, const ui
 				return msg_drop(h, qp, v, last);
 			return recv_refused(h, qp, PHCA_WC_LOC_PROT_ERR, 0, PHCA_EVENT_QP_ACCESS_ERR);
 		}
-	} else if (len > 0) {
-		dst = phca_mem_remote(h->mem, r->rkey, qp->pd, qp->qpn, r->va + r->len, len,
-			PHCA_ACCESS_REMOTE_WRITE, &err);
-		if (unlikely(dst == NULL))
-			return msg_drop(h, qp, PHCA_V_RKEY, last);
-		memcpy(dst, frame + pkt->payload_off, len);
+	} else if (unlikely(phca_mem_write(h->mem, r->rkey, qp->pd, qp->qpn, r->va + r->len,
+			frame + pkt->payload_off, len) != PHCA_MEM_OK)) {
+		return msg_drop(h, qp, PHCA_V_RKEY, last);
 	}
 	r->len += len;
 	if (last) {

@@ -388,20 +388,12 @@ static enum sent send_read(struct shard *h, struct port *p, struct phca_qp *qp, 
 {
 	uint32_t off = rec->at * qp->path_mtu, len = RTE_MIN(rec->end - off, qp->path_mtu);
 	bool last = off + len == rec->end;
-	enum phca_mem_err err = PHCA_MEM_OK;
 	struct phca_wire_hdr hd;
-	const void *src = NULL;
 	struct rte_mbuf *m;
 	uint8_t *dst;
 
 	if (unlikely(rec->gone))
 		return SENT_REFUSED;
-	if (rec->data == NULL) {
-		src = phca_mem_remote(h->mem, rec->rkey, qp->pd, qp->qpn, rec->va + off, len,
-			PHCA_ACCESS_REMOTE_READ, &err);
-		if (unlikely(src == NULL && err != PHCA_MEM_OK))
-			return SENT_REFUSED;
-	}
 	m = packet_new(h, p);
 	if (unlikely(m == NULL))
 		return SENT_NOT;
@@ -410,10 +402,13 @@ static enum sent send_read(struct shard *h, struct port *p, struct phca_qp *qp, 
 	hd.msn = rec->msn & PHCA_PSN_MASK;
 	dst = rte_pktmbuf_mtod(m, uint8_t *);
 	dst += phca_wire_build(dst, &hd, len);
-	if (rec->data != NULL)
+	if (rec->data != NULL) {
 		copy_data(qp->respq, rec, off, dst, len);
-	else if (len > 0)
-		memcpy(dst, src, len);
+	} else if (unlikely(phca_mem_read(h->mem, rec->rkey, qp->pd, qp->qpn, rec->va + off, dst, len) !=
+			PHCA_MEM_OK)) {
+		rte_pktmbuf_free(m);
+		return SENT_REFUSED;
+	}
 	conn_send(h, p, qp, m, &hd, len);
 	rec->at++;
 	if (last)

@@ -22,10 +22,10 @@ const char *phca_mem_err_str(enum phca_mem_err e)
 	return (unsigned int)e < PHCA_MEM_ERR_COUNT ? err_str[e] : "?";
 }
 
-/* In the order of 10.6.3: key, domain, bounds, rights. */
+/* In the order of 10.6.3: key, domain, bounds, rights; none refused: it has no pointer. */
 __attribute__((noinline, cold))
 static enum phca_mem_err refusal(const struct phca_mr *mr, uint32_t key, uint32_t pd,
-		uint64_t va, uint64_t len)
+		uint64_t va, uint64_t len, uint32_t access)
 {
 	uint64_t off;
 
@@ -36,16 +36,20 @@ static enum phca_mem_err refusal(const struct phca_mr *mr, uint32_t key, uint32_
 	off = va - mr->iova;
 	if (off > mr->length || len > mr->length - off)
 		return PHCA_MEM_BOUNDS;
-	return PHCA_MEM_ACCESS;
+	return (access & ~MR_PTR & ~mr->access) != 0 ? PHCA_MEM_ACCESS : PHCA_MEM_IO;
 }
 
-/* va below iova makes off larger than any length: iova + length does not wrap. */
+/*
+ * va below iova makes off larger than any length: iova + length does not wrap. NULL with
+ * PHCA_MEM_IO: all is right, but there is no pointer.
+ */
 static inline uint8_t *find(const struct phca_mem *mem, uint32_t key, uint32_t pd, uint64_t va,
 		uint64_t len, uint32_t access, enum phca_mem_err *err)
 {
 	uint32_t i = key >> KEY_TAG_BITS;
 	const struct phca_mr *mr = NULL;
 
+	access |= MR_PTR;
 	if (likely(i <= mem->max_mr)) {
 		mr = &mem->entries[i].mr;
 		if (likely(__atomic_load_n(&mr->key, __ATOMIC_ACQUIRE) == key)) {
@@ -56,7 +60,7 @@ static inline uint8_t *find(const struct phca_mem *mem, uint32_t key, uint32_t p
 				return mr->base + off;
 		}
 	}
-	*err = refusal(mr, key, pd, va, len);
+	*err = refusal(mr, key, pd, va, len, access);
 	return NULL;
 }
 
@@ -70,7 +74,8 @@ void *phca_mem_ptr(const struct phca_mem *mem, uint32_t key, uint32_t pd, uint64
 	return find(mem, key, pd, va, len, access, err);
 }
 
-void *phca_mem_remote(const struct phca_mem *mem, uint32_t key, uint32_t pd, uint32_t qpn,
+/* As find, in windows too. */
+static inline uint8_t *find_remote(const struct phca_mem *mem, uint32_t key, uint32_t pd, uint32_t qpn,
 		uint64_t va, uint64_t len, uint32_t access, enum phca_mem_err *err)
 {
 	uint32_t i = key >> KEY_TAG_BITS;
@@ -83,10 +88,59 @@ void *phca_mem_remote(const struct phca_mem *mem, uint32_t key, uint32_t pd, uin
 		const struct mr_entry *e = &mem->entries[i];
 		uint64_t w = __atomic_load_n(&e->window, __ATOMIC_ACQUIRE);
 
-		if (unlikely((uint32_t)w == key))
-			return window_ptr(e, w, pd, qpn, va, len, access, err);
+		if (unlikely((uint32_t)w == key)) {
+			uintptr_t at = 0;
+			uint32_t region;
+
+			*err = window_find(e, w, pd, qpn, va, len, access, &at, &region);
+			return likely(*err == PHCA_MEM_OK) ? (uint8_t *)at : NULL;
+		}
 	}
 	return find(mem, key, pd, va, len, access, err);
+}
+
+void *phca_mem_remote(const struct phca_mem *mem, uint32_t key, uint32_t pd, uint32_t qpn,
+		uint64_t va, uint64_t len, uint32_t access, enum phca_mem_err *err)
+{
+	return find_remote(mem, key, pd, qpn, va, len, access, err);
+}
+
+enum phca_mem_err phca_mem_check(const struct phca_mem *mem, uint32_t key, uint32_t pd, uint32_t qpn,
+		uint64_t va, uint64_t len, uint32_t access)
+{
+	enum phca_mem_err err = PHCA_MEM_OK;
+
+	if (likely(find_remote(mem, key, pd, qpn, va, len, access, &err) != NULL))
+		return PHCA_MEM_OK;
+	/* without a pointer bytes can be copied, not changed by one instruction */
+	if (err == PHCA_MEM_IO && !(access & PHCA_ACCESS_REMOTE_ATOMIC))
+		return PHCA_MEM_OK;
+	return err;
+}
+
+enum phca_mem_err phca_mem_read(const struct phca_mem *mem, uint32_t key, uint32_t pd, uint32_t qpn,
+		uint64_t va, void *dst, uint32_t len)
+{
+	enum phca_mem_err err = PHCA_MEM_OK;
+	const uint8_t *p = find_remote(mem, key, pd, qpn, va, len, PHCA_ACCESS_REMOTE_READ, &err);
+
+	if (unlikely(p == NULL))
+		return err == PHCA_MEM_IO ? io_remote(mem, key, pd, qpn, va, dst, len, false) : err;
+	memcpy(dst, p, len);
+	return PHCA_MEM_OK;
+}
+
+enum phca_mem_err phca_mem_write(const struct phca_mem *mem, uint32_t key, uint32_t pd, uint32_t qpn,
+		uint64_t va, const void *src, uint32_t len)
+{
+	enum phca_mem_err err = PHCA_MEM_OK;
+	uint8_t *p = find_remote(mem, key, pd, qpn, va, len, PHCA_ACCESS_REMOTE_WRITE, &err);
+
+	if (unlikely(p == NULL)) /* io_remote only reads from buf when it writes to the region */
+		return err == PHCA_MEM_IO ?
+			io_remote(mem, key, pd, qpn, va, (uint8_t *)(uintptr_t)src, len, true) : err;
+	memcpy(p, src, len);
+	return PHCA_MEM_OK;
 }
 
 uint64_t phca_sg_len(const struct phca_sge *sge, uint32_t n)
@@ -107,10 +161,12 @@ static inline enum phca_mem_err part(const struct phca_mem *mem, uint32_t pd,
 	enum phca_mem_err err = PHCA_MEM_OK;
 	uint8_t *p = find(mem, sge->lkey, pd, va, len, access, &err);
 
-	if (unlikely(p == NULL))
+	if (unlikely(p == NULL && err != PHCA_MEM_IO))
 		return err;
 	if (unlikely(va < offset)) /* the element wraps around the address space */
 		return PHCA_MEM_BOUNDS;
+	if (unlikely(p == NULL))
+		return io_local(mem, sge->lkey, va, buf, len, to_list);
 	if (to_list)
 		memcpy(p, buf, len);
 	else
@@ -170,7 +226,7 @@ enum phca_mem_err phca_sg_check(const struct phca_mem *mem, uint32_t pd,
 		enum phca_mem_err err = PHCA_MEM_OK;
 
 		if (sge[i].length > 0 && unlikely(find(mem, sge[i].lkey, pd, sge[i].addr,
-				sge[i].length, access, &err) == NULL))
+				sge[i].length, access, &err) == NULL) && err != PHCA_MEM_IO)
 			return err;
 	}
 	return PHCA_MEM_OK;

@@ -19,6 +19,12 @@
 #define WINDOW_NONE 0u /* no access */
 #define WINDOW_BUSY 1u /* an lcore is binding; of index 0, so never a key */
 
+/*
+ * Of mr.access, beside the rights: base is a pointer. Who wants one asks for it as for a
+ * right, so that regions without a pointer cost the others no comparison more.
+ */
+#define MR_PTR 0x80000000u
+
 #define WINDOWS_CLOSED UINT32_MAX /* mr_entry.windows: no more binds, it is deregistered */
 #define QPN_ANY        UINT32_MAX /* mr_entry.qpn: type 1 */
 
@@ -36,7 +42,8 @@
  * has read what belongs together.
  */
 struct mr_entry {
-	struct phca_mr mr;   /* window: (b) iova, length, base, access */
+	struct phca_mr mr;   /* window: (b) iova, length, base, access. Without MR_PTR base is an offset:
+			      * 0 of a region, of a window where in its region it begins */
 	uint64_t window;     /* window: changes << 32 | rkey that gives access */
 	uint32_t rkey;       /* window: (b) by which it is named now; KEY_NONE: no window */
 	union {
@@ -51,9 +58,16 @@ struct mr_entry {
 };
 _Static_assert(sizeof(struct mr_entry) == PHCA_CACHE_LINE, "one line an entry");
 
+/* How a region without MR_PTR is reached; written and read as the entry's mr. */
+struct mr_io {
+	const struct phca_mr_io *ops;
+	void *arg;
+};
+
 struct phca_mem {
 	/* the data path reads these, nobody writes them */
 	struct mr_entry *entries; /* max_mr + 1 of them; index 0 is never used */
+	struct mr_io *io;         /* as many */
 	uint32_t max_mr;
 
 	/* control threads */
@@ -67,7 +81,7 @@ struct phca_mem {
 	uint32_t nb_freed;        /* 0..max_mr */
 	uint32_t pd_next;         /* where to look for a free domain */
 	uint32_t *pd;             /* per domain: 0 free, else 1 + what refers to it; atomic */
-	size_t map_len, entries_len, freed_len; /* bytes that were mapped */
+	size_t map_len, entries_len, io_len, freed_len; /* bytes that were mapped */
 };
 
 /* table.c, for control threads. Take an entry that no lcore knows, 0 when all are in use; under the lock. */
@@ -75,8 +89,17 @@ uint32_t entry_take(struct phca_mem *mem);
 /* Wait until every lcore was quiescent, then let the entry be taken again. Not under the lock. */
 void entry_give(struct phca_mem *mem, uint32_t i);
 
-/* window.c: look up in the window e, where the word window was w. */
-uint8_t *window_ptr(const struct mr_entry *e, uint64_t w, uint32_t pd, uint32_t qpn, uint64_t va,
-		uint64_t len, uint32_t access, enum phca_mem_err *err);
+/*
+ * window.c: look up in the window e, where the word window was w. Found: PHCA_MEM_OK and a
+ * pointer, or PHCA_MEM_IO, the index of the region that it is bound to and an offset into that.
+ */
+enum phca_mem_err window_find(const struct mr_entry *e, uint64_t w, uint32_t pd, uint32_t qpn,
+		uint64_t va, uint64_t len, uint32_t access, uintptr_t *at, uint32_t *region);
+
+/* io.c: what is done instead of a copy when a look-up says PHCA_MEM_IO. len > 0. */
+enum phca_mem_err io_local(const struct phca_mem *mem, uint32_t key, uint64_t va, uint8_t *buf,
+		uint32_t len, bool to_region);
+enum phca_mem_err io_remote(const struct phca_mem *mem, uint32_t key, uint32_t pd, uint32_t qpn,
+		uint64_t va, uint8_t *buf, uint32_t len, bool to_region);
 
 #endif

@@ -16,6 +16,10 @@
  * scatter, atomics, bind and invalidate belong to data-path lcores, which report
  * to the rte_rcu_qsbr variable and take no locks; dereg and dealloc unpublish the
  * entry, wait until every such lcore was quiescent, then free.
+ *
+ * A region is memory of this process, or bytes that two callbacks reach: what belongs to
+ * another process and cannot be mapped. The latter serve all that copies; the peer's
+ * atomics on them are refused.
  */
 #ifndef PHCA_MEM_H
 #define PHCA_MEM_H
@@ -48,7 +52,7 @@ struct phca_mem; /**< the tables of one HCA */
 struct phca_mr {
 	uint64_t iova;    /**< first address as requesters name it */
 	uint64_t length;  /**< bytes */
-	uint8_t *base;    /**< where byte 0 is in this process */
+	uint8_t *base;    /**< where byte 0 is in this process; of a region of callbacks NULL */
 	uint32_t key;     /**< lkey and rkey */
 	uint32_t pd;      /**< protection domain */
 	uint32_t access;  /**< PHCA_ACCESS_* */
@@ -86,6 +90,26 @@ void phca_pd_put(struct phca_mem *mem, uint32_t pd);
  */
 int phca_mr_reg(struct phca_mem *mem, uint32_t pd, void *base, uint64_t length,
 		uint64_t iova, uint32_t access, uint32_t *key);
+/**
+ * How bytes of a region without a pointer are reached. Called by any data-path lcore, by
+ * several at once; must not block for long, nor take a lock that a control thread holds.
+ * 0 <= off, 0 < len, off + len <= length of the region. @return 0, or anything else: the
+ * bytes could not be copied, some of them may have been.
+ */
+struct phca_mr_io {
+	int (*read)(void *arg, uint64_t off, void *dst, uint32_t len);
+	int (*write)(void *arg, uint64_t off, const void *src, uint32_t len);
+};
+
+/**
+ * Register memory that this process cannot map. Each copy is a call, commonly a system
+ * call. Windows may be bound to it. Atomics of the peer are refused (PHCA_MEM_IO), even
+ * if @p access allows them.
+ * @param io, arg  how; owned by the caller, who keeps them until phca_mr_dereg has returned
+ * Otherwise as phca_mr_reg.
+ */
+int phca_mr_reg_io(struct phca_mem *mem, uint32_t pd, const struct phca_mr_io *io, void *arg,
+		uint64_t length, uint64_t iova, uint32_t access, uint32_t *key);
 /**
  * Deregister; waits for the lcores.
  * @return 0; -EINVAL no such key; -EBUSY windows are bound to it, nothing changed (10.6.7.2.5)
@@ -127,7 +151,9 @@ uint32_t phca_mem_nb_mw(const struct phca_mem *mem);
 	X(QP, "qp")         /* type 2 window of another queue pair */ \
 	X(TYPE, "type")     /* a region or type 1 window, which cannot be invalidated */ \
 	X(STATE, "state")   /* type 2 window that must not be bound, or must be */ \
-	X(ALIGN, "align")   /* atomic whose address is no multiple of 8 */
+	X(ALIGN, "align")   /* atomic whose address is no multiple of 8 */ \
+	X(IO, "io")         /* allowed, but the region has no pointer: atomics */ \
+	X(FAULT, "fault")   /* a callback of the region could not copy */
 /** See PHCA_MEM_ERRS. */
 enum phca_mem_err {
 #define PHCA_MEM_ENUM(e, text) PHCA_MEM_##e,
@@ -140,7 +166,8 @@ const char *phca_mem_err_str(enum phca_mem_err e);
 
 /**
  * Data path: check one access and find the memory (10.6.3), for a key that this
- * side's consumer named. The rkey of a window is refused.
+ * side's consumer named. The rkey of a window is refused. A region without a pointer is
+ * refused with PHCA_MEM_IO, when nothing else refuses: the copies below serve both kinds.
  * @param len     bytes; 0 is allowed whatever the key is (C9-88: no key is checked then)
  * @param access  rights needed; 0 is a local read
  * @param err     written when NULL is returned: why; PHCA_MEM_OK for @p len 0
@@ -157,6 +184,22 @@ void *phca_mem_ptr(const struct phca_mem *mem, uint32_t key, uint32_t pd, uint64
 void *phca_mem_remote(const struct phca_mem *mem, uint32_t key, uint32_t pd, uint32_t qpn,
 		uint64_t va, uint64_t len, uint32_t access, enum phca_mem_err *err);
 
+/**
+ * Data path: check an access of the peer without touching a byte.
+ * As phca_mem_remote, but a region without a pointer is as good, other than for atomics.
+ */
+enum phca_mem_err phca_mem_check(const struct phca_mem *mem, uint32_t key, uint32_t pd, uint32_t qpn,
+		uint64_t va, uint64_t len, uint32_t access);
+/**
+ * Data path: copy what the peer reads; checked as phca_mem_remote with PHCA_ACCESS_REMOTE_READ.
+ * @return PHCA_MEM_OK; PHCA_MEM_FAULT @p dst may have been written to; else it was not
+ */
+enum phca_mem_err phca_mem_read(const struct phca_mem *mem, uint32_t key, uint32_t pd, uint32_t qpn,
+		uint64_t va, void *dst, uint32_t len);
+/** Data path: copy what the peer writes; PHCA_ACCESS_REMOTE_WRITE. Otherwise as phca_mem_read. */
+enum phca_mem_err phca_mem_write(const struct phca_mem *mem, uint32_t key, uint32_t pd, uint32_t qpn,
+		uint64_t va, const void *src, uint32_t len);
+
 /** Atomic operations. */
 enum phca_atomic_op {
 	PHCA_ATOMIC_CMP_SWAP,  /**< write swap_add when the value is cmp */
@@ -170,7 +213,8 @@ enum phca_atomic_op {
  * @param va    multiple of 8; so must be the address in this process
  * @param cmp   PHCA_ATOMIC_CMP_SWAP: what to compare with
  * @param orig  written when done: the value before
- * @param err   written when refused: why; PHCA_MEM_ALIGN before all others
+ * @param err   written when refused: why; PHCA_MEM_ALIGN before all others; PHCA_MEM_IO:
+ *              the region has no pointer
  * @return whether it was done
  */
 bool phca_mem_atomic(const struct phca_mem *mem, uint32_t key, uint32_t pd, uint32_t qpn,
@@ -213,7 +257,7 @@ uint64_t phca_sg_len(const struct phca_sge *sge, uint32_t n);
  * Data path: copy @p len bytes from @p src into the list, starting @p offset
  * bytes into it. Every element touched is checked (LOCAL_WRITE).
  * @return PHCA_MEM_OK; PHCA_MEM_BOUNDS also when the list is too short; bytes
- *         before the refused element may have been written
+ *         before the refused element may have been written; PHCA_MEM_FAULT
  */
 enum phca_mem_err phca_sg_scatter(const struct phca_mem *mem, uint32_t pd,
 		const struct phca_sge *sge, uint32_t n, uint64_t offset, const void *src, uint32_t len);

@@ -50,6 +50,7 @@ struct phca_mem *phca_mem_create(uint32_t max_mr, struct rte_rcu_qsbr *qsbr)
 	}
 	mem->map_len = sizeof(*mem) + (PD_MAX + 1) * sizeof(uint32_t);
 	mem->entries_len = ((size_t)max_mr + 1) * sizeof(struct mr_entry);
+	mem->io_len = ((size_t)max_mr + 1) * sizeof(struct mr_io);
 	mem->freed_len = (size_t)max_mr * sizeof(uint32_t);
 	mem->pd = (uint32_t *)(mem + 1);
 	mem->max_mr = max_mr;
@@ -59,8 +60,9 @@ struct phca_mem *phca_mem_create(uint32_t max_mr, struct rte_rcu_qsbr *qsbr)
 	pthread_mutex_init(&mem->lock, NULL);
 	pthread_mutex_init(&mem->wait_lock, NULL);
 	mem->entries = map(mem->entries_len);
+	mem->io = map(mem->io_len);
 	mem->freed = map(mem->freed_len);
-	if (mem->entries == NULL || mem->freed == NULL) {
+	if (mem->entries == NULL || mem->io == NULL || mem->freed == NULL) {
 		phca_mem_destroy(mem);
 		rte_errno = ENOMEM;
 		return NULL;
@@ -76,6 +78,7 @@ void phca_mem_destroy(struct phca_mem *mem)
 	if (mem == NULL)
 		return;
 	unmap(mem->entries, mem->entries_len);
+	unmap(mem->io, mem->io_len);
 	unmap(mem->freed, mem->freed_len);
 	pthread_mutex_destroy(&mem->lock);
 	pthread_mutex_destroy(&mem->wait_lock);
@@ -174,43 +177,66 @@ void entry_give(struct phca_mem *mem, uint32_t i)
 	pthread_mutex_unlock(&mem->lock);
 }
 
-static bool reg_args_ok(const void *base, uint64_t length, uint64_t iova, uint32_t access)
+static bool reg_args_ok(uint64_t length, uint64_t iova, uint32_t access)
 {
 	const uint32_t writes = PHCA_ACCESS_REMOTE_WRITE | PHCA_ACCESS_REMOTE_ATOMIC;
 
-	return base != NULL && length > 0 && (uintptr_t)base <= UINT64_MAX - length &&
-		iova <= UINT64_MAX - length && (access & ~(uint32_t)PHCA_ACCESS_ALL) == 0 &&
+	return length > 0 && iova <= UINT64_MAX - length && (access & ~(uint32_t)PHCA_ACCESS_ALL) == 0 &&
 		((access & writes) == 0 || (access & PHCA_ACCESS_LOCAL_WRITE) != 0);
 }
 
-int phca_mr_reg(struct phca_mem *mem, uint32_t pd, void *base, uint64_t length,
-		uint64_t iova, uint32_t access, uint32_t *key)
+/* A region with a pointer, access has MR_PTR, or one with callbacks. */
+static int reg(struct phca_mem *mem, const struct phca_mr *mr, const struct mr_io *io, uint32_t *key)
 {
 	struct mr_entry *e;
 	uint32_t i;
 
-	if (!reg_args_ok(base, length, iova, access) || phca_pd_get(mem, pd) < 0)
+	if (phca_pd_get(mem, mr->pd) < 0)
 		return -EINVAL;
 	pthread_mutex_lock(&mem->lock);
 	i = entry_take(mem);
 	if (i == 0) {
 		pthread_mutex_unlock(&mem->lock);
-		phca_pd_put(mem, pd);
+		phca_pd_put(mem, mr->pd);
 		return -ENOSPC;
 	}
 	e = &mem->entries[i];
 	e->tag++;
-	e->mr.iova = iova;
-	e->mr.length = length;
-	e->mr.base = base;
-	e->mr.pd = pd;
-	e->mr.access = access;
+	e->mr.iova = mr->iova;
+	e->mr.length = mr->length;
+	e->mr.base = mr->base;
+	e->mr.pd = mr->pd;
+	e->mr.access = mr->access;
+	if (io != NULL)
+		mem->io[i] = *io;
 	__atomic_store_n(&e->windows, 0, __ATOMIC_RELAXED);
 	*key = i << KEY_TAG_BITS | e->tag;
 	__atomic_store_n(&e->mr.key, *key, __ATOMIC_RELEASE);
 	__atomic_store_n(&mem->nb_mr, mem->nb_mr + 1, __ATOMIC_RELAXED);
 	pthread_mutex_unlock(&mem->lock);
 	return 0;
+}
+
+int phca_mr_reg(struct phca_mem *mem, uint32_t pd, void *base, uint64_t length,
+		uint64_t iova, uint32_t access, uint32_t *key)
+{
+	const struct phca_mr mr = { .iova = iova, .length = length, .base = base, .pd = pd,
+		.access = access | MR_PTR };
+
+	if (base == NULL || !reg_args_ok(length, iova, access) || (uintptr_t)base > UINT64_MAX - length)
+		return -EINVAL;
+	return reg(mem, &mr, NULL, key);
+}
+
+int phca_mr_reg_io(struct phca_mem *mem, uint32_t pd, const struct phca_mr_io *io, void *arg,
+		uint64_t length, uint64_t iova, uint32_t access, uint32_t *key)
+{
+	const struct phca_mr mr = { .iova = iova, .length = length, .pd = pd, .access = access };
+	const struct mr_io how = { .ops = io, .arg = arg };
+
+	if (io == NULL || io->read == NULL || io->write == NULL || !reg_args_ok(length, iova, access))
+		return -EINVAL;
+	return reg(mem, &mr, &how, key);
 }
 
 int phca_mr_dereg(struct phca_mem *mem, uint32_t key)

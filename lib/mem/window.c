@@ -178,8 +178,11 @@ static void bind_write(struct mr_entry *e, const struct mr_entry *m, uint32_t re
 
 		__atomic_store_n(&e->mr.iova, zero_based ? 0 : b->addr, __ATOMIC_RELEASE);
 		__atomic_store_n(&e->mr.length, b->length, __ATOMIC_RELEASE);
-		__atomic_store_n(&e->mr.base, m->mr.base + (b->addr - m->mr.iova), __ATOMIC_RELEASE);
-		__atomic_store_n(&e->mr.access, b->access & REMOTE, __ATOMIC_RELEASE);
+		uintptr_t base = (uintptr_t)m->mr.base + (b->addr - m->mr.iova);
+		uint32_t access = (b->access & REMOTE) | (m->mr.access & MR_PTR);
+
+		__atomic_store_n(&e->mr.base, (uint8_t *)base, __ATOMIC_RELEASE);
+		__atomic_store_n(&e->mr.access, access, __ATOMIC_RELEASE);
 		__atomic_store_n(&e->qpn, e->type == PHCA_MW_TYPE_2 ? b->qpn : QPN_ANY, __ATOMIC_RELEASE);
 	}
 	__atomic_store_n(&e->region, region, __ATOMIC_RELEASE);
@@ -248,26 +251,26 @@ enum phca_mem_err phca_mem_invalidate(struct phca_mem *mem, uint32_t pd, uint32_
 	return PHCA_MEM_OK;
 }
 
-uint8_t *window_ptr(const struct mr_entry *e, uint64_t w, uint32_t pd, uint32_t qpn, uint64_t va,
-		uint64_t len, uint32_t access, enum phca_mem_err *err)
+enum phca_mem_err window_find(const struct mr_entry *e, uint64_t w, uint32_t pd, uint32_t qpn,
+		uint64_t va, uint64_t len, uint32_t access, uintptr_t *at, uint32_t *region)
 {
 	uint64_t off = va - __atomic_load_n(&e->mr.iova, __ATOMIC_ACQUIRE);
 	uint64_t length = __atomic_load_n(&e->mr.length, __ATOMIC_ACQUIRE);
-	uint8_t *base = __atomic_load_n(&e->mr.base, __ATOMIC_ACQUIRE);
+	uintptr_t base = (uintptr_t)__atomic_load_n(&e->mr.base, __ATOMIC_ACQUIRE);
 	uint32_t rights = __atomic_load_n(&e->mr.access, __ATOMIC_ACQUIRE);
 	uint32_t only = __atomic_load_n(&e->qpn, __ATOMIC_ACQUIRE);
 
+	*region = __atomic_load_n(&e->region, __ATOMIC_ACQUIRE);
 	if (__atomic_load_n(&e->window, __ATOMIC_RELAXED) != w)
-		*err = PHCA_MEM_KEY; /* bound to something else meanwhile */
-	else if (e->mr.pd != pd)
-		*err = PHCA_MEM_PD;
-	else if (only != QPN_ANY && only != qpn)
-		*err = PHCA_MEM_QP;
-	else if (off > length || len > length - off)
-		*err = PHCA_MEM_BOUNDS;
-	else if ((access & ~rights) != 0)
-		*err = PHCA_MEM_ACCESS;
-	else
-		return base + off;
-	return NULL;
+		return PHCA_MEM_KEY; /* bound to something else meanwhile */
+	if (e->mr.pd != pd)
+		return PHCA_MEM_PD;
+	if (only != QPN_ANY && only != qpn)
+		return PHCA_MEM_QP;
+	if (off > length || len > length - off)
+		return PHCA_MEM_BOUNDS;
+	if ((access & ~rights) != 0)
+		return PHCA_MEM_ACCESS;
+	*at = base + off;
+	return likely(rights & MR_PTR) ? PHCA_MEM_OK : PHCA_MEM_IO;
 }

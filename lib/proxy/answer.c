@@ -184,16 +184,38 @@ int phca_offload_answer(struct phca_offload_req *r, uint32_t offset, const void 
 	return 0;
 }
 
-static int execute_read(struct phca_offload_req *r, const struct phca_proxy *p, bool copy)
+/* The whole answer is what the peer reads. */
+static int copy_read(struct phca_offload_req *r, struct phca_proxy *p)
 {
-	enum phca_mem_err err = PHCA_MEM_OK;
-	const void *at = phca_mem_remote(p->mem, r->rkey, r->pd, r->qpn, r->va, r->len,
-			PHCA_ACCESS_REMOTE_READ, &err);
+	int rc = grow(p, r, r->len);
 
-	if (at == NULL && err != PHCA_MEM_OK)
+	if (rc != 0)
+		return rc;
+	for (struct rte_mbuf *m = r->answer; r->answered < r->len; m = m->next) {
+		uint32_t n = RTE_MIN(r->len - r->answered, (uint32_t)rte_pktmbuf_tailroom(m));
+
+		if (phca_mem_read(p->mem, r->rkey, r->pd, r->qpn, r->va + r->answered,
+				rte_pktmbuf_mtod(m, void *), n) != PHCA_MEM_OK) {
+			rte_pktmbuf_free(r->answer);
+			r->answer = r->answer_tail = NULL;
+			r->answered = 0;
+			return -EACCES;
+		}
+		m->data_len = (uint16_t)n;
+		r->answered += n;
+		r->answer_tail = m;
+	}
+	r->answer->pkt_len = r->len;
+	r->answer_state = ANSWER_WRITTEN;
+	return 0;
+}
+
+static int execute_read(struct phca_offload_req *r, struct phca_proxy *p, bool copy)
+{
+	if (phca_mem_check(p->mem, r->rkey, r->pd, r->qpn, r->va, r->len, PHCA_ACCESS_REMOTE_READ) != PHCA_MEM_OK)
 		return -EACCES;
 	if (copy && r->len > 0 && r->len <= PHCA_OFFLOAD_COPY_MAX && p->pool != NULL)
-		return phca_offload_answer(r, 0, at, r->len);
+		return copy_read(r, p);
 	r->answer_state = ANSWER_MEMORY;
 	return 0;
 }
@@ -205,14 +227,14 @@ static int execute_atomic(struct phca_offload_req *r, const struct phca_proxy *p
 
 	if (!phca_mem_atomic(p->mem, r->rkey, r->pd, r->qpn, r->va, op, r->compare, r->swap_add,
 			&r->value, &err))
-		return err == PHCA_MEM_ALIGN ? -EINVAL : -EACCES;
+		return err == PHCA_MEM_ALIGN ? -EINVAL : err == PHCA_MEM_IO ? -ENOTSUP : -EACCES;
 	r->answer_state = ANSWER_VALUE;
 	return 0;
 }
 
 static int execute(struct phca_offload_req *r, bool copy)
 {
-	const struct phca_proxy *p = r->offload->proxy;
+	struct phca_proxy *p = r->offload->proxy;
 
 	if (p->mem == NULL)
 		return -ENOTSUP;

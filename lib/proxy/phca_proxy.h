@@ -519,7 +519,8 @@ int phca_offload_answer(struct phca_offload_req *req, uint32_t offset, const voi
  * when it emits the responses. Keys, bounds and rights are checked (9.7.4.1.5).
  * @return 0; -EACCES refused: finish with PHCA_WC_REM_ACCESS_ERR; -EINVAL not aligned
  *         (PHCA_WC_REM_INV_REQ_ERR), or no such request; -ENOMEM no buffers now: again from
- *         poll; -EALREADY there is an answer; -ECANCELED; -ENOTSUP the proxy has no memory tables
+ *         poll; -EALREADY there is an answer; -ECANCELED; -ENOTSUP the proxy has no memory tables,
+ *         or an atomic on memory that only callbacks reach: finish with PHCA_WC_REM_OP_ERR
  */
 int phca_offload_execute(struct phca_offload_req *req);
 

@@ -400,6 +400,53 @@ PHCA_TEST(answers, executed_read_is_a_copy_that_can_be_changed)
 	teardown();
 }
 
+/* Memory that only callbacks reach. */
+static bool far_gone;
+
+static int far_read(void *arg, uint64_t off, void *dst, uint32_t len)
+{
+	(void)arg;
+	if (far_gone)
+		return -EFAULT;
+	memcpy(dst, memory + off, len);
+	return 0;
+}
+
+static int far_write(void *arg, uint64_t off, const void *src, uint32_t len)
+{
+	(void)arg, (void)off, (void)src, (void)len;
+	return -EFAULT;
+}
+
+PHCA_TEST(answers, memory_without_a_pointer_is_read_and_has_no_atomics)
+{
+	static const struct phca_mr_io io = { far_read, far_write };
+	unsigned int n;
+
+	setup();
+	CU_ASSERT_EQUAL_FATAL(phca_mr_reg_io(mem, pd, &io, NULL, BYTES, IOVA, PHCA_ACCESS_LOCAL_WRITE |
+		PHCA_ACCESS_REMOTE_READ | PHCA_ACCESS_REMOTE_ATOMIC, &rkey), 0);
+	far_gone = false;
+	read_req(0, 1, 9, 3000);
+	CU_ASSERT_EQUAL(phca_offload_execute(s->held[0]), 0);
+	rig_manual_done(o, RECV, 0, OK);
+	expect_data(expect(1, OK, 0), memory + 9, 3000);
+	read_req(1, 2, 0, 3000);
+	far_gone = true;
+	n = rte_mempool_avail_count(r.pool);
+	CU_ASSERT_EQUAL(phca_offload_execute(s->held[0]), -EACCES);
+	CU_ASSERT_EQUAL(rte_mempool_avail_count(r.pool), n);
+	CU_ASSERT_EQUAL(phca_offload_answer(s->held[0], 0, memory, 3000), 0); /* the driver's own */
+	rig_manual_done(o, RECV, 1, OK);
+	expect_data(expect(2, OK, 0), memory, 3000);
+	atomic_req(PHCA_RC_FETCH_ADD, 2, 3, 0, 0, 1);
+	CU_ASSERT_EQUAL(phca_offload_execute(s->held[0]), -ENOTSUP);
+	rig_manual_done(o, RECV, 2, OK);
+	CU_ASSERT_PTR_NULL(expect(3, PHCA_WC_REM_OP_ERR, 0));
+	CU_ASSERT_EQUAL(rig_count(&r, PHCA_PREPLY_ERROR, &cookie), 1);
+	teardown();
+}
+
 PHCA_TEST(answers, without_buffers_a_driver_tries_again)
 {
 	static struct rte_mbuf *all[8192];
