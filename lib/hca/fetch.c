@@ -116,6 +116,13 @@ void sq_release(struct phca_qp *qp)
 	__atomic_store_n(&qp->sq.hdr->cons, qp->sq.own - held, __ATOMIC_RELEASE);
 }
 
+/* Which rule a WR matches. What is wrong with it, or local, is the HCA's to tell and to do. */
+static void sq_classify(struct shard *h, struct phca_qp *qp, struct sq_wr *e)
+{
+	if (e->status == PHCA_WC_SUCCESS && !wr_is_local(e))
+		e->rule = classify_send(h, qp, &e->wr);
+}
+
 /* Give the head of the ring a place. @return SQ_DONE: it has one, at which its status is known */
 enum sq_result sq_fetch(struct shard *h, struct phca_qp *qp)
 {
@@ -139,7 +146,19 @@ enum sq_result sq_fetch(struct shard *h, struct phca_qp *qp)
 	s->next++;
 	phca_ring_take(&qp->sq, 1);
 	PHCA_STAT_ADD(qp->st.tx_wrs, 1);
-	if (qp->nb_rules > 0 && e->status == PHCA_WC_SUCCESS && !wr_is_local(e))
-		e->rule = classify_send(h, qp, &e->wr);
+	if (qp->nb_rules > 0)
+		sq_classify(h, qp, e);
 	return SQ_DONE;
+}
+
+/* The rules have changed: a WR that has its place and did not begin, begins under the new ones. */
+void sq_classify_again(struct shard *h, struct phca_qp *qp)
+{
+	struct sq_wr *e = sq_wr_at(&qp->req, qp->req.begun);
+
+	if (qp->req.begun == qp->pseq[PHCA_DIR_SEND].next)
+		return;
+	e->rule = RULE_NONE;
+	if (qp->nb_rules > 0)
+		sq_classify(h, qp, e);
 }

@@ -157,6 +157,7 @@ struct phca_qp {
 	uint32_t send_wr, recv_wr;
 	bool dead;                       /* destroy has begun */
 	bool leaving;                    /* DETACH or FENCE is out: detached is its answer */
+	struct rules_change *change;     /* of its rules, that the proxy may not have taken yet; or NULL */
 	/* application's side: owned by the application's thread */
 	struct phca_ring user_sq __attribute__((aligned(64)));
 	struct phca_ring user_rq;
@@ -367,6 +368,15 @@ void ring_drop(const struct phca_client *c, struct phca_ring *r);
 
 /* qp.c */
 int qp_reset(struct phca_qp *qp);
+int qp_wait_until(struct phca_qp *qp, bool (*there)(struct phca_qp *qp));
+int qp_call_until_room(const struct phca_qp *qp, int (*fn)(void *arg), void *arg);
+
+/* attach.c */
+int qp_reattach(struct phca_qp *qp);
+
+/* rules.c */
+int rules_make(const struct phca_rule *rules, unsigned int n, struct rule **out);
+void rules_change_end(struct phca_qp *qp);
 
 /* conn.c */
 enum phca_neigh_state conn_path(struct shard *h, struct port *p, struct phca_qp *qp);

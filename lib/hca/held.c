@@ -95,5 +95,6 @@ void hand_over_held(struct shard *h, struct phca_qp *qp, uint8_t last_opcode)
 	pm->in.msg_len = r->len;
 	pm->in.last_opcode = last_opcode;
 	r->head = r->tail = NULL;
+	r->offload = false; /* the next one may find no rules that would say so */
 	held_settle(h, qp, PHCA_V_OFFLOADED, false);
 }

@@ -383,10 +383,24 @@ struct phca_rule {
  * @param window  places of each window; 0: as deep as the queue, at least 64
  * @param n       rules, 0..PHCA_PROXY_RULE_MAX; 0: nothing matches
  * @return 0; -EINVAL; -ENOTSUP the HCA has no proxy; -EBUSY it is one already
- *         (its filters are replaced in their slots), or is being destroyed;
- *         -ENOMEM. Control thread.
+ *         (phca_qp_proxy_rules_set replaces its rules), or is being destroyed, or
+ *         send WRs that have begun did not end within 10 s; -EXDEV its CQs, or the
+ *         offloads, belong to different proxies; -ENOMEM. Control thread.
  */
 int phca_qp_proxy_attach(struct phca_qp *qp, const struct phca_rule *rules, unsigned int n, uint32_t window);
+/**
+ * Replace all rules of a proxy QP while it runs. A request begins under the old rules
+ * or the new ones; what has begun ends under those it began with, and order and number
+ * of completions do not change. When it returns the old offloads are used no more,
+ * except by requests that drivers still hold and by a message that is half received.
+ * @param rules  of the QP's proxy; a rule that was there before goes on counting
+ * @param n      0..PHCA_PROXY_RULE_MAX; 0: nothing matches any more, the QP's completions
+ *               still go through the proxy
+ * @return 0; -EINVAL it is no proxy QP, too many rules, one without filter or offload;
+ *         -EXDEV an offload of another proxy; -EBUSY it is being destroyed or reset,
+ *         or the proxy has not taken an earlier change within 10 s; -ENOMEM. Control thread.
+ */
+int phca_qp_proxy_rules_set(struct phca_qp *qp, const struct phca_rule *rules, unsigned int n);
 
 /** Counters of a QP, besides its verdicts. X(field, unit, what) */
 #define PHCA_QP_COUNTERS(X) \

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Queue pairs: create, destroy, become a proxy QP.
+ * Queue pairs: create, destroy, reset.
  *
  * Destroying takes two steps: on the HCA lcore the queue pair leaves all lists
  * and the table, and DETACH (FENCE, when only its CQs belong to the proxy)
@@ -16,7 +16,6 @@
 
 #include "hca_impl.h"
 
-#define WINDOW_DEFAULT_MIN 64
 #define WAIT_LIMIT_NS (10 * 1000000000ull)
 #define PUMP_LIMIT 100000u
 
@@ -80,6 +79,7 @@ static int shard_pick(struct phca_hca *hca, const struct phca_qp_init *i)
 
 static void qp_free(struct phca_qp *qp)
 {
+	rules_change_end(qp);
 	phca_pqp_destroy(qp->pqp);
 	free(qp->rules);
 	free(qp->req.wrs);
@@ -334,7 +334,7 @@ static uint64_t mono_ns(void)
 }
 
 /* Control thread: until the data path has got there. @return 0, -EBUSY */
-static int wait_until(struct phca_qp *qp, bool (*there)(struct phca_qp *qp))
+int qp_wait_until(struct phca_qp *qp, bool (*there)(struct phca_qp *qp))
 {
 	struct phca_hca *h = qp->hca;
 	uint64_t start = mono_ns();
@@ -357,7 +357,7 @@ static bool detached(struct phca_qp *qp)
 }
 
 /* Control thread: run fn on the HCA lcore until it has room. */
-static int call_until_room(const struct phca_qp *qp, int (*fn)(void *arg), void *arg)
+int qp_call_until_room(const struct phca_qp *qp, int (*fn)(void *arg), void *arg)
 {
 	int ret;
 
@@ -374,10 +374,10 @@ int phca_qp_destroy(struct phca_qp *qp)
 		mcast_leave_all(qp);
 		qp->dead = true;
 		qpn_unpublish(hca, qp);
-		call_until_room(qp, qp_stop, qp);
+		qp_call_until_room(qp, qp_stop, qp);
 		qp->leaving = true;
 	}
-	if (wait_until(qp, detached) != 0)
+	if (qp_wait_until(qp, detached) != 0)
 		return -EBUSY;
 	qp_call(qp, qp_unlink, qp);
 	hca_quiesce(hca); /* other shards may have looked it up */
@@ -387,216 +387,6 @@ int phca_qp_destroy(struct phca_qp *qp)
 		qp->px->nb_qps--;
 	phca_pd_put(hca->mem, qp->pd);
 	qp_free(qp);
-	return 0;
-}
-
-/* -------------------------------------------------------- proxy QPs */
-
-struct attach_arg {
-	struct phca_qp *qp;
-	struct px *px;
-	struct phca_pqp *pqp;
-	struct rule *rules;
-	uint8_t *wrs, *old_wrs;
-	uint32_t window[PHCA_DIR_COUNT];
-	unsigned int n;
-};
-
-/* A place for each of the window; a copy that waits, one at most, moves to the first. */
-static void copies_move(struct attach_arg *a)
-{
-	struct requester *r = &a->qp->req;
-	struct sq_wr *e = (struct sq_wr *)a->wrs;
-
-	if (a->qp->pseq[PHCA_DIR_SEND].next != r->begun) {
-		memcpy(e, sq_wr_at(r, r->begun), r->stride);
-		if (e->wr.sge != NULL)
-			e->wr.sge = (const struct phca_sge *)(e + 1);
-		if (e->wr.inline_data != NULL)
-			e->wr.inline_data = (const uint8_t *)(e + 1);
-	}
-	a->old_wrs = r->wrs;
-	r->wrs = a->wrs;
-	r->mask = a->window[PHCA_DIR_SEND] - 1;
-}
-
-/* HCA lcore: nothing begins any more. @return 0: and nothing is under way; -EAGAIN */
-static int attach_hold(void *arg)
-{
-	struct phca_qp *qp = arg;
-
-	qp->req.hold = true;
-	return qp->req.una == qp->req.begun ? 0 : -EAGAIN;
-}
-
-/* Control thread. */
-static bool held(struct phca_qp *qp)
-{
-	return qp_call(qp, attach_hold, qp) == 0;
-}
-
-static int unhold(void *arg)
-{
-	struct phca_qp *qp = arg;
-
-	qp->req.hold = false;
-	ready_add(shard_of(qp), qp);
-	return 0;
-}
-
-/* HCA lcore: from here on everything of the QP goes to the proxy. */
-static int attach(void *arg)
-{
-	struct attach_arg *a = arg;
-	struct phca_qp *qp = a->qp;
-	struct phca_pmsg *pm;
-	uint32_t waits;
-
-	cq_flush(shard_of(qp));
-	px_begin(a->px);
-	if (a->px->pm_room == 0)
-		return -EAGAIN;
-	if (a->pqp != NULL)
-		copies_move(a);
-	waits = qp->pseq[PHCA_DIR_SEND].next - qp->req.begun;
-	for (unsigned int d = 0; d < PHCA_DIR_COUNT; d++) {
-		__atomic_store_n(&qp->cq[d]->px, a->px, __ATOMIC_RELAXED);
-		qp->pseq[d] = (struct pseq){ .size = a->window[d] };
-	}
-	qp->pseq[PHCA_DIR_SEND].next = waits;
-	if (a->pqp != NULL) {
-		qp->pqp = a->pqp;
-		qp->rules = a->rules;
-		qp->nb_rules = (uint8_t)a->n;
-		qp->px = a->px;
-		qp->proxy = true;
-	}
-	qp->req.una = qp->req.acked = qp->req.cur = qp->req.begun = 0;
-	qp->req.hold = qp->req.rd_offloaded = false;
-	ready_add(shard_of(qp), qp);
-	pm = proxy_msg(a->px);
-	pm->kind = PHCA_PMSG_ATTACH;
-	pm->dir = pm->rule = pm->flags = 0;
-	pm->seq = 0;
-	pm->pqp = qp->pqp;
-	px_flush(a->px);
-	return 0;
-}
-
-static uint32_t window_size(uint32_t want, uint32_t depth)
-{
-	uint32_t w = want ? want : RTE_MAX(depth, (uint32_t)WINDOW_DEFAULT_MIN);
-
-	w = rte_align32pow2(w);
-	if (w < PHCA_WINDOW_MIN)
-		return PHCA_WINDOW_MIN;
-	return w < PHCA_WINDOW_MAX ? w : PHCA_WINDOW_MAX;
-}
-
-static int rules_copy(struct attach_arg *a, const struct phca_rule *rules, struct phca_pqp_conf *pc)
-{
-	a->rules = calloc(RTE_MAX(a->n, 1u), sizeof(*a->rules));
-	if (a->rules == NULL)
-		return -ENOMEM;
-	for (unsigned int i = 0; i < a->n; i++) {
-		struct rule *r = &a->rules[i];
-
-		if (rules[i].filter == NULL || rules[i].offload == NULL)
-			return -EINVAL;
-		r->filter = rules[i].filter;
-		r->offload = rules[i].offload;
-		r->send = rules[i].send;
-		r->inbound = rules[i].inbound;
-		snprintf(r->name, sizeof(r->name), "%s", rules[i].name ? rules[i].name : "");
-		pc->offloads[i] = rules[i].offload;
-	}
-	return 0;
-}
-
-/*
- * The proxy is that of the rules' offloads, and of the CQs that have one; without
- * either, the one with the fewest QPs.
- * @return 0; -EXDEV they are of different proxies; -ENOTSUP none of the HCA's
- */
-static int px_pick(const struct phca_qp *qp, const struct phca_rule *rules, unsigned int n, struct px **px)
-{
-	const struct shard *h = shard_of(qp);
-	struct px *x = NULL, *cq[] = { qp->cq[0]->px, qp->cq[1]->px };
-
-	for (unsigned int i = 0; i < n; i++) {
-		const struct phca_proxy *want = phca_offload_proxy(rules[i].offload);
-
-		if (x != NULL && x->proxy != want)
-			return -EXDEV;
-		for (unsigned int k = 0; k < h->nb_px && x == NULL; k++)
-			if (h->px[k]->proxy == want)
-				x = h->px[k];
-		if (x == NULL)
-			return -ENOTSUP;
-	}
-	for (unsigned int d = 0; d < PHCA_DIR_COUNT; d++) {
-		if (x != NULL && cq[d] != NULL && cq[d] != x)
-			return -EXDEV;
-		if (cq[d] != NULL)
-			x = cq[d];
-	}
-	*px = h->px[0];
-	for (unsigned int k = 1; k < h->nb_px; k++)
-		if (h->px[k]->nb_qps < (*px)->nb_qps)
-			*px = h->px[k];
-	if (x != NULL)
-		*px = x;
-	return 0;
-}
-
-static int attach_prepare(struct attach_arg *a, const struct phca_rule *rules, struct phca_pqp_conf *pc)
-{
-	int ret = px_pick(a->qp, rules, a->n, &a->px);
-
-	if (ret != 0)
-		return ret;
-	pc->chan = a->px->chan;
-	pc->pd = a->qp->pd;
-	a->wrs = aligned_alloc(64, (size_t)a->qp->req.stride * a->window[PHCA_DIR_SEND]);
-	if (a->wrs == NULL)
-		return -ENOMEM;
-	a->pqp = phca_pqp_create(a->px->proxy, pc);
-	return a->pqp ? 0 : -rte_errno;
-}
-
-int phca_qp_proxy_attach(struct phca_qp *qp, const struct phca_rule *rules, unsigned int n, uint32_t window)
-{
-	struct attach_arg a = { .qp = qp, .n = n };
-	struct phca_pqp_conf pc = {
-		.qpn = qp->qpn, .transport = qp->transport, .cookie = qp, .nb_rules = n,
-		.nb_tags = qp->respq != NULL ? PHCA_RD_ATOMIC_MAX : 0,
-		.cq = { &qp->cq[0]->w, &qp->cq[1]->w },
-	};
-	int ret;
-
-	if (shard_of(qp)->nb_px == 0)
-		return -ENOTSUP;
-	if (qp->proxy || qp->dead || qp->leaving)
-		return -EBUSY;
-	if (n > PHCA_PROXY_RULE_MAX || window > PHCA_WINDOW_MAX)
-		return -EINVAL;
-	a.window[PHCA_DIR_SEND] = pc.window[PHCA_DIR_SEND] = window_size(window, qp->send_wr);
-	a.window[PHCA_DIR_RECV] = pc.window[PHCA_DIR_RECV] = window_size(window, qp->recv_wr);
-	ret = rules_copy(&a, rules, &pc);
-	if (ret == 0)
-		ret = attach_prepare(&a, rules, &pc);
-	if (ret == 0)
-		ret = wait_until(qp, held);
-	if (ret != 0) {
-		qp_call(qp, unhold, qp);
-		phca_pqp_destroy(a.pqp);
-		free(a.wrs);
-		free(a.rules);
-		return ret;
-	}
-	a.px->nb_qps++;
-	call_until_room(qp, attach, &a);
-	free(a.old_wrs);
 	return 0;
 }
 
@@ -625,17 +415,11 @@ static int reset_begin(void *arg)
 /* Control thread: to RESET; a proxy QP leaves its proxy and comes back with new windows. */
 int qp_reset(struct phca_qp *qp)
 {
-	struct attach_arg at = { .qp = qp, .px = qp->px };
-
-	call_until_room(qp, reset_begin, qp);
+	qp_call_until_room(qp, reset_begin, qp);
 	qp->leaving = true;
-	if (wait_until(qp, detached) != 0)
+	if (qp_wait_until(qp, detached) != 0)
 		return -EBUSY;
 	qp->leaving = false;
 	memset(qp->detached, 0, sizeof(qp->detached));
-	if (!qp->proxy)
-		return 0;
-	at.window[0] = qp->pseq[0].size;
-	at.window[1] = qp->pseq[1].size;
-	return call_until_room(qp, attach, &at);
+	return qp->proxy ? qp_reattach(qp) : 0;
 }

@@ -116,6 +116,7 @@ void requester_wake(struct shard *h, struct phca_qp *qp);
 
 /* fetch.c: out of the shared ring */
 enum sq_result sq_fetch(struct shard *h, struct phca_qp *qp);
+void sq_classify_again(struct shard *h, struct phca_qp *qp);
 void sq_release(struct phca_qp *qp);
 
 /* retire.c: completions, and the ends of a send queue */

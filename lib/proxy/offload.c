@@ -233,7 +233,7 @@ static void pend(struct phca_proxy *p, struct window *w, struct phca_offload_req
 
 void offload_submit(struct phca_proxy *p, struct phca_pqp *q, const struct phca_pmsg *m, uint8_t flags)
 {
-	struct phca_offload *o = q->offloads[m->rule];
+	struct phca_offload *o = q->rules.offloads[m->rule];
 	struct phca_offload_req *r = req_take(q);
 	struct window *w = &q->win[m->dir];
 	struct outcome out = { .offload = 1, .flags = flags };
@@ -571,6 +571,11 @@ int phca_offload_destroy(struct phca_offload *o)
 		o->ops->fini(o);
 	rte_free(o);
 	return 0;
+}
+
+void phca_offload_get(struct phca_offload *o)
+{
+	__atomic_fetch_add(&o->users, 1, __ATOMIC_ACQ_REL);
 }
 
 void *phca_offload_priv(const struct phca_offload *o)

@@ -145,6 +145,8 @@ enum phca_pmsg_kind {
 	PHCA_PMSG_COMPLETE, /**< pqp, dir, seq, wc: a direct request completed */
 	PHCA_PMSG_OFFLOAD,  /**< pqp, dir, seq, rule: a request to carry out */
 	PHCA_PMSG_PLAIN,    /**< cqw, wc: completion of a plain QP on a CQ that the proxy owns */
+	PHCA_PMSG_RULES,    /**< pqp, rules: from now on OFFLOAD means these; the former ones are left in
+	                     *   their place for the sender, who waits for a FENCE */
 };
 #define PHCA_PMSG_F_NO_CQE    0x1 /**< unsignaled: no CQE on success */
 #define PHCA_PMSG_F_SOLICITED 0x2 /**< completion is solicited */
@@ -179,6 +181,7 @@ struct phca_pmsg {
 			uint8_t rsvd[3];
 		} in;                        /**< OFFLOAD, dir RECV */
 		const struct phca_offload_wr *wr; /**< OFFLOAD, dir SEND */
+		struct phca_pqp_rules *rules;     /**< RULES */
 	};
 };
 _Static_assert(sizeof(struct phca_pmsg) == 64, "one cache line");
@@ -296,6 +299,18 @@ struct phca_proxy_stats {
 void phca_proxy_stats_get(const struct phca_proxy *p, struct phca_proxy_stats *st);
 
 /* ---------------------------------------------------------- a proxy QP */
+
+/**
+ * Offloads of a proxy QP's rules, by index; NULL: there is none. One more than
+ * a QP may have rules.
+ */
+struct phca_pqp_rules {
+	struct phca_offload *offloads[PHCA_PROXY_RULE_MAX + 1];
+};
+/** Count the offloads of a list as used: none of them is removed. Any thread. */
+void phca_pqp_rules_get(const struct phca_pqp_rules *r);
+/** The list is not used any more. Any thread. */
+void phca_pqp_rules_put(const struct phca_pqp_rules *r);
 
 /** Configuration of a proxy QP's proxy side. */
 struct phca_pqp_conf {
@@ -419,6 +434,9 @@ struct phca_offload *phca_offload_create(struct phca_proxy *p, const struct phca
 		char *err, size_t err_len);
 /** Remove an instance. @return 0; -EBUSY a proxy QP uses it or requests are in flight. Control thread. */
 int phca_offload_destroy(struct phca_offload *o);
+
+/** Count the instance as used, as long as phca_pqp_rules_put has not said otherwise. Any thread. */
+void phca_offload_get(struct phca_offload *o);
 
 /** @return the driver's memory of the instance. */
 void *phca_offload_priv(const struct phca_offload *o);

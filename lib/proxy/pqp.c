@@ -48,6 +48,20 @@ static void windows_init(struct phca_pqp *q, const struct phca_pqp_conf *conf,
 	q->free_reqs = reqs;
 }
 
+void phca_pqp_rules_get(const struct phca_pqp_rules *r)
+{
+	for (unsigned int i = 0; i < RTE_DIM(r->offloads); i++)
+		if (r->offloads[i] != NULL)
+			phca_offload_get(r->offloads[i]);
+}
+
+void phca_pqp_rules_put(const struct phca_pqp_rules *r)
+{
+	for (unsigned int i = 0; i < RTE_DIM(r->offloads); i++)
+		if (r->offloads[i] != NULL)
+			__atomic_fetch_sub(&r->offloads[i]->users, 1, __ATOMIC_ACQ_REL);
+}
+
 struct phca_pqp *phca_pqp_create(struct phca_proxy *p, const struct phca_pqp_conf *conf)
 {
 	size_t places, len;
@@ -74,14 +88,12 @@ struct phca_pqp *phca_pqp_create(struct phca_proxy *p, const struct phca_pqp_con
 	q->pd = conf->pd;
 	q->nb_tags = conf->nb_tags;
 	q->transport = conf->transport;
-	q->nb_rules = (uint8_t)conf->nb_rules;
 	windows_init(q, conf, RTE_PTR_ADD(q, sizeof(*q)),
 		RTE_PTR_ADD(q, sizeof(*q) + places * sizeof(struct place)));
 	q->answers = RTE_PTR_ADD(q, len - conf->nb_tags * sizeof(struct answer));
-	for (unsigned int i = 0; i < conf->nb_rules; i++) {
-		q->offloads[i] = conf->offloads[i];
-		__atomic_fetch_add(&q->offloads[i]->users, 1, __ATOMIC_ACQ_REL);
-	}
+	for (unsigned int i = 0; i < conf->nb_rules; i++)
+		q->rules.offloads[i] = conf->offloads[i];
+	phca_pqp_rules_get(&q->rules);
 	return q;
 }
 
@@ -89,8 +101,7 @@ void phca_pqp_destroy(struct phca_pqp *q)
 {
 	if (q == NULL)
 		return;
-	for (unsigned int i = 0; i < q->nb_rules; i++)
-		__atomic_fetch_sub(&q->offloads[i]->users, 1, __ATOMIC_ACQ_REL);
+	phca_pqp_rules_put(&q->rules);
 	rte_free(q);
 }
 

@@ -64,6 +64,15 @@ static void detach(struct phca_proxy *p, struct phca_pqp *q)
 		pqp_due(q);
 }
 
+/* Requests that drivers hold know their offload. */
+static void rules(struct phca_pqp *q, struct phca_pqp_rules *fresh)
+{
+	struct phca_pqp_rules former = q->rules;
+
+	q->rules = *fresh;
+	*fresh = former;
+}
+
 /* Whether a message's place is one that the HCA may use now. */
 static inline bool place_ok(const struct window *w, uint32_t seq)
 {
@@ -136,7 +145,8 @@ static inline void offload(struct phca_proxy_chan *c, const struct phca_pmsg *m)
 	struct phca_pqp *q = m->pqp;
 	struct window *w = &q->win[m->dir & 1];
 
-	if (unlikely(m->dir >= PHCA_DIR_COUNT || m->rule >= q->nb_rules || !place_ok(w, m->seq) ||
+	if (unlikely(m->dir >= PHCA_DIR_COUNT || m->rule >= RTE_DIM(q->rules.offloads) ||
+			q->rules.offloads[m->rule] == NULL || !place_ok(w, m->seq) ||
 			(msg_wants_answer(m) && !tag_take(q, m)))) {
 		INC(p->c.bad_messages);
 		if (m->dir == PHCA_DIR_RECV)
@@ -173,6 +183,9 @@ static inline bool message(struct phca_proxy_chan *c, const struct phca_pmsg *m)
 		return true;
 	case PHCA_PMSG_DETACH:
 		detach(p, m->pqp);
+		return true;
+	case PHCA_PMSG_RULES:
+		rules(m->pqp, m->rules);
 		return true;
 	case PHCA_PMSG_FENCE:
 		/* with FENCED the HCA may free the CQ; fences keep no answer waiting */

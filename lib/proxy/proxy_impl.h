@@ -115,14 +115,13 @@ struct phca_pqp {
 	uint32_t error_seq;
 	uint32_t zombies;               /* requests whose places are over, drivers hold them */
 	uint8_t state;                  /* enum pqp_state */
-	uint8_t nb_rules;
 	uint8_t transport;
 	uint8_t error_status, error_dir; /* of the ERROR reply */
 	bool error_due, error_told;
 	bool due;                       /* in the list of those with ERROR or DETACHED to tell */
 	bool cancel;                    /* in the list of those with requests to cancel */
 	struct phca_pqp *next_due, *next_cancel;
-	struct phca_offload *offloads[PHCA_PROXY_RULE_MAX];
+	struct phca_pqp_rules rules;
 };
 
 struct offload_counters {

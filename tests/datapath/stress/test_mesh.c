@@ -4,8 +4,8 @@
  * proxy and an application each, on threads of their own. Connections through the
  * port's own address carry SENDs, WRITEs, READs and atomics, some of proxy QPs, some
  * into SRQs; a control thread meanwhile moves queue pairs to ERR and RESET,
- * destroys them and makes them again, attaches and detaches multicast groups,
- * queries and reads counters.
+ * destroys them and makes them again, makes proxy QPs of them and changes their rules,
+ * attaches and detaches multicast groups, queries and reads counters.
  *
  * What must hold: completions come once and in order, with success as long as
  * nobody disturbs the connection, and after an error of every posted request;
@@ -53,7 +53,7 @@ struct mesh {
 	bool member[GROUP_QPS];
 	uint32_t group_sent, group_last[GROUP_QPS];
 	uint64_t group_got;
-	uint64_t errors, resets, destroyed, crossing, mcast, looks, offloaded, send_offloaded;
+	uint64_t errors, resets, destroyed, crossing, mcast, looks, offloaded, send_offloaded, changes, attached;
 };
 
 static uint32_t below(struct mesh *m, uint32_t n)
@@ -331,6 +331,32 @@ static void disturb(struct mesh *m)
 	link_start(m, l);
 }
 
+/*
+ * A connection that runs gets other rules that say the same in another order, or
+ * becomes one of proxy QPs without any.
+ */
+static void rules_change(struct mesh *m)
+{
+	struct link *l = &m->link[below(m, MESH_LINKS)];
+	const struct phca_rule *r = m->rule[app_of(m, l) - m->app];
+	const struct phca_rule list[3] = { r[below(m, 2)], r[0], r[1] };
+	unsigned int from = below(m, 2);
+
+	for (unsigned int i = 0; i < 2; i++) {
+		struct phca_qp_info qi;
+		int ret;
+
+		phca_qp_info_get(l->side[i].qp, &qi);
+		if (qi.proxy)
+			ret = phca_qp_proxy_rules_set(l->side[i].qp, list + from, l->proxied ? 3 - from : 0);
+		else
+			ret = phca_qp_proxy_attach(l->side[i].qp, NULL, 0, 0);
+		CU_ASSERT_EQUAL(ret, 0);
+		m->changes += qi.proxy;
+		m->attached += !qi.proxy;
+	}
+}
+
 static void groups(struct mesh *m)
 {
 	static const uint8_t mgid[16] = { [10] = 0xff, 0xff, 239, 1, 2, 3 };
@@ -524,6 +550,7 @@ static void control(struct mesh *m, uint64_t target)
 		nap(2000);
 		disturb(m);
 		groups(m);
+		rules_change(m);
 		if (below(m, 4) == 0)
 			look(m);
 	}
@@ -562,7 +589,9 @@ PHCA_TEST(mesh, rc_between_shards)
 		completions(m), m->errors, m->resets, m->destroyed);
 	printf("%" PRIu64 " between shards; %" PRIu64 " changes of groups, %" PRIu64 " datagrams; ", m->crossing,
 		m->mcast, m->group_got);
+	printf("%" PRIu64 " changes of rules, %" PRIu64 " proxy QPs made while they ran; ", m->changes, m->attached);
 	mesh_close(m);
+	CU_ASSERT(m->changes > 0 && m->attached > 0);
 	CU_ASSERT(m->send_offloaded > 0 && m->offloaded > 0);
 	printf("offloaded %" PRIu64 " outbound, %" PRIu64 " inbound\n", m->send_offloaded, m->offloaded);
 	free(m);
