@@ -92,12 +92,18 @@ done
 export ASAN_OPTIONS=detect_leaks=1:abort_on_error=0:detect_stack_use_after_return=0
 export UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1
 export TSAN_OPTIONS=halt_on_error=1:second_deadlock_stack=1
+# Those of one sanitizer run beside those of the other: each test has one busy thread.
+asan=0
 if step "build asan" 600 scripts/build.sh --asan; then
-	meson_tests build-asan "asan " programs
+	asan=1
 fi
 if step "build tsan" 600 scripts/build.sh --tsan; then
+	[ $asan = 0 ] || beside meson_tests build-asan "asan " programs
 	meson_tests build-tsan "tsan " programs
+	[ $asan = 0 ] || join
 	meson_tests build-tsan "tsan " stress
+elif [ $asan = 1 ]; then
+	meson_tests build-asan "asan " programs
 fi
 
 # 6. Fuzz smoke: each target for some seconds, from a copy of its corpus,

@@ -89,3 +89,34 @@ program() { # name limit_s command...
 	[ "$s" = 0 ] || grep -aiE '^ *skip' "$log" | sed 's/^/    | /'
 	return 0
 }
+
+# Run steps and programs beside what follows; one at a time. What they print and
+# count is kept until join.
+beside() { # function arguments...
+	rm -f "$logs/beside.counts"
+	( # shellcheck disable=SC2030 # they go through the file
+		passed=0 failed=0 skipped=0 failures=()
+		"$@"
+		{
+			echo "$passed $failed $skipped"
+			[ ${#failures[@]} = 0 ] || printf '%s\n' "${failures[@]}"
+		} >"$logs/beside.counts"
+	) >"$logs/beside.log" 2>&1 &
+	beside_pid=$!
+}
+
+join() {
+	local p f s more=()
+	wait "$beside_pid"
+	cat "$logs/beside.log"
+	if [ ! -s "$logs/beside.counts" ]; then
+		fail "what ran beside" "died without counting its tests" "$logs/beside.log"
+		return 1
+	fi
+	{
+		read -r p f s
+		mapfile -t more
+	} <"$logs/beside.counts"
+	# shellcheck disable=SC2031
+	passed=$((passed + p)) failed=$((failed + f)) skipped=$((skipped + s)) failures+=("${more[@]}")
+}

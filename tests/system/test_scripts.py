@@ -55,6 +55,18 @@ class Counting(unittest.TestCase):
         status, last, _ = self.count("program a 9 echo 'tests 0 passed 0 failed 0 skipped'")
         self.assertEqual((status, last), (1, "0 passed, 1 failed, 0 skipped"))
 
+    def test_what_runs_beside_counts_too(self):
+        both = ("both() { program a 9 echo 'tests 3 passed 0 failed 1 skipped'; step worse 9 false; }",
+                "beside both", "step c 9 true", "join")
+        status, last, text = self.count(*both)
+        self.assertEqual((status, last), (1, "4 passed, 1 failed, 1 skipped"))
+        self.assertIn("worse: exit status 1", text)
+        self.assertLess(text.index("ok      c"), text.index("ok      a"), "kept until join")
+
+    def test_death_beside_is_a_failure(self):
+        status, last, _ = self.count("dies() { exit 0; }", "beside dies", "step c 9 true", "join")
+        self.assertEqual((status, last), (1, "1 passed, 1 failed, 0 skipped"))
+
     def test_what_hangs_is_stopped(self):
         status, last, text = self.count("program a 1 sleep 60", "step b 1 sleep 60")
         self.assertEqual((status, last), (1, "0 passed, 2 failed, 0 skipped"))
