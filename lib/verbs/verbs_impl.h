@@ -199,6 +199,7 @@ struct vshadow {
 	uint32_t max;             /* as the application asked, or was given */
 	uint32_t head;
 	_Atomic uint32_t tail;
+	_Atomic bool inexact;     /* which request failed first is not sure: tail may be too low. poll.c */
 };
 
 struct vsrq {
@@ -297,13 +298,27 @@ void vctx_set_dead(struct vctx *ctx);
 /* With PHCA_VERBS_DEBUG set: a line on standard error. */
 void verbs_debug(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 
-/* ---------------------------------------- data.c, poll.c, event.c: what ops point to */
+/* ---------------------------------------- post.c, poll.c, event.c: what ops point to */
 
 int vqp_post_send(struct ibv_qp *qp, struct ibv_send_wr *wr, struct ibv_send_wr **bad);
 int vqp_post_recv(struct ibv_qp *qp, struct ibv_recv_wr *wr, struct ibv_recv_wr **bad);
 int vsrq_post_recv(struct ibv_srq *srq, struct ibv_recv_wr *wr, struct ibv_recv_wr **bad);
+int vqp_bind_mw(struct ibv_qp *qp, struct ibv_mw *mw, struct ibv_mw_bind *bind); /* of type 1 */
 int vcq_poll(struct ibv_cq *cq, int n, struct ibv_wc *wc);
 int vcq_req_notify(struct ibv_cq *cq, int solicited_only);
+
+/*
+ * post.c: what both ways of posting sends share. Under the QP's sq_lock; dead is vctx_dead at its
+ * beginning: then requests are only remembered, for poll.c to flush.
+ */
+/* @return 0; ENOMEM: max_send_wr are outstanding */
+int vqp_send_room(struct vqp *qp, bool dead);
+/* @return whether the QP takes such requests; numbers of enum ibv_wr_opcode */
+bool vqp_send_op_ok(const struct vqp *qp, unsigned int opcode);
+/* The next slot has been filled: it counts, and is posted with the next vqp_send_publish. */
+void vqp_send_push(struct vqp *qp, const struct phca_send_wqe *w, bool dead);
+/* Show the HCA what was pushed, and wake it if it sleeps. */
+void vqp_send_publish(struct vqp *qp);
 
 /* wr.c: fill qp_ex.wr_* with what flags (IBV_QP_EX_WITH_*) ask. @return 0, EOPNOTSUPP: not all are there */
 int vqp_set_wr_ops(struct vqp *qp, uint64_t send_ops_flags);
