@@ -264,6 +264,58 @@ static json_t *addrs_schema(const struct key *k)
 
 const struct kind kind_addrs = { addrs_parse, addrs_print, addrs_schema, "array of IP addresses with prefix" };
 
+/* --------------------------------------------------- an address or a prefix */
+
+/* Any address: 0.0.0.0/0 is all of IPv4. */
+static int prefix_parse(struct loader *l, const struct key *k, const json_t *v, void *obj)
+{
+	struct phca_net_addr *a = cfg_member(obj, k);
+	const char *s = json_string_value(v), *slash;
+	char host[INET6_ADDRSTRLEN + 1], word[64];
+	uint8_t ip4[4];
+
+	if (s == NULL)
+		return cfg_fail(l, "is %s; give a string", cfg_type_str(v));
+	cfg_clean(word, sizeof(word), s);
+	slash = strchrnul(s, '/');
+	snprintf(host, sizeof(host), "%.*s", (int)RTE_MIN((size_t)(slash - s), sizeof(host)), s);
+	a->ip6 = inet_pton(AF_INET, host, ip4) != 1;
+	if (!a->ip6)
+		phca_gid_from_ip4(a->gid, ip4);
+	else if (inet_pton(AF_INET6, host, a->gid) != 1)
+		return cfg_fail(l, "\"%s\" is no IP address or prefix; give one as \"192.0.2.0/24\" or "
+			"\"2001:db8::1\"", word);
+	else if (phca_gid_is_ip4(a->gid))
+		return cfg_fail(l, "\"%s\" is an IPv4 address; write it as %u.%u.%u.%u", word,
+			a->gid[12], a->gid[13], a->gid[14], a->gid[15]);
+	a->prefix_len = a->ip6 ? 128 : 32;
+	if (*slash != '\0' && !prefix_read(slash + 1, a->prefix_len, &a->prefix_len))
+		return cfg_fail(l, "\"%s\" has no good prefix length; give 0..%u", word, a->ip6 ? 128 : 32);
+	*((bool *)obj + k->aux) = true;
+	return 0;
+}
+
+static int prefix_print(const struct phca_config *c, const struct key *k, const void *obj, json_t **out)
+{
+	const struct phca_net_addr *a = cfg_cmember(obj, k);
+	char buf[INET6_ADDRSTRLEN], text[INET6_ADDRSTRLEN + 8];
+
+	(void)c;
+	if (!*((const bool *)obj + k->aux))
+		return 0;
+	snprintf(text, sizeof(text), "%s/%u", gid_text(a->gid, buf), a->prefix_len);
+	*out = json_string(text);
+	return *out != NULL ? 0 : -ENOMEM;
+}
+
+static json_t *prefix_schema(const struct key *k)
+{
+	(void)k;
+	return cfg_schema_text("^(" IP4 "(" PREFIX4 ")?|" IP6 "(" PREFIX6 ")?)$");
+}
+
+const struct kind kind_prefix = { prefix_parse, prefix_print, prefix_schema, "IP address, with prefix or not" };
+
 /* ------------------------------------------------------- multicast groups */
 
 static int group_read(struct loader *l, const json_t *v, uint8_t gid[16])

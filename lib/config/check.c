@@ -453,6 +453,30 @@ int cfg_proxy_qp_finish(struct loader *l, void *obj, const json_t *v)
 	return rc;
 }
 
+/* ------------------------------------------------ QPs of other processes */
+
+int cfg_depths_finish(struct loader *l, void *obj, const json_t *v)
+{
+	const struct phca_config_depths *d = obj;
+
+	(void)v;
+	if (d->min > d->max)
+		return cfg_fail_key(l, "max", "%u is less than min %u; raise it, or lower min", d->max, d->min);
+	return 0;
+}
+
+int cfg_app_proxy_finish(struct loader *l, void *obj, const json_t *v)
+{
+	const struct phca_config_app_proxy *p = obj;
+
+	(void)v;
+	for (unsigned int i = 0; l->base != NULL && i < l->base->nb_app_proxy; i++)
+		if (strcmp(l->base->app_proxy[i].name, p->name) == 0)
+			return cfg_fail_key(l, "name", "the running configuration has rule list \"%s\" already; "
+				"give it another name", p->name);
+	return 0;
+}
+
 /* ------------------------------------------------------------------- root */
 
 static uint64_t sum_qps(const struct phca_config *c)

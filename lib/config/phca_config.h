@@ -121,6 +121,27 @@ struct phca_config_proxy_qp {
 	struct phca_config_rule *rules; unsigned int nb_rules; /**< "rules" */
 	uint32_t window;      /**< "window": 0 default */
 };
+/** "cq_depth" of a match: completions that the send CQ was asked to hold. */
+struct phca_config_depths {
+	uint32_t min, max;    /**< "min", "max": 1..PHCA_CQE_MAX; default: any */
+};
+/** "match" of app_proxy: which QPs of applications. Keys that are not given take any. */
+struct phca_config_match {
+	const char *exe;      /**< "exe": base name of the program's file, a pattern of fnmatch(3); NULL: any */
+	const char *user;     /**< "user": as given, when by name; else NULL */
+	bool has_user; uint32_t uid; /**< the user's number */
+	enum phca_qp_type transport; /**< "transport": 0: any */
+	struct phca_config_depths cq_depth; /**< "cq_depth" */
+	bool has_peer; struct phca_net_addr peer; /**< "peer": a prefix that the peer's address is in */
+};
+/** "app_proxy": an array, tried in order. */
+struct phca_config_app_proxy {
+	const char *name;     /**< "name": unique */
+	const char *description; /**< "description": a note for people; NULL: none */
+	struct phca_config_match match; /**< "match" */
+	struct phca_config_rule *rules; unsigned int nb_rules; /**< "rules" */
+	uint32_t window;      /**< "window": 0 default */
+};
 /** "apps": an array. */
 struct phca_config_app {
 	const char *name;     /**< "name": unique */
@@ -143,6 +164,7 @@ struct phca_config {
 	struct phca_config_srq *srqs; unsigned int nb_srqs;
 	struct phca_config_qp *qps; unsigned int nb_qps;
 	struct phca_config_proxy_qp *proxy_qps; unsigned int nb_proxy_qps;
+	struct phca_config_app_proxy *app_proxy; unsigned int nb_app_proxy;
 	struct phca_config_app *apps; unsigned int nb_apps;
 	void *priv;           /**< the loader's */
 };
@@ -186,6 +208,19 @@ int phca_config_print(const struct phca_config *c, FILE *out);
 int phca_config_merge(struct phca_config *base, struct phca_config *add);
 /** Print the JSON schema of configurations, as config/proxyhca.schema.json has it. @return 0, -EIO, -ENOMEM */
 int phca_config_schema_print(FILE *out);
+/** A QP of an application, as app_proxy looks at it. */
+struct phca_config_app_qp {
+	const char *exe;        /**< base name of the program */
+	uint32_t uid;           /**< of its process */
+	enum phca_qp_type type;
+	uint32_t cq_depth;      /**< completions that its send CQ was asked to hold */
+	const uint8_t *dgid;    /**< of its peer, 16 bytes; NULL: not known yet; UD: not looked at */
+};
+/**
+ * Find the first entry of app_proxy that fits.
+ * @return its index; -ENOENT none; -EAGAIN it depends on dgid
+ */
+int phca_config_app_proxy_find(const struct phca_config *c, const struct phca_config_app_qp *q);
 /** @return the text of the embedded configuration, config/demo.json; @p len is written: its bytes without NUL. */
 const char *phca_config_default_text(size_t *len);
 

@@ -67,6 +67,7 @@ int phca_config_merge(struct phca_config *base, struct phca_config *add)
 	JOIN(srqs, nb_srqs);
 	JOIN(qps, nb_qps);
 	JOIN(proxy_qps, nb_proxy_qps);
+	JOIN(app_proxy, nb_app_proxy);
 	JOIN(apps, nb_apps);
 	while (*end != NULL)
 		end = &(*end)->next;

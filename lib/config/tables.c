@@ -299,6 +299,48 @@ static const struct key proxy_qp_keys[] = {
 static const struct table proxy_qp_table = { "proxy QP", proxy_qp_keys, sizeof(struct phca_config_proxy_qp),
 	.section = SEC_NONE, .finish = cfg_proxy_qp_finish };
 
+#define DEPTHS(f) .off = offsetof(struct phca_config_depths, f), .size = sizeof(uint32_t)
+static const struct key depth_keys[] = {
+	{ .name = "min", .kind = &kind_uint, DEPTHS(min), .min = 1, .max = PHCA_CQE_MAX, .def = 1,
+		.help = "so many or more" },
+	{ .name = "max", .kind = &kind_uint, DEPTHS(max), .min = 1, .max = PHCA_CQE_MAX, .def = PHCA_CQE_MAX,
+		.help = "so many or fewer" },
+	END
+};
+static const struct table depth_table = { "cq_depth", depth_keys, sizeof(struct phca_config_depths),
+	.section = SEC_NONE, .finish = cfg_depths_finish };
+
+static const struct key match_keys[] = {
+	{ .name = "exe", .kind = &kind_text, AT(match, exe), .max = 63, .pattern = CFG_PAT_GLOB,
+		.def_doc = "any", .help = "name of the program's file without its folder; `*`, `?` and `[...]` as in a shell" },
+	{ .name = "user", .kind = &kind_user, .def_doc = "any", .help = "user that it runs as: name or number" },
+	{ .name = "transport", .kind = &kind_word, AT(match, transport), .words = qp_types, .def_doc = "any",
+		.help = "type of the QP" },
+	{ .name = "cq_depth", .kind = &kind_object, AT(match, cq_depth), .sub = &depth_table, .def_doc = "any",
+		.help = "completions that its send CQ was asked to hold" },
+	{ .name = "peer", .kind = &kind_prefix, AT(match, peer), AUX(match, has_peer), .def_doc = "any",
+		.help = "address of the peer, or a prefix that it is in; no UD QP has one" },
+	END
+};
+static const struct table match_table = { "match", match_keys, sizeof(struct phca_config_match),
+	.section = SEC_NONE };
+
+static const struct key app_proxy_keys[] = {
+	NAME(app_proxy, "rule list"),
+	NOTE(app_proxy),
+	{ .name = "match", .kind = &kind_object, AT(app_proxy, match), .sub = &match_table, .flags = KEY_REQUIRED,
+		.help = "QPs that become proxy QPs: all that is given must fit; `{}`: all QPs" },
+	{ .name = "rules", .kind = &kind_array, AT(app_proxy, rules), AUX(app_proxy, nb_rules),
+		.max = PHCA_PROXY_RULE_MAX, .sub = &rule_table, .def_doc = "none",
+		.help = "tried in order, the first match decides; none: nothing is offloaded" },
+	{ .name = "window", .kind = &kind_uint, AT(app_proxy, window), .min = PHCA_WINDOW_MIN,
+		.max = PHCA_WINDOW_MAX, .flags = KEY_ZERO, .unit = "WRs",
+		.help = "requests in flight of a queue; 0: as deep as the queue" },
+	END
+};
+static const struct table app_proxy_table = { "rule list", app_proxy_keys, sizeof(struct phca_config_app_proxy),
+	true, SEC_NONE, .finish = cfg_app_proxy_finish };
+
 #define ROOT(f) .off = offsetof(struct phca_config, f), .size = sizeof(((struct phca_config *)0)->f)
 #define LIST(key_, f, nb, t, n, h) { .name = key_, .kind = &kind_array, ROOT(f), \
 	.aux = offsetof(struct phca_config, nb), .max = n, .sub = &t, .def_doc = "none", .help = h }
@@ -319,6 +361,8 @@ static const struct key root_keys[] = {
 	LIST("qps", qps, nb_qps, qp_table, 4096, "queue pairs"),
 	LIST("proxy_qps", proxy_qps, nb_proxy_qps, proxy_qp_table, 4096,
 		"which queue pairs are proxy QPs, and their rules"),
+	LIST("app_proxy", app_proxy, nb_app_proxy, app_proxy_table, 256,
+		"which queue pairs of applications become proxy QPs, and their rules"),
 	END
 };
 const struct table cfg_root = { "configuration", root_keys, sizeof(struct phca_config), .section = SEC_NONE,

@@ -35,6 +35,7 @@ BEYOND = (
     r"is an address of the port itself", r"no valid partition key", r"end behind 0xfffffe",
     r"are both 0", r"more than mtu", r"mbuf_size \d+ is less", r"more than memory.max_qp",
     r"overlaps with QP", r"end behind 0xffffff;", r"UC has neither READs",
+    r"there is no user ", r"is less than min",
     r"belongs to another app", r"receives are those of", r"limit: \d+ is more than", r"is no multicast address",
 )
 
@@ -76,6 +77,12 @@ FULL = {
     "proxy_qps": [{"description": "d", "qps": ["uc"], "window": 64,
                    "rules": [{"name": "r", "filter": "f", "offload": "o", "direction": "send"}]},
                   {"qps": ["ud"]}],
+    "app_proxy": [
+        {"name": "kv", "description": "d", "window": 16,
+         "match": {"exe": "ib_*_bw", "user": "root", "transport": "RC",
+                   "cq_depth": {"min": 2, "max": 100}, "peer": "192.0.2.0/24"},
+         "rules": [{"filter": "f", "offload": "o"}]},
+        {"name": "rest", "match": {"user": 0, "peer": "2001:db8::1"}}],
 }
 
 ANY = [None, True, False, 0, 1, -1, 2, 15, 16, 1.0, 1.5, 64.0, 1e3, -0.0, 2**31, 2**32, 2**63 - 1, -2**63, 1e19,

@@ -379,3 +379,34 @@ PHCA_TEST(errors, filter_object_names_the_places_tried)
 	REFUSED("{\"filters\":[{\"name\":\"f\",\"object\":\"/\"}]}", "1: filters[0].object: there is no file \"/\" "
 		"(tried /); compile it, mend the path, or set PHCA_FILTER_PATH");
 }
+
+#define APP_PROXY(rest) "{\"app_proxy\":[{\"name\":\"k\"," rest "}]}"
+#define MATCH(rest) APP_PROXY("\"match\":{" rest "}")
+
+PHCA_TEST(errors, rule_lists_of_applications)
+{
+	REFUSED(APP_PROXY("\"window\":16"), "1: app_proxy[0]: rule list lacks key \"match\" (QPs that become proxy "
+		"QPs: all that is given must fit; `{}`: all QPs); add it");
+	REFUSED(MATCH("\"exe\":\"/bin/x\""), "1: app_proxy[0].match.exe: \"/bin/x\" does not fit; give 1 to 63 "
+		"characters: printable ASCII, no space, no /");
+	REFUSED(MATCH("\"user\":\"no-such-user-here\""), "1: app_proxy[0].match.user: there is no user "
+		"\"no-such-user-here\" on this machine; mend the name, or give the number");
+	REFUSED(MATCH("\"user\":\"a b\""), "1: app_proxy[0].match.user: \"a b\" is no name of a user; give a name, "
+		"or the number");
+	REFUSED(MATCH("\"user\":true"), "1: app_proxy[0].match.user: is true; give the name of a user, or the number");
+	REFUSED(MATCH("\"user\":-1"), "1: app_proxy[0].match.user: -1 is out of range; give 0..4294967294");
+	REFUSED(MATCH("\"transport\":\"XRC\""), "1: app_proxy[0].match.transport: there is no \"XRC\" (known: \"RC\", "
+		"\"UC\", \"UD\"); did you mean \"RC\"?");
+	REFUSED(MATCH("\"cq_depth\":{\"min\":8,\"max\":7}"),
+		"1: app_proxy[0].match.cq_depth.max: 7 is less than min 8; raise it, or lower min");
+	REFUSED(MATCH("\"peer\":\"10.0.0.0/33\""),
+		"1: app_proxy[0].match.peer: \"10.0.0.0/33\" has no good prefix length; give 0..32");
+	REFUSED(MATCH("\"peer\":\"host\""), "1: app_proxy[0].match.peer: \"host\" is no IP address or prefix; give one "
+		"as \"192.0.2.0/24\" or \"2001:db8::1\"");
+	REFUSED(MATCH("\"peer\":\"::ffff:10.0.0.1\""),
+		"1: app_proxy[0].match.peer: \"::ffff:10.0.0.1\" is an IPv4 address; write it as 10.0.0.1");
+	REFUSED(MATCH("\"prog\":1"), "1: app_proxy[0].match.prog: match has no key \"prog\"; remove it "
+		"(doc/configuration.md lists the keys)");
+	REFUSED("{\"app_proxy\":[{\"name\":\"k\",\"match\":{}},\n{\"name\":\"k\",\"match\":{}}]}",
+		"2: app_proxy[1].name: \"k\" is the name of rule list [0] already; give it another");
+}

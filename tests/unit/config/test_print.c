@@ -52,7 +52,11 @@ static const char all_keys[] =
 "\"max_dest_rd_atomic\":3,\"access\":[\"remote_read\",\"remote_atomic\"]}],"
 "\"proxy_qps\":[{\"description\":\"dx\",\"qps\":[\"uc\",\"ud\"],\"window\":64,\"rules\":["
 "{\"name\":\"r\",\"filter\":\"g\",\"offload\":\"o2\",\"direction\":\"send\"},"
-"{\"filter\":\"f\",\"offload\":\"o\",\"direction\":\"inbound\"},{\"filter\":\"g\",\"offload\":\"o\"}]}]}";
+"{\"filter\":\"f\",\"offload\":\"o\",\"direction\":\"inbound\"},{\"filter\":\"g\",\"offload\":\"o\"}]}],"
+"\"app_proxy\":[{\"name\":\"kv\",\"description\":\"dk\",\"match\":{\"exe\":\"ib_*_bw\",\"user\":\"root\","
+"\"transport\":\"UC\",\"cq_depth\":{\"min\":2,\"max\":100},\"peer\":\"192.0.2.0/24\"},\"window\":32,"
+"\"rules\":[{\"filter\":\"g\",\"offload\":\"o2\"}]},"
+"{\"name\":\"rest\",\"match\":{\"user\":65533,\"peer\":\"2001:db8::7\"}},{\"name\":\"all\",\"match\":{}}]}";
 
 static void check_ports(const struct phca_config *c)
 {
@@ -141,6 +145,27 @@ static void check_congestion(const struct phca_congestion_conf *c)
 	CU_ASSERT_EQUAL(p->burst_bytes, 0);
 }
 
+static void check_app_proxy(const struct phca_config *c)
+{
+	const struct phca_config_app_proxy *p = c->app_proxy;
+
+	CU_ASSERT_EQUAL_FATAL(c->nb_app_proxy, 3);
+	CU_ASSERT_STRING_EQUAL(p[0].name, "kv");
+	CU_ASSERT_STRING_EQUAL(p[0].description, "dk");
+	CU_ASSERT_STRING_EQUAL(p[0].match.exe, "ib_*_bw");
+	CU_ASSERT(p[0].match.has_user && p[0].match.uid == 0 && strcmp(p[0].match.user, "root") == 0);
+	CU_ASSERT(p[0].match.transport == PHCA_QPT_UC && p[0].window == 32);
+	CU_ASSERT(p[0].match.cq_depth.min == 2 && p[0].match.cq_depth.max == 100);
+	CU_ASSERT(p[0].match.has_peer && !p[0].match.peer.ip6 && p[0].match.peer.prefix_len == 24);
+	CU_ASSERT(p[0].match.peer.gid[12] == 192 && p[0].match.peer.gid[15] == 0);
+	CU_ASSERT(p[0].nb_rules == 1 && strcmp(p[0].rules[0].name, "g-o2") == 0 && p[0].rules[0].filter == 1);
+	CU_ASSERT(p[1].match.has_user && p[1].match.uid == 65533 && p[1].match.user == NULL);
+	CU_ASSERT(p[1].match.exe == NULL && p[1].match.transport == 0 && p[1].nb_rules == 0);
+	CU_ASSERT(p[1].match.peer.ip6 && p[1].match.peer.prefix_len == 128 && p[1].match.peer.gid[15] == 7);
+	CU_ASSERT(!p[2].match.has_user && !p[2].match.has_peer && p[2].match.exe == NULL);
+	CU_ASSERT(p[2].match.cq_depth.min == 1 && p[2].match.cq_depth.max == PHCA_CQE_MAX);
+}
+
 static void check_rest(const struct phca_config *c)
 {
 	const struct phca_config_proxy_qp *p = c->proxy_qps;
@@ -166,6 +191,7 @@ static void check_rest(const struct phca_config *c)
 	CU_ASSERT_STRING_EQUAL(p->rules[1].name, "f-o");
 	CU_ASSERT(!p->rules[1].send && p->rules[1].inbound);
 	CU_ASSERT(p->rules[2].send && p->rules[2].inbound);
+	check_app_proxy(c);
 }
 
 PHCA_TEST(print, every_key_lands_in_its_member)
@@ -263,7 +289,8 @@ static const char addition[] = "{\"apps\":[{\"name\":\"more\",\"driver\":\"sink\
 	"\"qps\":[{\"name\":\"new\",\"type\":\"UD\",\"app\":\"more\",\"port\":\"p1\",\"qpn\":64},"
 	"{\"name\":\"old\",\"type\":\"UD\",\"app\":\"sink\"}],"
 	"\"offloads\":[{\"name\":\"o3\",\"driver\":\"null\"}],"
-	"\"proxy_qps\":[{\"qps\":\"*\",\"rules\":[{\"filter\":\"f\",\"offload\":\"o3\"}]}]}";
+	"\"proxy_qps\":[{\"qps\":\"*\",\"rules\":[{\"filter\":\"f\",\"offload\":\"o3\"}]}],"
+	"\"app_proxy\":[{\"name\":\"late\",\"match\":{},\"rules\":[{\"filter\":\"f\",\"offload\":\"o3\"}]}]}";
 
 PHCA_TEST(addition, indices_count_the_base_first)
 {
@@ -302,6 +329,8 @@ PHCA_TEST(addition, what_the_base_has_is_refused)
 	REFUSED("{\"memory\":{}}", "1: memory: is fixed when the program starts; remove it from the addition");
 	REFUSED("{\"congestion\":{}}",
 		"1: congestion: is fixed when the program starts; remove it from the addition");
+	REFUSED("{\"app_proxy\":[{\"name\":\"rest\",\"match\":{}}]}", "1: app_proxy[0].name: the running configuration has "
+		"rule list \"rest\" already; give it another name");
 	REFUSED("{\"apps\":[{\"name\":\"sink\",\"driver\":\"sink\"}]}",
 		"1: apps[0].name: the running configuration has app \"sink\" already; give it another name");
 	REFUSED("{\"qps\":[{\"name\":\"n\",\"type\":\"UD\",\"app\":\"sink\",\"qpn\":19}]}",
@@ -331,6 +360,7 @@ PHCA_TEST(addition, merges_into_its_base)
 	CU_ASSERT_EQUAL(phca_config_merge(other, add), -EINVAL);
 	CU_ASSERT_EQUAL(phca_config_merge(base, other), -EINVAL);
 	CU_ASSERT_EQUAL_FATAL(phca_config_merge(base, add), 0);
+	CU_ASSERT(base->nb_app_proxy == 4 && base->app_proxy[3].rules[0].offload == 2);
 	CU_ASSERT(base->nb_qps == 6 && base->nb_apps == 3 && base->nb_offloads == 3 && base->nb_proxy_qps == 2);
 	CU_ASSERT_STRING_EQUAL(base->qps[4].name, "new");
 	CU_ASSERT_STRING_EQUAL(base->apps[base->qps[4].app].name, "more");
