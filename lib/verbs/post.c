@@ -48,6 +48,13 @@ static enum ibv_qp_state state_of(const struct vqp *qp)
 
 /* -------------------------------------------------------------------- sends */
 
+int vqp_send_state(const struct vqp *qp)
+{
+	enum ibv_qp_state s = state_of(qp);
+
+	return s == IBV_QPS_RESET || s == IBV_QPS_INIT || s == IBV_QPS_RTR ? EINVAL : 0; /* 10.3.1 */
+}
+
 int vqp_send_room(struct vqp *qp, bool dead)
 {
 	struct vshadow *s = &qp->ssh;
@@ -111,7 +118,7 @@ static int send_check(const struct vqp *qp, const struct ibv_send_wr *wr)
 	return qp->qp.qp_type == IBV_QPT_UD && wr->wr.ud.ah == NULL ? EINVAL : 0;
 }
 
-static void bind_fill(struct phca_send_wqe *w, const struct ibv_mw *mw, uint32_t rkey, const struct ibv_mw_bind_info *b)
+void vqp_bind_fill(struct phca_send_wqe *w, const struct ibv_mw *mw, uint32_t rkey, const struct ibv_mw_bind_info *b)
 {
 	w->u.bind.addr = b->addr;
 	w->u.bind.length = b->length;
@@ -145,7 +152,7 @@ static void send_fill_op(struct phca_send_wqe *w, const struct vqp *qp, const st
 		w->u.atomic.rkey = wr->wr.atomic.rkey;
 		break;
 	case IBV_WR_BIND_MW:
-		bind_fill(w, wr->bind_mw.mw, wr->bind_mw.rkey, &wr->bind_mw.bind_info);
+		vqp_bind_fill(w, wr->bind_mw.mw, wr->bind_mw.rkey, &wr->bind_mw.bind_info);
 		break;
 	default:
 		break;
@@ -189,14 +196,13 @@ static void send_fill(struct phca_send_wqe *w, const struct vqp *qp, const struc
 int vqp_post_send(struct ibv_qp *ibqp, struct ibv_send_wr *wr, struct ibv_send_wr **bad)
 {
 	struct vqp *qp = to_vqp(ibqp);
-	enum ibv_qp_state state = state_of(qp);
 	unsigned int n = 0;
-	int err = 0;
+	int err = vqp_send_state(qp);
 	bool dead;
 
-	if (state == IBV_QPS_RESET || state == IBV_QPS_INIT || state == IBV_QPS_RTR) { /* 10.3.1 */
+	if (err != 0) {
 		*bad = wr;
-		return EINVAL;
+		return err;
 	}
 	pthread_spin_lock(&qp->sq_lock);
 	dead = vctx_dead(to_vctx(ibqp->context));

@@ -237,6 +237,7 @@ struct vqp {
 	uint32_t wr_first;        /* sq.own at wr_start */
 	uint32_t wr_shead;        /* ssh.head at wr_start */
 	int wr_err;               /* positive errno, first one */
+	bool wr_dead;             /* the appliance was gone at wr_start */
 
 	struct ibv_qp_init_attr init; /* as created, caps as made: for query */
 };
@@ -315,6 +316,11 @@ int vcq_req_notify(struct ibv_cq *cq, int solicited_only);
 int vqp_send_room(struct vqp *qp, bool dead);
 /* @return whether the QP takes such requests; numbers of enum ibv_wr_opcode */
 bool vqp_send_op_ok(const struct vqp *qp, unsigned int opcode);
+/* What is the same whichever way a window is bound. */
+void vqp_bind_fill(struct phca_send_wqe *w, const struct ibv_mw *mw, uint32_t rkey,
+	const struct ibv_mw_bind_info *b);
+/* @return 0; EINVAL: a state in which no sends are taken */
+int vqp_send_state(const struct vqp *qp);
 /* The next slot has been filled: it counts, and is posted with the next vqp_send_publish. */
 void vqp_send_push(struct vqp *qp, const struct phca_send_wqe *w, bool dead);
 /* Show the HCA what was pushed, and wake it if it sleeps. */
