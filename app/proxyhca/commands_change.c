@@ -203,6 +203,7 @@ static void counts_restore(struct phca_config *cfg, const struct phca_config *wa
 	cfg->nb_srqs = was->nb_srqs;
 	cfg->nb_qps = was->nb_qps;
 	cfg->nb_proxy_qps = was->nb_proxy_qps;
+	cfg->nb_app_proxy = was->nb_app_proxy;
 	cfg->nb_apps = was->nb_apps;
 }
 

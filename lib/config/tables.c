@@ -312,7 +312,8 @@ static const struct table depth_table = { "cq_depth", depth_keys, sizeof(struct 
 
 static const struct key match_keys[] = {
 	{ .name = "exe", .kind = &kind_text, AT(match, exe), .max = 63, .pattern = CFG_PAT_GLOB,
-		.def_doc = "any", .help = "name of the program's file without its folder; `*`, `?` and `[...]` as in a shell" },
+		.def_doc = "any",
+		.help = "name of the program's file without its folder; `*`, `?` and `[...]` as in a shell" },
 	{ .name = "user", .kind = &kind_user, .def_doc = "any", .help = "user that it runs as: name or number" },
 	{ .name = "transport", .kind = &kind_word, AT(match, transport), .words = qp_types, .def_doc = "any",
 		.help = "type of the QP" },

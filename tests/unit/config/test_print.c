@@ -329,7 +329,8 @@ PHCA_TEST(addition, what_the_base_has_is_refused)
 	REFUSED("{\"memory\":{}}", "1: memory: is fixed when the program starts; remove it from the addition");
 	REFUSED("{\"congestion\":{}}",
 		"1: congestion: is fixed when the program starts; remove it from the addition");
-	REFUSED("{\"app_proxy\":[{\"name\":\"rest\",\"match\":{}}]}", "1: app_proxy[0].name: the running configuration has "
+	REFUSED("{\"app_proxy\":[{\"name\":\"rest\",\"match\":{}}]}",
+		"1: app_proxy[0].name: the running configuration has "
 		"rule list \"rest\" already; give it another name");
 	REFUSED("{\"apps\":[{\"name\":\"sink\",\"driver\":\"sink\"}]}",
 		"1: apps[0].name: the running configuration has app \"sink\" already; give it another name");
