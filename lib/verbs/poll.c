@@ -10,7 +10,7 @@
 #include <errno.h>
 #include <string.h>
 
-#include "poll.h"
+#include "polling.h"
 #include "shadow.h"
 
 _Static_assert(sizeof(struct ibv_wc) == sizeof(struct phca_wc) &&
