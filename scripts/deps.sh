@@ -8,6 +8,9 @@
 #   scripts/deps.sh --list [--test]   print the packages and exit
 #
 # Nothing is downloaded when nothing is missing. Installs as root, or with sudo.
+#
+# --test also unpacks Debian's kernel into build/kernel, for the virtual machine of
+# tests/interop; it is not installed. PHCA_KERNEL_DIR names another place.
 set -eu
 
 # The one list. Recommended packages are not installed, so each is named.
@@ -26,7 +29,12 @@ test_packages=(
 	iputils-ping                                   # pings the appliance
 	python3-jsonschema                             # checks config/ with its schema
 	shellcheck                                     # checks the scripts
+	perftest ibverbs-utils rdmacm-utils            # programs that use verbs
+	ibverbs-providers                              # what those need to use Soft-RoCE
+	qemu-system-x86 busybox-static                 # a virtual machine with Soft-RoCE
 )
+kernel_package=linux-image-amd64
+kernel_dir=${PHCA_KERNEL_DIR:-$(dirname "$0")/../build/kernel}
 
 die() {
 	echo "deps: $*" >&2
@@ -39,7 +47,7 @@ for arg in "$@"; do
 	--test) test=1 ;;
 	--list) list=1 ;;
 	-h | --help)
-		sed -n '4,10s/^# \{0,1\}//p' "$0"
+		sed -n '4,13s/^# \{0,1\}//p' "$0"
 		exit 0
 		;;
 	*) die "unknown option $arg (known: --test, --list, --help)" ;;
@@ -67,15 +75,20 @@ for p in "${packages[@]}"; do
 	*) missing+=("$p") ;;
 	esac
 done
-if [ ${#missing[@]} = 0 ]; then
+kernel=0
+if [ $test = 1 ] && ! [ -d "$kernel_dir/lib/modules" ]; then
+	kernel=1
+fi
+if [ ${#missing[@]} = 0 ] && [ $kernel = 0 ]; then
 	exit 0
 fi
 
 command -v apt-get >/dev/null || die "no apt-get to install: ${missing[*]}"
-as_root=()
+install=() as_root=()
+[ ${#missing[@]} = 0 ] || install=(apt-get install "${missing[@]}")
 if [ "$(id -u)" != 0 ]; then
-	command -v sudo >/dev/null || die "missing: ${missing[*]}." \
-		"Run as root: apt-get install ${missing[*]}"
+	command -v sudo >/dev/null || die "missing: ${missing[*]:-a kernel in $kernel_dir}." \
+		"Run as root: ${install[*]:-$0 --test}"
 	as_root=(sudo)
 	# Without a terminal sudo could only wait for a password that never comes.
 	[ -t 0 ] || as_root=(sudo -n)
@@ -84,9 +97,29 @@ fi
 apt=("${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get
 	-o DPkg::Lock::Timeout=300 -o Acquire::Retries=3 -q)
 
-echo "deps: installing ${missing[*]}"
+echo "deps: installing ${missing[*]:-nothing but a kernel for a virtual machine}"
 "${apt[@]}" update ||
 	die "apt-get update failed; check the network, /etc/apt/sources.list and that you may use sudo"
-"${apt[@]}" install -y --no-install-recommends "${missing[@]}" </dev/null ||
-	die "apt-get install failed for: ${missing[*]}." \
-		"proxyhca needs Debian 12 (bookworm); this is $(sed -n 's/^PRETTY_NAME=//p' /etc/os-release)"
+if [ ${#missing[@]} != 0 ]; then
+	"${apt[@]}" install -y --no-install-recommends "${missing[@]}" </dev/null ||
+		die "apt-get install failed for: ${missing[*]}." \
+			"proxyhca needs Debian 12 (bookworm); this is $(sed -n 's/^PRETTY_NAME=//p' /etc/os-release)"
+fi
+if [ $kernel = 0 ]; then
+	exit 0
+fi
+
+# The package of that name only depends on that of the newest kernel. Unpacked beside its
+# place and then moved, so that what is there is complete. Nobody else can write there, so
+# apt must not change to its own user.
+package=$(apt-cache depends --important "$kernel_package" | sed -n '/Depends: /{s/.*: *//p;q}')
+[ -n "$package" ] || die "apt-cache names no package that $kernel_package depends on"
+echo "deps: unpacking $package into $kernel_dir"
+rm -rf "$kernel_dir" "$kernel_dir.part"
+mkdir -p "$kernel_dir.part/deb"
+(cd "$kernel_dir.part/deb" &&
+	apt-get -o Acquire::Retries=3 -o APT::Sandbox::User=root -q download "$package") ||
+	die "apt-get download failed for $package; check the network"
+dpkg-deb -x "$kernel_dir.part"/deb/*.deb "$kernel_dir.part"
+rm -r "$kernel_dir.part/deb"
+mv "$kernel_dir.part" "$kernel_dir"

@@ -85,7 +85,12 @@ FAKES = {
 case " $MISSING " in *" $p "*) exit 1 ;; esac
 printf 'ii '
 """,
-    "apt-get": 'echo "apt-get $* frontend=$DEBIAN_FRONTEND" >>"$CALLS"\nexit "${APT_STATUS:-0}"\n',
+    "apt-get": """echo "apt-get $* frontend=$DEBIAN_FRONTEND" >>"$CALLS"
+case " $* " in *" download "*) echo 9-amd64 >package.deb ;; esac
+exit "${APT_STATUS:-0}"
+""",
+    "apt-cache": 'echo "$3"; echo "  Depends: linux-image-9-amd64"; echo "  Depends: other"\n',
+    "dpkg-deb": 'read -r version <"$2"; mkdir -p "$3/lib/modules/$version"\n',
     "id": 'echo "$FAKE_UID"\n',
     "sudo": 'echo "sudo $1" >>"$CALLS"\n[ "$1" != -n ] || shift\nexec "$@"\n',
 }
@@ -94,8 +99,10 @@ printf 'ii '
 class Dependencies(unittest.TestCase):
     """scripts/deps.sh with programs in place of dpkg-query, apt-get, id and sudo."""
 
-    def deps(self, *args, missing="", uid=0, sudo=True, apt_status=0):
-        """Run it; (exit status, output, calls of apt-get and sudo)."""
+    def deps(self, *args, missing="", uid=0, sudo=True, apt_status=0, kernel=True):
+        """Run it; (exit status, output, calls of apt-get and sudo). kernel: it is there.
+
+        self.kernels is what is in the kernel's place afterwards"""
         with tempfile.TemporaryDirectory() as tmp:
             for name, text in FAKES.items():
                 if name == "sudo" and not sudo:
@@ -104,14 +111,18 @@ class Dependencies(unittest.TestCase):
                 with open(path, "w") as f:
                     f.write("#!/bin/sh\n" + text)
                 os.chmod(path, 0o755)
-            for name in ("bash", "sh", "sed", "env", "cat"):
+            for name in ("bash", "sh", "sed", "env", "cat", "dirname", "mkdir", "mv", "rm"):
                 os.symlink(f"/bin/{name}", os.path.join(tmp, name))
-            calls = os.path.join(tmp, "calls")
+            calls, place = os.path.join(tmp, "calls"), os.path.join(tmp, "kernel")
+            modules = os.path.join(place, "lib", "modules")
+            if kernel:
+                os.makedirs(modules)
             r = subprocess.run(
                 [os.path.join(SCRIPTS, "deps.sh"), *args], stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
                 env={"PATH": tmp, "MISSING": missing, "FAKE_UID": str(uid), "CALLS": calls,
-                     "APT_STATUS": str(apt_status)})
+                     "APT_STATUS": str(apt_status), "PHCA_KERNEL_DIR": place})
+            self.kernels = os.listdir(modules) if os.path.isdir(modules) else None
             made = open(calls).read().splitlines() if os.path.exists(calls) else []
         return r.returncode, r.stdout, made
 
@@ -127,6 +138,24 @@ class Dependencies(unittest.TestCase):
 
     def test_test_extras_only_when_asked(self):
         self.assertEqual(self.deps(missing="tshark"), (0, "", []))
+
+    def test_kernel_is_unpacked_where_it_is_missing(self):
+        self.assertEqual(self.deps(kernel=False), (0, "", []))
+        status, text, calls = self.deps("--test", kernel=False)
+        self.assertEqual(status, 0, text)
+        self.assertEqual(len(calls), 2)
+        self.assertRegex(calls[0], "^apt-get .*update")
+        # Unpacked only, of the package that the other one names.
+        self.assertRegex(calls[1], "^apt-get .*download linux-image-9-amd64 ")
+        self.assertEqual(self.kernels, ["9-amd64"])
+
+    def test_kernel_that_cannot_be_had(self):
+        status, text, _ = self.deps("--test", kernel=False, apt_status=100)
+        self.assertEqual((status, self.kernels), (1, None))
+        self.assertIn("update failed", text)
+        status, text, calls = self.deps("--test", kernel=False, uid=1000, sudo=False)
+        self.assertEqual((status, calls), (1, []))
+        self.assertIn("--test", text)
 
     def test_user_with_sudo(self):
         status, _, calls = self.deps(missing="meson", uid=1000)

@@ -1,0 +1,210 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""A virtual machine with Linux Soft-RoCE, beside the appliance on one Ethernet segment.
+
+    namespace:  appliance -- veth -- bridge -- tap -- QEMU: eth0, rxe0
+                                       |
+                                    tools of this machine, by TCP
+
+The appliance has an address of its own on the veth's end; the bridge's address is the TCP
+path on which the tools of both sides exchange what they have to."""
+
+import os
+import re
+import shutil
+import socket
+import tempfile
+import time
+import unittest
+
+import initramfs
+from lib import appliance as box
+from lib import net, program
+
+MTU = 9000                                      # room for RDMA's 4096
+HOST = {4: "10.8.0.1", 6: "fd00:8::1"}          # the bridge
+APPLIANCE = {4: "10.8.0.2", 6: "fd00:8::2"}
+GUEST = {4: "10.8.0.3", 6: "fd00:8::3"}
+LENGTH = {4: 24, 6: 64}
+AGENT = 7000                                    # TCP port of the guest's agent
+# Index of rxe's GIDs: 0 is the link-local one, the others as their addresses were set.
+GUEST_GID = {4: 1, 6: 2}
+
+
+def appliance(segment, more=None, args=()):
+    """The appliance on its port of the segment.
+
+    more  sections of its configuration, besides the port
+    """
+    config = {
+        "ports": [{"name": "p0", "device": "net_af_packet0", "mtu": 4096,
+                   "addresses": [f"{a}/{LENGTH[f]}" for f, a in APPLIANCE.items()]}],
+        "memory": {"mbuf_size": 8192 + 256},
+        **(more or {})}
+    # A frame of the ring has room for the greatest packet, and a header of its own.
+    return box.Appliance(config, segment, args=["--idle=sleep", *args],
+                         vdev=",blocksz=65536,framesz=8192,framecnt=512")
+
+
+class Segment:
+    """The namespace with bridge, tap and veth."""
+
+    def __init__(self):
+        net.need_namespaces()
+        if not os.path.exists("/dev/net/tun"):
+            raise unittest.SkipTest("no /dev/net/tun: the virtual machine has no way to be joined")
+        self.appliance = self.namespace = net.Namespace("v")
+        self.interface, self.tap = "phca0", "guest0"
+        try:
+            self._make()
+        except BaseException:
+            self.close()
+            raise
+
+    def _make(self):
+        def ip(*args):
+            self.namespace.run("ip", *args)
+
+        ip("link", "add", "segment", "mtu", str(MTU), "type", "bridge",
+           "mcast_snooping", "0", "stp_state", "0", "forward_delay", "0")
+        ip("link", "add", self.interface, "mtu", str(MTU), "type", "veth", "peer", "name", "phca1",
+           "mtu", str(MTU))
+        ip("tuntap", "add", "dev", self.tap, "mode", "tap", "vnet_hdr")
+        for name in ("phca1", self.tap):
+            ip("link", "set", name, "mtu", str(MTU), "master", "segment", "up")
+        # What has no address here must not speak here.
+        for name in (self.interface, "phca1", self.tap):
+            self.namespace.run("sysctl", "-qw", f"net.ipv6.conf.{name}.disable_ipv6=1")
+        for name in (self.interface, "segment"):
+            ip("link", "set", name, "up")
+        for family, address in HOST.items():
+            ip("addr", "add", f"{address}/{LENGTH[family]}", "dev", "segment",
+               *(["nodad"] if family == 6 else []))
+
+    def connect(self, port, timeout_s=30):
+        """A TCP connection to the guest."""
+        with self.namespace.entered():
+            s = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        s.settimeout(timeout_s)
+        try:
+            s.connect((GUEST[4], port))
+        except BaseException:
+            s.close()
+            raise
+        return s
+
+    def close(self):
+        self.namespace.close()
+
+
+class Job:
+    """A script that runs in the guest."""
+
+    def __init__(self, segment, script):
+        self.script = script
+        self.output = ""
+        self._raw = b""
+        self.socket = segment.connect(AGENT)
+        self.socket.sendall(script.encode() + b"\n")
+        self.socket.shutdown(socket.SHUT_WR)
+
+    def wait(self, timeout_s=60):
+        """Wait for its end; the exit status."""
+        limit = time.monotonic() + timeout_s
+        while True:
+            left = limit - time.monotonic()
+            if left <= 0:
+                raise AssertionError(f"guest: still running after {timeout_s} s: {self.script}\n"
+                                     f"{self._raw.decode(errors='replace')}")
+            self.socket.settimeout(left)
+            try:
+                data = self.socket.recv(65536)
+            except socket.timeout:
+                continue
+            if not data:
+                break
+            self._raw += data
+        text = self._raw.decode(errors="replace")
+        m = re.search(r"\nexit status (\d+)\n\Z", text)
+        if not m:
+            raise AssertionError(f"guest: lost in the middle of: {self.script}\n{text}")
+        self.output = text[:m.start()]
+        return int(m.group(1))
+
+    def close(self):
+        self.socket.close()
+
+
+class Guest:
+    """The virtual machine, booted once. What it prints on its console is in console."""
+
+    def __init__(self, segment, more=(), memory_mb=2048, cpus=2):
+        """more: files of this machine for the guest, as initramfs.build takes them."""
+        self.segment = segment
+        self.qemu = None
+        path = shutil.which("qemu-system-x86_64")
+        if not path:
+            raise initramfs.Missing("no qemu-system-x86_64: run scripts/deps.sh --test")
+        self.dir = tempfile.mkdtemp(prefix="phca")
+        try:
+            self._boot(path, more, memory_mb, cpus)
+        except BaseException:
+            self.close()
+            raise
+
+    def _boot(self, path, more, memory_mb, cpus):
+        archive = os.path.join(self.dir, "initramfs")
+        addresses = " ".join(f"{a}/{LENGTH[f]}" for f, a in GUEST.items())
+        initramfs.build(archive, more, f"ADDRESSES='{addresses}'\nMTU={MTU}\nPORT={AGENT}\n")
+        self.qemu = program.Program([
+            path, "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
+            "-machine", "q35", "-accel", "tcg,thread=multi", "-cpu", "max",
+            "-smp", str(cpus), "-m", str(memory_mb), "-serial", "stdio",
+            "-kernel", initramfs.kernel()[0], "-initrd", archive,
+            "-append", "console=ttyS0 panic=-1 quiet mitigations=off",
+            "-netdev", f"tap,id=n0,ifname={self.segment.tap},script=no,downscript=no",
+            "-device", f"virtio-net-pci,netdev=n0,romfile=,host_mtu={MTU},"
+                       "mac=02:00:00:00:08:03"],
+            namespace=self.segment.namespace)
+        self.qemu.expect(r"^init: ready", 120)
+        os.unlink(archive)
+        limit = time.monotonic() + 30
+        while True:     # the agent comes after the line
+            try:
+                return self.run("true")
+            except ConnectionRefusedError:
+                if time.monotonic() > limit:
+                    raise
+                time.sleep(0.05)
+
+    @property
+    def console(self):
+        """What the guest's kernel and its init have printed."""
+        return self.qemu.output
+
+    def start(self, script):
+        """Begin a script in the guest: a Job."""
+        return Job(self.segment, script)
+
+    def run(self, script, check=True, timeout_s=60):
+        """Run a script in the guest: its output, or with check=False (status, output)."""
+        job = self.start(script)
+        try:
+            status = job.wait(timeout_s)
+        finally:
+            job.close()
+        if not check:
+            return status, job.output
+        if status:
+            raise AssertionError(f"guest: exit status {status}: {script}\n{job.output}")
+        return job.output
+
+    def listening(self, port, timeout_s=30):
+        """Wait until a program in the guest listens on a TCP port."""
+        self.run(f"for i in $(seq {10 * timeout_s}); do "
+                 f"grep -qi ':{port:04x} [0-9a-f:]* 0a ' /proc/net/tcp /proc/net/tcp6 && exit 0; "
+                 "sleep 0.1; done; netstat -tln; exit 1", timeout_s=timeout_s + 30)
+
+    def close(self):
+        if self.qemu:
+            self.qemu.close()
+        shutil.rmtree(self.dir, ignore_errors=True)
