@@ -88,7 +88,12 @@ for t in tests/system/test_*.py; do
 	program "system ${name%.py}" 240 "$python" "$t" build
 done
 
-# 5. Sanitizers. UBSan must not go on after what it finds.
+# 5. Against Linux Soft-RoCE, in a virtual machine.
+interop_s=240
+[ $long = 0 ] || interop_s=3600
+program "interop" $interop_s "$python" tests/interop/test_softroce.py build
+
+# 6. Sanitizers. UBSan must not go on after what it finds.
 export ASAN_OPTIONS=detect_leaks=1:abort_on_error=0:detect_stack_use_after_return=0
 export UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1
 export TSAN_OPTIONS=halt_on_error=1:second_deadlock_stack=1
@@ -106,7 +111,7 @@ elif [ $asan = 1 ]; then
 	meson_tests build-asan "asan " programs
 fi
 
-# 6. Fuzz smoke: each target for some seconds, from a copy of its corpus,
+# 7. Fuzz smoke: each target for some seconds, from a copy of its corpus,
 # what is committed and what the build makes.
 # The short run repeats itself: the same inputs each time, so that it fails for a
 # reason that the change brought. What is new is looked for by --long.

@@ -10,16 +10,16 @@ path on which the tools of both sides exchange what they have to."""
 
 import os
 import re
+import select
 import shutil
 import socket
 import tempfile
 import time
-import unittest
 
 import initramfs
-from lib import appliance as box
 from lib import net, program
 
+QEMU = "qemu-system-x86_64"
 MTU = 9000                                      # room for RDMA's 4096
 HOST = {4: "10.8.0.1", 6: "fd00:8::1"}          # the bridge
 APPLIANCE = {4: "10.8.0.2", 6: "fd00:8::2"}
@@ -30,28 +30,10 @@ AGENT = 7000                                    # TCP port of the guest's agent
 GUEST_GID = {4: 1, 6: 2}
 
 
-def appliance(segment, more=None, args=()):
-    """The appliance on its port of the segment.
-
-    more  sections of its configuration, besides the port
-    """
-    config = {
-        "ports": [{"name": "p0", "device": "net_af_packet0", "mtu": 4096,
-                   "addresses": [f"{a}/{LENGTH[f]}" for f, a in APPLIANCE.items()]}],
-        "memory": {"mbuf_size": 8192 + 256},
-        **(more or {})}
-    # A frame of the ring has room for the greatest packet, and a header of its own.
-    return box.Appliance(config, segment, args=["--idle=sleep", *args],
-                         vdev=",blocksz=65536,framesz=8192,framecnt=512")
-
-
 class Segment:
     """The namespace with bridge, tap and veth."""
 
     def __init__(self):
-        net.need_namespaces()
-        if not os.path.exists("/dev/net/tun"):
-            raise unittest.SkipTest("no /dev/net/tun: the virtual machine has no way to be joined")
         self.appliance = self.namespace = net.Namespace("v")
         self.interface, self.tap = "phca0", "guest0"
         try:
@@ -103,26 +85,33 @@ class Job:
         self.script = script
         self.output = ""
         self._raw = b""
+        self._running = True
         self.socket = segment.connect(AGENT)
         self.socket.sendall(script.encode() + b"\n")
         self.socket.shutdown(socket.SHUT_WR)
 
+    def _read(self, timeout_s):
+        """Take what comes within a time; False: that was the end."""
+        if not select.select([self.socket], [], [], max(0, timeout_s))[0]:
+            return True
+        data = self.socket.recv(65536)
+        self._raw += data
+        return bool(data)
+
+    def over(self):
+        """Whether it has ended."""
+        while self._running and select.select([self.socket], [], [], 0)[0]:
+            self._running = self._read(0)
+        return not self._running
+
     def wait(self, timeout_s=60):
         """Wait for its end; the exit status."""
         limit = time.monotonic() + timeout_s
-        while True:
-            left = limit - time.monotonic()
-            if left <= 0:
+        while self._running:
+            if time.monotonic() > limit:
                 raise AssertionError(f"guest: still running after {timeout_s} s: {self.script}\n"
                                      f"{self._raw.decode(errors='replace')}")
-            self.socket.settimeout(left)
-            try:
-                data = self.socket.recv(65536)
-            except socket.timeout:
-                continue
-            if not data:
-                break
-            self._raw += data
+            self._running = self._read(limit - time.monotonic())
         text = self._raw.decode(errors="replace")
         m = re.search(r"\nexit status (\d+)\n\Z", text)
         if not m:
@@ -141,9 +130,9 @@ class Guest:
         """more: files of this machine for the guest, as initramfs.build takes them."""
         self.segment = segment
         self.qemu = None
-        path = shutil.which("qemu-system-x86_64")
+        path = shutil.which(QEMU)
         if not path:
-            raise initramfs.Missing("no qemu-system-x86_64: run scripts/deps.sh --test")
+            raise initramfs.Missing(f"no {QEMU}: run scripts/deps.sh --test")
         self.dir = tempfile.mkdtemp(prefix="phca")
         try:
             self._boot(path, more, memory_mb, cpus)
@@ -198,11 +187,18 @@ class Guest:
             raise AssertionError(f"guest: exit status {status}: {script}\n{job.output}")
         return job.output
 
-    def listening(self, port, timeout_s=30):
-        """Wait until a program in the guest listens on a TCP port."""
-        self.run(f"for i in $(seq {10 * timeout_s}); do "
-                 f"grep -qi ':{port:04x} [0-9a-f:]* 0a ' /proc/net/tcp /proc/net/tcp6 && exit 0; "
-                 "sleep 0.1; done; netstat -tln; exit 1", timeout_s=timeout_s + 30)
+    def listening(self, job, port, timeout_s=30):
+        """Wait until a job that is a server listens on a TCP port."""
+        limit = time.monotonic() + timeout_s
+        while not job.over():
+            status, _ = self.run(f"grep -qi ':{port:04x} [0-9a-f:]* 0a ' /proc/net/tcp*", check=False)
+            if status == 0:
+                return
+            if time.monotonic() > limit:
+                raise AssertionError(f"guest: nobody listens on {port}: {job.script}")
+            time.sleep(0.02)
+        status = job.wait()
+        raise AssertionError(f"guest: exit status {status}: {job.script}\n{job.output}")
 
     def close(self):
         if self.qemu:

@@ -67,17 +67,18 @@ class Appliance(program.DpdkProgram):
     config  the configuration, as Python objects; written to a file of its own
     pair    lib.net.Pair whose interface becomes its port net_af_packet0
     vdev    more arguments of that port's device, ",qpairs=2"
+    after   EAL arguments behind that port's: devices that stand on it
     prompt  talk to its prompt
     """
 
-    def __init__(self, config, pair=None, args=(), eal=(), vdev="", prompt=True, start=True,
-                 **kwargs):
+    def __init__(self, config, pair=None, args=(), eal=(), vdev="", after=(), prompt=True,
+                 start=True, **kwargs):
         self.dir = tempfile.mkdtemp(prefix="phca")
         self.config_path = os.path.join(self.dir, "config.json")
         with open(self.config_path, "w") as f:
             json.dump(config, f, indent=4)
         if pair:
-            eal = [*eal, f"--vdev=net_af_packet0,iface={pair.interface}{vdev}"]
+            eal = [*eal, f"--vdev=net_af_packet0,iface={pair.interface}{vdev}", *after]
             kwargs["namespace"] = pair.appliance
         mode = (["-i"] if prompt else []) + (["--auto-start"] if prompt and start else [])
         super().__init__(program.appliance(), eal=eal, tty=prompt, memory_mb=512,
