@@ -7,7 +7,7 @@
  * headers, and providers that were handed a foreign object (mlx5dv, efadv), read
  * a little beyond the struct that they know.
  *
- * Locks, outermost first: admin (one request at a time), objs (tables and lists),
+ * Locks, outermost first: share (memory objects), admin (one request at a time), objs (tables and lists),
  * a CQ's (of two CQs the one with the lower CQN first), an SRQ's, a QP's sq, a QP's
  * rq, a doorbell's. None is held while the application's code runs.
  */
@@ -56,14 +56,15 @@ void vtable_fini(struct vtable *t);
 /* ------------------------------------------------------------------- objects */
 
 /*
- * A device: a port of an appliance. Same pointer each time the appliance is found, for
- * as long as a list or an open context refers to it. What is behind `device` is laid
+ * A device: a port of an appliance. Same pointer each time the appliance is found, for as
+ * long as the process lives: lists are compared by pointer, and freed before their devices
+ * are opened. What is behind `device` is laid
  * out as providers expect that look there: ops must differ from theirs.
  */
 struct vdev {
 	struct ibv_device device;
 	const void *ops;
-	_Atomic int refs;
+	int refs;
 	void *list[2];
 	void *sysfs;              /* NULL: none */
 	uint64_t core_support;
@@ -109,6 +110,8 @@ struct vctx {
 	uint32_t nb_shards;
 	bool sleeps;              /* HCA lcores sleep: look at db[].ring.hdr->armed after ringing */
 	struct phca_admin_device caps;
+	uint32_t shared;          /* PHCA_ADMIN_MEM_* that the appliance has; under share_lock */
+	pthread_mutex_t share_lock;
 
 	_Atomic bool dead;        /* the appliance is gone; never cleared */
 	int events_fd;            /* the appliance's pipe, read by the watcher only */
@@ -136,14 +139,12 @@ struct vah {
 	struct phca_av av;
 };
 
-struct vmem_reg;                  /* vmem.h */
-
 struct vmr {
 	struct ibv_mr mr;         /* mr.handle is the appliance's */
 	uint8_t slack[SLACK];
-	struct vmem_reg *reg;     /* NULL: nothing was swapped */
+	bool in_vmem;             /* a vmem_dereg() of mr.addr, mr.length is owed */
 	uint64_t iova;
-	uint32_t access;
+	uint32_t access;          /* without the optional ones */
 };
 
 struct vmw {
@@ -171,7 +172,8 @@ struct vcq {
 	uint32_t wc_flags;        /* IBV_WC_EX_*: accessors that were asked for */
 	pthread_spinlock_t lock;  /* consumers: polling, resizing, the tails of shadows */
 	struct phca_ring ring;
-	struct phca_ring old;     /* .hdr != NULL: has what was not polled before a resize */
+	struct phca_ring old;     /* .hdr != NULL: has what was not polled before a resize, in old_mem */
+	void *old_mem;            /* a ring of our own; freed with the CQ, or by the next resize */
 	struct phca_ring scratch; /* for poll.c, cq_ex.c: state of an iteration */
 	struct phca_cqe cur;      /* cq_ex: completion that the accessors read */
 	bool polling;             /* cq_ex: between start_poll and end_poll, lock held */
