@@ -17,7 +17,8 @@
 	X(written, "CQEs", "completions written for the application") \
 	X(noops, "CQEs", "no-ops written, which the consumer skips") \
 	X(noops_elided, "CQEs", "no-ops left out: the CQ had no spare room") \
-	X(lost, "CQEs", "completions after the CQ overran")
+	X(lost, "CQEs", "completions after the CQ overran") \
+	X(notes, "notes", "consumers in other processes told, who had armed the CQ")
 #define FILTER_COUNTERS(X) \
 	X(runs, "calls", "times that the filter ran") \
 	X(pass, "calls", "said pass: the next rule, in the end direct") \

@@ -78,7 +78,7 @@ static int attach(void *arg)
 	struct phca_pmsg *pm;
 	uint32_t waits;
 
-	cq_flush(shard_of(qp));
+	phca_cqws_flush(&shard_of(qp)->cqs, shard_of(qp)->now_ns);
 	px_begin(a->px);
 	if (a->px->pm_room == 0)
 		return -EAGAIN;
@@ -86,6 +86,8 @@ static int attach(void *arg)
 		copies_move(a);
 	waits = qp->pseq[PHCA_DIR_SEND].next - qp->req.begun;
 	for (unsigned int d = 0; d < PHCA_DIR_COUNT; d++) {
+		if (qp->cq[d]->px == NULL)
+			phca_cqws_leave(&shard_of(qp)->cqs, &qp->cq[d]->w);
 		__atomic_store_n(&qp->cq[d]->px, a->px, __ATOMIC_RELAXED);
 		qp->pseq[d] = (struct pseq){ .size = a->window[d] };
 	}

@@ -88,6 +88,32 @@ static int client_unlink(void *arg)
 	return 0;
 }
 
+/* HCA lcore: about to sleep, or not any more; the clients of other processes are to know. */
+void client_idle(void *shard, bool sleeps)
+{
+	struct shard *h = shard;
+
+	for (struct client_shard *c = h->clients; c != NULL; c = c->next)
+		if (c->wake_fd >= 0)
+			__atomic_store_n(&c->db.hdr->armed, sleeps, __ATOMIC_RELAXED);
+}
+
+/* Descriptors that wake the lcores. @return 0, or as phca_loop_fd_add: then none does */
+static int wake_add(struct phca_client *c, unsigned int n)
+{
+	for (unsigned int i = 0; i < n; i++) {
+		int ret = c->sh[i].wake_fd >= 0 ? phca_loop_fd_add(c->hca->shards[i]->loops[i], c->sh[i].wake_fd) : 0;
+
+		if (ret == 0)
+			continue;
+		while (i-- > 0)
+			if (c->sh[i].wake_fd >= 0)
+				phca_loop_fd_remove(c->hca->shards[i]->loops[i], c->sh[i].wake_fd);
+		return ret;
+	}
+	return 0;
+}
+
 static void client_free(struct phca_client *c)
 {
 	for (unsigned int i = 0; i < PHCA_SHARD_MAX; i++)
@@ -136,6 +162,8 @@ struct phca_client *phca_client_open_conf(struct phca_hca *hca, const struct phc
 	memset(c, 0, sizeof(*c));
 	c->hca = hca;
 	ret = client_fill(c, conf);
+	if (ret == 0)
+		ret = wake_add(c, hca->nb_shards);
 	if (ret != 0) {
 		client_free(c);
 		rte_errno = -ret;
@@ -209,8 +237,11 @@ int phca_client_close(struct phca_client *c)
 		phca_srq_destroy(srq);
 	while ((cq = client_cq(c)) != NULL)
 		phca_cq_destroy(cq);
-	for (unsigned int i = 0; i < hca->nb_shards; i++)
+	for (unsigned int i = 0; i < hca->nb_shards; i++) {
 		phca_loop_call(hca->shards[i]->loops[i], client_unlink, &c->sh[i]);
+		if (c->sh[i].wake_fd >= 0)
+			phca_loop_fd_remove(hca->shards[i]->loops[i], c->sh[i].wake_fd);
+	}
 	while (*pp != c)
 		pp = &(*pp)->next;
 	*pp = c->next;

@@ -83,15 +83,13 @@ static struct phca_wc *cq_next(struct shard *h, struct phca_cq *cq, bool solicit
 	struct phca_wc *wc = phca_cqw_next(&cq->w, solicited, h->now_ns);
 
 	if (unlikely(wc == NULL)) {
-		if (!before)
+		if (!before) {
+			phca_cqws_add(&h->cqs, &cq->w); /* an error wakes, too */
 			cq_error(h, &cq->w);
+		}
 		return &h->nowhere;
 	}
-	if (!cq->w.dirty) {
-		cq->w.dirty = true;
-		cq->w.next_dirty = h->dirty;
-		h->dirty = &cq->w;
-	}
+	phca_cqws_add(&h->cqs, &cq->w);
 	return wc;
 }
 
@@ -128,7 +126,8 @@ struct phca_wc *complete_at(struct shard *h, struct phca_qp *qp, enum phca_dir d
 	if (qp->proxy || (cq->px != NULL && !(pm_flags & PHCA_PMSG_F_NO_CQE)))
 		wc = proxy_next(qp, dir, place, pm_flags);
 	else if (!(pm_flags & PHCA_PMSG_F_NO_CQE))
-		wc = cq_next(h, cq, pm_flags & PHCA_PMSG_F_SOLICITED);
+		/* failed ones wake as solicited ones do (11.4.2.2) */
+		wc = cq_next(h, cq, (pm_flags & PHCA_PMSG_F_SOLICITED) || status != PHCA_WC_SUCCESS);
 	*wc = (struct phca_wc){
 		.wr_id = wr_id, .status = status, .opcode = opcode, .qp_num = qp->qpn,
 	};
@@ -142,16 +141,6 @@ struct phca_wc *complete(struct shard *h, struct phca_qp *qp, enum phca_dir dir,
 	uint32_t place = qp->proxy ? qp->pseq[dir].next++ : 0;
 
 	return complete_at(h, qp, dir, place, wr_id, status, opcode, pm_flags);
-}
-
-void cq_flush(struct shard *h)
-{
-	while (h->dirty != NULL) {
-		struct phca_cqw *w = h->dirty;
-
-		h->dirty = w->next_dirty;
-		phca_cqw_flush(w);
-	}
 }
 
 static void reply(struct shard *h, const struct phca_preply *r)

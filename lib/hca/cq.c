@@ -5,8 +5,11 @@
  * Invariant: a completion queue has one writer at a time, the HCA lcore of its
  * queue pairs, or the proxy lcore once one of them is a proxy QP.
  */
+#include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include <rte_common.h>
 
@@ -44,12 +47,66 @@ int phca_cq_create(struct phca_client *c, uint32_t cqe, struct phca_cq **out)
 	return 0;
 }
 
+struct notify_arg {
+	struct phca_cq *cq;
+	struct phca_cqws *owner;
+	enum phca_cqw_notify how;
+	int fd;
+};
+
+static int notify_set(void *arg)
+{
+	struct notify_arg *a = arg;
+
+	phca_cqw_notify_set(a->owner, &a->cq->w, a->how, a->fd);
+	return 0;
+}
+
+/* Control thread: run fn between two turns of the lcore that writes the CQ. */
+static int cq_call(struct notify_arg *a, int (*fn)(void *arg))
+{
+	struct phca_cq *cq = a->cq;
+	struct phca_cqws nobody = { .dirty = NULL };
+	struct shard *h;
+
+	if (cq->px != NULL) {
+		a->owner = phca_proxy_cqs(cq->px->proxy);
+		return phca_loop_call(cq->px->loop, fn, a);
+	}
+	if (cq->shard != SHARD_NONE) {
+		h = cq->client->hca->shards[cq->shard];
+		a->owner = &h->cqs;
+		return phca_loop_call(h->loops[h->idx], fn, a);
+	}
+	a->owner = &nobody; /* no lcore knows it, nothing was written */
+	return fn(a);
+}
+
+int phca_cq_notify_set(struct phca_cq *cq, int fd)
+{
+	struct notify_arg a = { .cq = cq, .fd = fd, .how = PHCA_CQW_NOTIFY_NONE };
+	struct stat st;
+
+	if (fd >= 0) {
+		if (fstat(fd, &st) != 0)
+			return -errno;
+		if (!S_ISSOCK(st.st_mode) && !S_ISFIFO(st.st_mode))
+			return -EINVAL;
+		a.how = S_ISSOCK(st.st_mode) ? PHCA_CQW_NOTIFY_SOCKET : PHCA_CQW_NOTIFY_PIPE;
+		if (a.how == PHCA_CQW_NOTIFY_PIPE && !(fcntl(fd, F_GETFL) & O_NONBLOCK))
+			return -EINVAL;
+	}
+	return cq_call(&a, notify_set);
+}
+
 int phca_cq_destroy(struct phca_cq *cq)
 {
 	struct phca_cq **pp = &cq->client->hca->cqs;
 
 	if (cq->refs > 0)
 		return -EBUSY;
+	if (cq->w.notify != PHCA_CQW_NOTIFY_NONE)
+		phca_cq_notify_set(cq, -1);
 	while (*pp != cq)
 		pp = &(*pp)->next;
 	*pp = cq->next;
@@ -90,6 +147,7 @@ void phca_cq_info_get(const struct phca_cq *cq, struct phca_cq_info *info)
 		.noops = PHCA_STAT_GET(cq->w.noops),
 		.noops_elided = PHCA_STAT_GET(cq->w.noops_elided),
 		.lost = PHCA_STAT_GET(cq->w.lost),
+		.notes = PHCA_STAT_GET(cq->w.notes),
 		.client = cq->client->name,
 	};
 }

@@ -139,6 +139,32 @@ static bool conf_ok(const struct phca_hca_conf *c)
 	return true;
 }
 
+struct idle_arg {
+	struct shard *h;
+	bool add;
+};
+
+static int idle_set(void *arg)
+{
+	const struct idle_arg *a = arg;
+	struct phca_loop *l = a->h->loops[a->h->idx];
+
+	return a->add ? phca_loop_idle_add(l, client_idle, a->h) : phca_loop_idle_remove(l, client_idle, a->h);
+}
+
+/* Whether the lcores tell the clients that they are about to sleep. */
+static int idle_all(struct phca_hca *hca, bool add)
+{
+	for (unsigned int i = 0; i < hca->nb_shards; i++) {
+		struct idle_arg a = { .h = hca->shards[i], .add = add };
+		int ret = phca_loop_call(a.h->loops[i], idle_set, &a);
+
+		if (add && ret != 0)
+			return ret;
+	}
+	return 0;
+}
+
 static int hca_fill(struct phca_hca *hca, const struct phca_hca_conf *conf)
 {
 	if (conf->congestion != NULL)
@@ -161,11 +187,12 @@ static int hca_fill(struct phca_hca *hca, const struct phca_hca_conf *conf)
 		if (ret != 0)
 			return ret;
 	}
-	return 0;
+	return idle_all(hca, true);
 }
 
 static void hca_free(struct phca_hca *hca)
 {
+	idle_all(hca, false);
 	for (unsigned int i = 0; i < hca->nb_shards; i++)
 		shard_free(hca->shards[i]);
 	mcast_fini(hca);

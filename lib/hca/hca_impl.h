@@ -277,7 +277,7 @@ struct shard {
 	bool requests_first;        /* before responses; else behind them */
 
 	struct phca_wc nowhere;     /* a completion that nobody gets */
-	struct phca_cqw *dirty;     /* CQs with staged completions */
+	struct phca_cqws cqs;       /* CQs that it owns, and has something to do for */
 	struct phca_qp *kept_head, *kept_tail; /* those that keep answers of offloads; asked for longest ago first */
 	uint32_t nb_kept;                      /* buffers of such answers */
 	struct phca_qp *flush_head, *flush_tail;
@@ -435,7 +435,6 @@ void px_flush(struct px *x);
 void proxy_begin(struct shard *h);
 void proxy_flush(struct shard *h);
 unsigned int proxy_replies(struct shard *h);
-void cq_flush(struct shard *h);
 
 /* classify.c */
 uint32_t classify_inbound(struct shard *h, struct phca_qp *qp, const void *frame,
@@ -483,6 +482,9 @@ void sq_error(struct shard *h, struct phca_qp *qp, uint32_t status);
 unsigned int flush_run(struct shard *h);
 void flush_remove(struct shard *h, struct phca_qp *qp);
 void cq_error(struct shard *h, struct phca_cqw *w);
+
+/* client.c */
+void client_idle(void *shard, bool sleeps);
 
 static inline void count_dropped(struct phca_qp *qp)
 {

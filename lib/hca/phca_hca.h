@@ -220,6 +220,17 @@ int phca_cq_destroy(struct phca_cq *cq);
 int phca_poll_cq(struct phca_cq *cq, unsigned int n, struct phca_wc *wc);
 /** @return its number. */
 uint32_t phca_cq_num(const struct phca_cq *cq);
+/**
+ * Say where notes for its consumer go. For each time that the consumer armed the CQ (phca_cq_arm), the lcore
+ * that owns it writes one struct phca_cq_note: after a completion that the consumer asked for, or when the
+ * CQ overran. When there is no room the lcore tries again in later turns; nothing is lost.
+ * @param fd  a socket of a socketpair (SOCK_SEQPACKET, SOCK_STREAM) whose other end the client's process has; or
+ *            the writing end of a pipe in non-blocking mode, only for a process that is trusted: who reads a
+ *            pipe into memory that does not answer makes its writers wait. -1: no notes. It stays the caller's,
+ *            open until another is set or the CQ is destroyed. Several CQs may have the same
+ * @return 0; -EBADF; -EINVAL something else, or a pipe that blocks. Control thread.
+ */
+int phca_cq_notify_set(struct phca_cq *cq, int fd);
 /** @return whose it is. Control thread. */
 struct phca_client *phca_cq_client(const struct phca_cq *cq);
 /** Where its ring lies. Control thread. */
@@ -230,7 +241,7 @@ struct phca_cq_info {
 	bool proxy_owned;       /**< the proxy lcore writes it; else the HCA lcore */
 	bool overrun;           /**< in error */
 	unsigned int nb_qps;    /**< queue references of QPs */
-	uint64_t written, noops, noops_elided, lost; /**< see struct phca_cqw */
+	uint64_t written, noops, noops_elided, lost, notes; /**< see struct phca_cqw */
 	const char *client;
 };
 /** Read it; any thread while it exists. */

@@ -283,7 +283,7 @@ static int qp_detach(struct shard *h, struct phca_qp *qp)
 
 	if (qp->leaving)
 		return 0;
-	cq_flush(h);
+	phca_cqws_flush(&h->cqs, h->now_ns);
 	for (unsigned int d = 0; d < PHCA_DIR_COUNT; d++) {
 		if (x[d] == NULL)
 			continue;

@@ -15,7 +15,7 @@
  *   net        the port's own packets: ARP, NDP
  *   transmit   staged packets to the driver
  *   proxy      staged messages to the proxy's ring
- *   cq         staged completions become visible
+ *   cq         staged completions become visible, consumers who asked for it are told
  *
  * Invariant: between two turns nothing is staged for the proxy or for a CQ;
  * only packets may wait, when the driver's transmit ring is full.
@@ -95,7 +95,7 @@ unsigned int phca_hca_turn(void *arg, uint64_t now_ns)
 	done += net_run(h, now_ns);
 	done += transmit(h);
 	proxy_flush(h);
-	cq_flush(h);
+	phca_cqws_flush(&h->cqs, now_ns);
 	handoff_wake(h);
 	return done;
 }

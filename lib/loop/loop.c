@@ -12,10 +12,13 @@
 #include <inttypes.h>
 #include <poll.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -31,6 +34,7 @@
 #define EMPTY_TURNS 1000         /* polls that many times in vain before it sleeps */
 #define SLEEP_MIN_NS 50000u
 #define SLEEP_MAX_NS 1000000u
+#define EDGES 16                 /* eventfds of others that it looks at after one sleep */
 #define CALL_SPINS 200           /* a caller spins so often before it sleeps */
 #define CALL_SLEEP_NS 20000
 
@@ -51,10 +55,17 @@ struct turn {
 	const char *name;
 };
 
+struct idle {
+	phca_idle_fn fn;
+	void *arg;
+};
+
 struct phca_loop {
 	/* the lcore's own */
 	struct turn turns[PHCA_LOOP_TURNS_MAX];
-	unsigned int nb_turns;
+	struct idle idles[PHCA_LOOP_TURNS_MAX];
+	unsigned int nb_turns, nb_idles;
+	bool announced;              /* that it will sleep; the next turn is the last before */
 	uint64_t clock_scale;
 	uint64_t sleep_ns;           /* next sleep; 0: polls */
 	unsigned int empty_turns;
@@ -69,6 +80,7 @@ struct phca_loop {
 	unsigned int thread_id;
 	enum phca_idle idle;
 	int event_fd;
+	int epoll_fd;                /* eventfds of others that wake it */
 	pthread_mutex_t lock;        /* recursive: a command may call its own loop */
 	pthread_t thread;            /* valid while running */
 	char name[32];
@@ -122,10 +134,13 @@ struct phca_loop *phca_loop_create(const char *name, struct rte_rcu_qsbr *qsbr,
 	l->clock_scale = loop_clock_scale();
 	l->commands = ring_new();
 	l->event_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-	if (l->commands == NULL || l->event_fd < 0 || lock_init(&l->lock) != 0) {
+	l->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+	if (l->commands == NULL || l->event_fd < 0 || l->epoll_fd < 0 || lock_init(&l->lock) != 0) {
 		rte_errno = l->commands == NULL ? ENOMEM : errno;
 		if (l->event_fd >= 0)
 			close(l->event_fd);
+		if (l->epoll_fd >= 0)
+			close(l->epoll_fd);
 		free(l->commands);
 		free(l);
 		return NULL;
@@ -139,6 +154,7 @@ void phca_loop_destroy(struct phca_loop *l)
 		return;
 	pthread_mutex_destroy(&l->lock);
 	close(l->event_fd);
+	close(l->epoll_fd);
 	free(l->commands);
 	free(l);
 }
@@ -161,6 +177,49 @@ int phca_loop_remove(struct phca_loop *l, phca_turn_fn fn, void *arg)
 		return 0;
 	}
 	return -ENOENT;
+}
+
+int phca_loop_idle_add(struct phca_loop *l, phca_idle_fn fn, void *arg)
+{
+	if (l->nb_idles == PHCA_LOOP_TURNS_MAX)
+		return -ENOSPC;
+	l->idles[l->nb_idles++] = (struct idle){ fn, arg };
+	return 0;
+}
+
+int phca_loop_idle_remove(struct phca_loop *l, phca_idle_fn fn, void *arg)
+{
+	for (unsigned int i = 0; i < l->nb_idles; i++) {
+		if (l->idles[i].fn != fn || l->idles[i].arg != arg)
+			continue;
+		l->idles[i] = l->idles[--l->nb_idles];
+		return 0;
+	}
+	return -ENOENT;
+}
+
+int phca_loop_fd_add(struct phca_loop *l, int fd)
+{
+	/* Each write is an edge: the count need not be read, which might wait for whoever else reads. */
+	struct epoll_event ev = { .events = EPOLLIN | EPOLLET };
+
+	return epoll_ctl(l->epoll_fd, EPOLL_CTL_ADD, fd, &ev) == 0 ? 0 : -errno;
+}
+
+void phca_loop_fd_remove(struct phca_loop *l, int fd)
+{
+	epoll_ctl(l->epoll_fd, EPOLL_CTL_DEL, fd, NULL);
+}
+
+int phca_loop_note(int fd, bool socket, const void *rec, size_t len)
+{
+	ssize_t n = socket ? send(fd, rec, len, MSG_DONTWAIT | MSG_NOSIGNAL) : write(fd, rec, len);
+
+	if (n == (ssize_t)len)
+		return 0;
+	if (n >= 0)
+		return -EMSGSIZE;
+	return errno == EINTR || errno == ENOBUFS || errno == ENOMEM ? -EAGAIN : -errno;
 }
 
 /* Between two turns, on the thread that owns the state now. */
@@ -201,14 +260,22 @@ static unsigned int turn(struct phca_loop *l, uint64_t now_ns)
 static void nap(struct phca_loop *l)
 {
 	struct timespec ts = { .tv_nsec = (long)l->sleep_ns };
-	struct pollfd pfd = { .fd = l->event_fd, .events = POLLIN };
+	struct pollfd pfd[2] = {
+		{ .fd = l->event_fd, .events = POLLIN }, { .fd = l->epoll_fd, .events = POLLIN },
+	};
+	struct epoll_event edges[EDGES];
+	bool woken;
 	uint64_t count;
 
 	if (l->qsbr != NULL)
 		rte_rcu_qsbr_thread_offline(l->qsbr, l->thread_id);
 	PHCA_STAT_ADD(l->stats.sleeps, 1);
-	if (ppoll(&pfd, 1, &ts, NULL) == 1 &&
-			read(l->event_fd, &count, sizeof(count)) == (ssize_t)sizeof(count)) {
+	woken = ppoll(pfd, 2, &ts, NULL) > 0;
+	if ((pfd[0].revents & POLLIN) && read(l->event_fd, &count, sizeof(count)) < 0)
+		woken = (pfd[1].revents & POLLIN) != 0;
+	if (pfd[1].revents & POLLIN)
+		epoll_wait(l->epoll_fd, edges, EDGES, 0); /* those that are left wake it from the next sleep */
+	if (woken) {
 		PHCA_STAT_ADD(l->stats.wakes, 1);
 		l->sleep_ns = 0;
 		l->empty_turns = 0;
@@ -217,6 +284,19 @@ static void nap(struct phca_loop *l)
 	}
 	if (l->qsbr != NULL)
 		rte_rcu_qsbr_thread_online(l->qsbr, l->thread_id);
+}
+
+/* Tell those who want to know, and whoever would wake it; in what order does not matter before the fence. */
+static void announce(struct phca_loop *l, bool sleeps)
+{
+	if (l->announced == sleeps)
+		return;
+	l->announced = sleeps;
+	__atomic_store_n(&l->sleeping, sleeps, __ATOMIC_RELAXED);
+	for (unsigned int i = 0; i < l->nb_idles; i++)
+		l->idles[i].fn(l->idles[i].arg, sleeps);
+	if (sleeps)
+		__atomic_thread_fence(__ATOMIC_SEQ_CST);
 }
 
 /* What follows a turn: poll on, announce that it will sleep, or sleep. */
@@ -229,20 +309,25 @@ static void rest(struct phca_loop *l, unsigned int did)
 		l->sleep_ns = 0;
 	} else if (++l->empty_turns < EMPTY_TURNS) {
 		return;
-	} else if (__atomic_load_n(&l->sleeping, __ATOMIC_RELAXED) == 0) {
+	} else if (!l->announced) {
 		if (l->sleep_ns == 0)
 			l->sleep_ns = SLEEP_MIN_NS;
-		__atomic_store_n(&l->sleeping, 1, __ATOMIC_SEQ_CST);
-		__atomic_thread_fence(__ATOMIC_SEQ_CST);
+		announce(l, true);
 		return; /* one more turn, then sleep */
 	} else {
 		nap(l);
 	}
-	__atomic_store_n(&l->sleeping, 0, __ATOMIC_RELAXED);
+	announce(l, false);
 }
 
 static void run_begin(struct phca_loop *l)
 {
+	sigset_t pipe;
+
+	/* A consumer that is gone is found out by the errno of phca_loop_note. */
+	sigemptyset(&pipe);
+	sigaddset(&pipe, SIGPIPE);
+	pthread_sigmask(SIG_BLOCK, &pipe, NULL);
 	pthread_mutex_lock(&l->lock);
 	l->thread = pthread_self();
 	l->empty_turns = 0;
@@ -264,7 +349,7 @@ static void run_end(struct phca_loop *l)
 		rte_rcu_qsbr_thread_offline(l->qsbr, l->thread_id);
 		rte_rcu_qsbr_thread_unregister(l->qsbr, l->thread_id);
 	}
-	__atomic_store_n(&l->sleeping, 0, __ATOMIC_RELAXED);
+	announce(l, false);
 	__atomic_store_n(&l->stop, 0, __ATOMIC_RELAXED);
 	__atomic_store_n(&l->running, 0, __ATOMIC_RELEASE);
 	pthread_mutex_unlock(&l->lock);

@@ -13,6 +13,7 @@
 #define PHCA_LOOP_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include <rte_rcu_qsbr.h>
@@ -89,6 +90,31 @@ unsigned int phca_loop_turn(struct phca_loop *loop, uint64_t now_ns);
  * sleeps 1 ms at most.
  */
 void phca_loop_wake(struct phca_loop *loop);
+/**
+ * Called on the loop's lcore. true: it is about to sleep; one more turn follows before it does, so that what is
+ * published by somebody who cannot see that it sleeps is found in that turn. false: it polls again.
+ */
+typedef void (*phca_idle_fn)(void *arg, bool sleeps);
+/** Add such a function. As phca_loop_add. @return 0, -ENOSPC */
+int phca_loop_idle_add(struct phca_loop *loop, phca_idle_fn fn, void *arg);
+/** Remove it. As phca_loop_add. @return 0, -ENOENT */
+int phca_loop_idle_remove(struct phca_loop *loop, phca_idle_fn fn, void *arg);
+/**
+ * Whoever writes to eventfd @p fd wakes the loop from its sleep. It is never read, so nothing that another
+ * process does to it makes the loop wait; who writes all the time keeps it from sleeping. Any thread.
+ * @return 0; -EEXIST; -EPERM, -EBADF no such descriptor; -ENOSPC, -ENOMEM
+ */
+int phca_loop_fd_add(struct phca_loop *loop, int fd);
+/** Forget it; before it is closed. Any thread. */
+void phca_loop_fd_remove(struct phca_loop *loop, int fd);
+/**
+ * The wake-up that a consumer in another process asked for: write a short record. The one system call of
+ * the data path besides phca_loop_wake.
+ * @param fd      in non-blocking mode
+ * @param socket  it is a socket: then whatever its other end does, the caller does not wait, and gets no SIGPIPE
+ * @return 0; -EAGAIN no room now; another negative errno: nobody will read it
+ */
+int phca_loop_note(int fd, bool socket, const void *rec, size_t len);
 /** @return nanoseconds of the monotonic clock that loops use (TSC). */
 uint64_t phca_loop_now_ns(void);
 /** Read the counters; any thread. */

@@ -9,18 +9,29 @@
  * for every completion.
  *
  * No-ops that follow each other before a flush share one slot, which counts them.
+ *
+ * Notes: the producer publishes, then looks whether the consumer armed; the consumer
+ * arms, then looks whether there is something. Each has a full fence between, so that
+ * one of both sees the other. `armed` is the consumer's word, taken by an exchange.
  */
+#include <errno.h>
+
 #include <rte_branch_prediction.h>
 
 #include "phca_proxy.h"
 
 #define CQE_AHEAD 4 /* how far ahead the consumer's lines are asked for */
+#define NOTES 32       /* written in a turn; others are owed */
+#define RETRIES 8      /* of those that are owed, in a turn */
+#define RETRY_NS 100000u
 
 struct phca_wc *phca_cqw_next(struct phca_cqw *w, bool solicited, uint64_t now_ns)
 {
 	struct phca_cqe *e;
 
 	if (unlikely(w->overrun || phca_ring_free(&w->ring, 1) == 0)) {
+		if (!w->overrun)
+			w->news = PHCA_CQW_NEWS_ANY | PHCA_CQW_NEWS_SOLICITED;
 		__atomic_store_n(&w->overrun, true, __ATOMIC_RELAXED);
 		PHCA_STAT_ADD(w->lost, 1);
 		return NULL;
@@ -30,6 +41,7 @@ struct phca_wc *phca_cqw_next(struct phca_cqw *w, bool solicited, uint64_t now_n
 	e->timestamp_ns = now_ns;
 	e->flags = solicited ? PHCA_CQE_SOLICITED : 0;
 	e->count = 0;
+	w->news |= solicited ? PHCA_CQW_NEWS_ANY | PHCA_CQW_NEWS_SOLICITED : PHCA_CQW_NEWS_ANY;
 	w->noop_run = 0;
 	PHCA_STAT_ADD(w->written, 1);
 	return &e->wc;
@@ -37,7 +49,8 @@ struct phca_wc *phca_cqw_next(struct phca_cqw *w, bool solicited, uint64_t now_n
 
 int phca_cqw_put(struct phca_cqw *w, const struct phca_wc *wc, bool solicited, uint64_t now_ns)
 {
-	struct phca_wc *to = phca_cqw_next(w, solicited, now_ns);
+	/* failed ones wake as solicited ones do (11.4.2.2) */
+	struct phca_wc *to = phca_cqw_next(w, solicited || wc->status != PHCA_WC_SUCCESS, now_ns);
 
 	if (unlikely(to == NULL))
 		return -ENOSPC;
@@ -78,4 +91,132 @@ void phca_cqw_flush(struct phca_cqw *w)
 	w->dirty = false;
 	if (consumer != NULL)
 		phca_loop_wake(consumer);
+}
+
+static void owing_push(struct phca_cqws *l, struct phca_cqw *w)
+{
+	w->owing = true;
+	w->next_owing = NULL;
+	if (l->owing == NULL)
+		l->owing = w;
+	else
+		l->owing_last->next_owing = w;
+	l->owing_last = w;
+}
+
+/* @return false: no room, it is owed */
+static bool note(struct phca_cqw *w)
+{
+	const struct phca_cq_note n = { .cqn = w->cqn };
+
+	int ret = phca_loop_note(w->notify_fd, w->notify == PHCA_CQW_NOTIFY_SOCKET, &n, sizeof(n));
+
+	if (ret == 0)
+		PHCA_STAT_ADD(w->notes, 1);
+	return ret != -EAGAIN; /* any other: nobody reads any more */
+}
+
+/* Whether its consumer waits for what there is; then it does not any more. */
+static bool armed_take(struct phca_cqw *w)
+{
+	uint32_t *armed = &w->ring.hdr->armed, is = __atomic_load_n(armed, __ATOMIC_RELAXED);
+	uint8_t news = w->news;
+
+	w->news = 0;
+	if (is != PHCA_CQ_ARMED_NEXT && (is != PHCA_CQ_ARMED_SOLICITED || !(news & PHCA_CQW_NEWS_SOLICITED)))
+		return false;
+	return __atomic_exchange_n(armed, 0, __ATOMIC_SEQ_CST) != 0;
+}
+
+static void notes_write(struct phca_cqws *l, struct phca_cqw *w)
+{
+	unsigned int left = NOTES;
+	struct phca_cqw *next;
+
+	__atomic_thread_fence(__ATOMIC_SEQ_CST); /* published before armed is read, of all of them */
+	for (; w != NULL; w = next) {
+		next = w->next_dirty;
+		if (!armed_take(w))
+			continue;
+		if (w->owed == 0 && left > 0) {
+			left--;
+			if (note(w))
+				continue;
+		}
+		w->owed++;
+		if (!w->owing)
+			owing_push(l, w);
+	}
+}
+
+static void notes_retry(struct phca_cqws *l, uint64_t now_ns)
+{
+	for (unsigned int i = 0; i < RETRIES && l->owing != NULL; i++) {
+		struct phca_cqw *w = l->owing;
+
+		l->owing = w->next_owing;
+		w->owing = false;
+		if (note(w))
+			w->owed--;
+		else
+			l->retry_ns = now_ns + RETRY_NS;
+		if (w->owed > 0)
+			owing_push(l, w);
+	}
+}
+
+void phca_cqws_flush(struct phca_cqws *l, uint64_t now_ns)
+{
+	struct phca_cqw *told = NULL;
+
+	while (l->dirty != NULL) {
+		struct phca_cqw *w = l->dirty;
+
+		l->dirty = w->next_dirty;
+		phca_cqw_flush(w);
+		if (w->notify == PHCA_CQW_NOTIFY_NONE || w->news == 0)
+			continue;
+		w->next_dirty = told;
+		told = w;
+	}
+	if (unlikely(l->owing != NULL) && now_ns >= l->retry_ns)
+		notes_retry(l, now_ns);
+	if (unlikely(told != NULL))
+		notes_write(l, told);
+}
+
+void phca_cqws_leave(struct phca_cqws *l, struct phca_cqw *w)
+{
+	struct phca_cqw *before = NULL;
+
+	if (!w->owing)
+		return;
+	for (struct phca_cqw *at = l->owing; at != w; at = at->next_owing)
+		before = at;
+	if (before == NULL)
+		l->owing = w->next_owing;
+	else
+		before->next_owing = w->next_owing;
+	if (l->owing_last == w)
+		l->owing_last = before;
+	w->owing = false;
+}
+
+void phca_cqws_adopt(struct phca_cqws *l, struct phca_cqw *w)
+{
+	if (w->owed > 0 && !w->owing)
+		owing_push(l, w);
+}
+
+void phca_cqw_notify_set(struct phca_cqws *l, struct phca_cqw *w, enum phca_cqw_notify how, int fd)
+{
+	w->notify = (uint8_t)how;
+	w->notify_fd = fd;
+	if (how == PHCA_CQW_NOTIFY_NONE) {
+		phca_cqws_leave(l, w);
+		w->owed = 0;
+	} else if (w->news != 0 && !w->dirty) {
+		w->next_dirty = NULL;
+		notes_write(l, w); /* its consumer may have armed it for what is there */
+	}
 }

@@ -100,10 +100,34 @@ struct phca_cqw {
 	struct phca_cqw *next_dirty; /**< the owner's list of dirty CQs */
 	struct phca_cqw *next_error; /**< the proxy's list of CQs whose overrun it has to tell */
 	struct phca_loop *consumer;  /**< woken by phca_cqw_flush; NULL: none. Any thread stores it atomically */
+	uint8_t news;            /**< the owner's: PHCA_CQW_NEWS_*, since the consumer was last thought of */
+	uint8_t notify;          /**< enum phca_cqw_notify */
+	bool owing;              /**< in the owner's list of those with notes that found no room */
+	int notify_fd;           /**< where notes go */
+	uint32_t owed;           /**< notes that found no room */
+	struct phca_cqw *next_owing;
 	uint64_t written;        /**< counter: completions */
 	uint64_t noops;          /**< counter: requests that ended in a no-op; neighbours share a slot */
 	uint64_t noops_elided;   /**< counter: no-ops left out since the CQ had no spare room */
 	uint64_t lost;           /**< counter: completions after the overrun */
+	uint64_t notes;          /**< counter: notes written for consumers who armed it */
+};
+#define PHCA_CQW_NEWS_ANY       0x1 /**< there is a completion, or the CQ overran */
+#define PHCA_CQW_NEWS_SOLICITED 0x2 /**< of which one is solicited or failed */
+
+/** How a consumer in another process is told. */
+enum phca_cqw_notify { PHCA_CQW_NOTIFY_NONE, PHCA_CQW_NOTIFY_SOCKET, PHCA_CQW_NOTIFY_PIPE };
+
+/**
+ * The CQs that an lcore has something to do for. Zeroed: none. A consumer's note is
+ * one for each time that it armed the CQ (the exchange of `armed` decides); a note
+ * that finds no room is owed and tried again, some a turn, so that consumers who do
+ * not read cost little.
+ */
+struct phca_cqws {
+	struct phca_cqw *dirty;   /**< with staged completions, or news */
+	struct phca_cqw *owing, *owing_last; /**< with notes that found no room; tried longest ago first */
+	uint64_t retry_ns;        /**< not tried again before */
 };
 /**
  * Stage a completion that the caller fills in at once: all its fields, in place,
@@ -121,8 +145,32 @@ int phca_cqw_put(struct phca_cqw *w, const struct phca_wc *wc, bool solicited, u
  * it is left out and counted, which the consumer, who skips it, cannot tell.
  */
 void phca_cqw_noop(struct phca_cqw *w, uint64_t now_ns);
-/** Make staged completions visible to the application and wake it. Owner lcore. */
+/** Make staged completions visible to the application and wake it, when it is resident. Owner lcore. */
 void phca_cqw_flush(struct phca_cqw *w);
+/** Something was staged, or it overran: phca_cqws_flush will look at it. Owner lcore. */
+static inline void phca_cqws_add(struct phca_cqws *l, struct phca_cqw *w)
+{
+	if (w->dirty)
+		return;
+	w->dirty = true;
+	w->next_dirty = l->dirty;
+	l->dirty = w;
+}
+/**
+ * phca_cqw_flush for all that were added, and notes to consumers in other processes who armed
+ * theirs; once a turn. Owner lcore.
+ */
+void phca_cqws_flush(struct phca_cqws *l, uint64_t now_ns);
+/**
+ * Where the notes of a CQ go from now on; notes that are owed go there too, or are forgotten.
+ * @param l    of its owner; on the owner lcore
+ * @param how  PHCA_CQW_NOTIFY_NONE: nowhere
+ */
+void phca_cqw_notify_set(struct phca_cqws *l, struct phca_cqw *w, enum phca_cqw_notify how, int fd);
+/** It goes to another owner, who calls phca_cqws_adopt; nothing of it is staged. Owner lcore. */
+void phca_cqws_leave(struct phca_cqws *l, struct phca_cqw *w);
+/** It came from another owner, if it did not before. New owner lcore. */
+void phca_cqws_adopt(struct phca_cqws *l, struct phca_cqw *w);
 
 /* ------------------------------------------------------- HCA lcore <-> proxy */
 
@@ -233,6 +281,8 @@ void phca_proxy_destroy(struct phca_proxy *p);
 unsigned int phca_proxy_turn(void *proxy, uint64_t now_ns);
 /** @return the loop it runs on. */
 struct phca_loop *phca_proxy_loop(struct phca_proxy *p);
+/** @return its list of CQs; on its lcore. */
+struct phca_cqws *phca_proxy_cqs(struct phca_proxy *proxy);
 
 /* ------------------------------------------------------------- channels */
 

@@ -41,6 +41,7 @@ static void attach(struct phca_proxy_chan *c, const struct phca_pmsg *m)
 		w->gone = GONE_WELL;
 		w->carry = PHCA_WC_SUCCESS;
 		w->size = w->mask + 1;
+		phca_cqws_adopt(&p->cqs, w->cq); /* the HCA lcore's until now, perhaps */
 	}
 	q->error_due = q->error_told = false;
 	q->state = PQP_ATTACHED;
@@ -254,16 +255,6 @@ static unsigned int messages(struct phca_proxy_chan *c)
 
 /* --- replies */
 
-static void cqs_flush(struct phca_proxy *p)
-{
-	while (p->dirty != NULL) {
-		struct phca_cqw *cq = p->dirty;
-
-		p->dirty = cq->next_dirty;
-		phca_cqw_flush(cq);
-	}
-}
-
 unsigned int phca_proxy_turn(void *proxy, uint64_t now_ns)
 {
 	struct phca_proxy *p = proxy;
@@ -276,7 +267,7 @@ unsigned int phca_proxy_turn(void *proxy, uint64_t now_ns)
 	did += offloads_poll(p);
 	if (unlikely(p->cancels != NULL))
 		cancels_run(p);
-	cqs_flush(p);
+	phca_cqws_flush(&p->cqs, now_ns);
 	for (unsigned int i = 0; i < p->nb_chans; i++) {
 		struct phca_proxy_chan *c = p->chans[i];
 
@@ -330,6 +321,11 @@ void phca_proxy_destroy(struct phca_proxy *p)
 struct phca_loop *phca_proxy_loop(struct phca_proxy *p)
 {
 	return p->loop;
+}
+
+struct phca_cqws *phca_proxy_cqs(struct phca_proxy *p)
+{
+	return &p->cqs;
 }
 
 void phca_proxy_stats_get(const struct phca_proxy *p, struct phca_proxy_stats *st)

@@ -167,7 +167,7 @@ struct phca_proxy_chan {
 struct phca_proxy {
 	uint64_t now_ns;
 	uint64_t turns;
-	struct phca_cqw *dirty;               /* CQs with staged completions */
+	struct phca_cqws cqs;                 /* that it owns, and has something to do for */
 	struct phca_pqp *cancels;
 	uint8_t submit_status;                /* what done said within submit */
 	unsigned int nb_chans, nb_offloads;

@@ -25,14 +25,11 @@ bool cq_deliver(struct phca_proxy_chan *c, struct phca_cqw *cq, const struct phc
 			INC(p->c.cq_overruns);
 			cq->next_error = c->cq_errors;
 			c->cq_errors = cq;
+			phca_cqws_add(&p->cqs, cq); /* an error wakes, too */
 		}
 		return false;
 	}
-	if (!cq->dirty) {
-		cq->dirty = true;
-		cq->next_dirty = p->dirty;
-		p->dirty = cq;
-	}
+	phca_cqws_add(&p->cqs, cq);
 	return true;
 }
 
@@ -41,11 +38,7 @@ static void noop_deliver(struct phca_proxy *p, struct phca_pqp *q, struct phca_c
 	phca_cqw_noop(cq, p->now_ns);
 	INC(p->c.noops);
 	INC(q->c.noops);
-	if (!cq->dirty) {
-		cq->dirty = true;
-		cq->next_dirty = p->dirty;
-		p->dirty = cq;
-	}
+	phca_cqws_add(&p->cqs, cq);
 }
 
 static inline void deliver_good(struct phca_proxy *p, struct window *w, struct phca_pqp *q,

@@ -27,7 +27,7 @@
 extern "C" {
 #endif
 
-#define PHCA_QUEUE_ABI 2u            /**< version of every layout in this file */
+#define PHCA_QUEUE_ABI 3u            /**< version of every layout in this file */
 #define PHCA_QUEUE_MAGIC 0x51484350u /**< "PCHQ" */
 #define PHCA_CACHE_LINE 64           /**< bytes; part of the ABI */
 #define PHCA_QUEUE_SIZE_MAX (1u << 22) /**< slots of one ring at most */
@@ -207,10 +207,23 @@ struct phca_ring_hdr {
 	uint32_t db_pending; /**< SQ: 1 while its QPN waits in the doorbell ring */
 	uint8_t pad1[PHCA_CACHE_LINE - 8];
 	uint32_t cons;       /**< written by the consumer: next slot it will empty */
-	uint32_t armed;      /**< CQ: consumer waits for an event */
+	uint32_t armed;      /**< CQ: PHCA_CQ_ARMED_*, set by the consumer, cleared by the producer;
+	                      *   DB: 1 while the consumer sleeps, cleared by the producer who wakes it */
 	uint8_t pad2[PHCA_CACHE_LINE - 8];
 };
 _Static_assert(sizeof(struct phca_ring_hdr) == 3 * PHCA_CACHE_LINE, "ABI");
+
+/** What the consumer of a CQ waits for; any other value of `armed` means nothing. */
+enum phca_cq_armed {
+	PHCA_CQ_ARMED_NEXT = 1,      /**< the next completion */
+	PHCA_CQ_ARMED_SOLICITED = 2, /**< the next one that is solicited, or failed */
+};
+/** What the HCA writes to the descriptor of a CQ, once for each time that it was armed. */
+struct phca_cq_note {
+	uint32_t cqn;  /**< number of the CQ */
+	uint32_t rsvd; /**< 0 */
+};
+_Static_assert(sizeof(struct phca_cq_note) == 8, "ABI");
 
 /** One side's private view of a ring. */
 struct phca_ring {
@@ -326,11 +339,21 @@ static inline void phca_ring_release(struct phca_ring *r)
 int phca_cq_poll(struct phca_ring *cq, struct phca_wc *wc, unsigned int n);
 
 /**
+ * Application: ask for a note when the next completion comes; it is for one note. Whoever
+ * polls until the queue is empty, arms, and polls once more, misses none: what is not seen by
+ * then makes a note. A queue armed for the next completion stays so when it is armed for a
+ * solicited one. Any thread.
+ */
+void phca_cq_arm(struct phca_ring *cq, bool solicited_only);
+
+/**
  * Application: ring the doorbell of a send queue after publishing WQEs: puts
  * @p qpn into the doorbell ring unless it is still waiting there. The ring has
- * room for every QP, so it never fills. (One atomic exchange.)
+ * room for every QP, so it never fills. (One atomic exchange and a fence.)
+ * @return true: the HCA lcore sleeps, and the caller is the one to wake it: by 8 bytes, a 1,
+ *         into its eventfd; resident applications call phca_loop_wake anyway
  */
-void phca_db_ring(struct phca_ring *db, struct phca_ring *sq, uint32_t qpn);
+bool phca_db_ring(struct phca_ring *db, struct phca_ring *sq, uint32_t qpn);
 
 #ifdef __cplusplus
 }

@@ -97,13 +97,30 @@ int phca_cq_poll(struct phca_ring *cq, struct phca_wc *wc, unsigned int n)
 	return (int)got;
 }
 
-void phca_db_ring(struct phca_ring *db, struct phca_ring *sq, uint32_t qpn)
+void phca_cq_arm(struct phca_ring *cq, bool solicited_only)
+{
+	uint32_t was = __atomic_load_n(&cq->hdr->armed, __ATOMIC_RELAXED), want;
+
+	/* Written in any case: what comes after it comes after the producer's last look. */
+	do {
+		want = solicited_only && was != PHCA_CQ_ARMED_NEXT ? PHCA_CQ_ARMED_SOLICITED : PHCA_CQ_ARMED_NEXT;
+	} while (!__atomic_compare_exchange_n(&cq->hdr->armed, &was, want, false, __ATOMIC_SEQ_CST,
+			__ATOMIC_RELAXED));
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+}
+
+bool phca_db_ring(struct phca_ring *db, struct phca_ring *sq, uint32_t qpn)
 {
 	/* Ordered after the publishing of the WQEs, before the consumer's clear. */
 	if (__atomic_exchange_n(&sq->hdr->db_pending, 1, __ATOMIC_SEQ_CST) != 0)
-		return;
+		return false; /* whoever put it there looked whether the consumer sleeps */
 	if (phca_ring_free(db, 1) == 0)
-		return; /* the consumer lost its place; phca_ring_avail will say so */
+		return false; /* the consumer lost its place; phca_ring_avail will say so */
 	*(uint32_t *)phca_ring_next(db) = qpn;
 	phca_ring_publish(db);
+	/* The consumer says that it will sleep, then looks once more. */
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	if (__atomic_load_n(&db->hdr->armed, __ATOMIC_RELAXED) == 0)
+		return false;
+	return __atomic_exchange_n(&db->hdr->armed, 0, __ATOMIC_SEQ_CST) != 0;
 }

@@ -86,7 +86,7 @@ static void lcores(struct lab *l, const struct lab_opts *o)
 	l->nb_proxies = o->no_proxy ? 0 : o->nb_proxies ? o->nb_proxies : 1;
 	CU_ASSERT_FATAL(l->mem && l->nb_shards <= LAB_LCORES && l->nb_proxies <= LAB_LCORES);
 	for (unsigned int i = 0; i < l->nb_shards; i++) {
-		l->hca_loops[i] = phca_loop_create("lab-hca", l->qsbr, i, PHCA_IDLE_POLL);
+		l->hca_loops[i] = phca_loop_create("lab-hca", l->qsbr, i, o->sleeps ? PHCA_IDLE_SLEEP : PHCA_IDLE_POLL);
 		CU_ASSERT_FATAL(l->hca_loops[i] != NULL);
 	}
 	for (unsigned int i = 0; i < RTE_MAX(l->nb_proxies, 1u); i++) {

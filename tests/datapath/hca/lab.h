@@ -32,6 +32,7 @@ struct lab_opts {
 	uint32_t ring_size;      /* 256: elements of the ring to the proxy */
 	uint16_t max_held;       /* packets of an offloaded message */
 	bool no_proxy;
+	bool sleeps;             /* the loops do when they run: a test that does not turn them by hand */
 	bool two_ip4;            /* lab_gid2 is an own address, too */
 	unsigned int nb_shards;  /* 1 */
 	unsigned int nb_proxies; /* 1 */

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "outside.h"
@@ -127,7 +128,7 @@ static void send_put(struct outside *o, uint16_t flags)
 	w->u.ud.remote_qkey = LAB_QKEY;
 }
 
-void outside_post(struct outside *o, unsigned int n, uint16_t flags)
+bool outside_post(struct outside *o, unsigned int n, uint16_t flags)
 {
 	CU_ASSERT_FATAL(phca_ring_free(&o->rq, n) >= n && phca_ring_free(&o->sq, n) >= n);
 	for (unsigned int i = 0; i < n; i++) {
@@ -140,5 +141,17 @@ void outside_post(struct outside *o, unsigned int n, uint16_t flags)
 	}
 	phca_ring_publish(&o->rq);
 	phca_ring_publish(&o->sq);
-	phca_db_ring(&o->db, &o->sq, phca_qp_num(o->qp));
+	return phca_db_ring(&o->db, &o->sq, phca_qp_num(o->qp));
+}
+
+unsigned int outside_notes(int fd, const struct phca_cq *cq)
+{
+	struct phca_cq_note n;
+	unsigned int got = 0;
+
+	while (recv(fd, &n, sizeof(n), MSG_DONTWAIT) == (ssize_t)sizeof(n)) {
+		CU_ASSERT_EQUAL(n.cqn, phca_cq_num(cq));
+		got++;
+	}
+	return got;
 }

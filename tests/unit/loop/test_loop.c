@@ -1,9 +1,13 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* A loop by hand, a running one, its commands, sleep and quiescence. */
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <stdlib.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
 #include <time.h>
+#include <unistd.h>
 
 #include <rte_errno.h>
 
@@ -233,6 +237,89 @@ PHCA_TEST(loop, sleeps_when_idle_and_wakes)
 	CU_ASSERT_TRUE(st.busy_cycles > 0);
 	stop(&p);
 	phca_loop_destroy(p.loop);
+}
+
+struct sleeper {
+	struct probe p;
+	uint32_t asleep, calls;
+	bool twice;
+};
+
+static void idle(void *arg, bool sleeps)
+{
+	struct sleeper *s = arg;
+
+	s->twice |= __atomic_load_n(&s->asleep, __ATOMIC_RELAXED) == sleeps;
+	__atomic_store_n(&s->asleep, sleeps, __ATOMIC_SEQ_CST);
+	__atomic_fetch_add(&s->calls, 1, __ATOMIC_RELAXED);
+}
+
+/* Who cannot see that it sleeps is told so, and wakes it through a descriptor that it does not read. */
+PHCA_TEST(loop, tells_that_it_sleeps_and_is_woken_by_descriptors)
+{
+	struct sleeper s = { .p.loop = phca_loop_create("idle", NULL, 0, PHCA_IDLE_SLEEP) };
+	int fd[2] = { eventfd(0, EFD_NONBLOCK), eventfd(0, EFD_NONBLOCK) };
+	struct phca_loop_stats st = { 0 };
+	const uint64_t one = 1;
+	uint64_t count;
+
+	CU_ASSERT_FATAL(s.p.loop != NULL && fd[0] >= 0 && fd[1] >= 0);
+	CU_ASSERT_EQUAL(phca_loop_idle_add(s.p.loop, idle, &s), 0);
+	CU_ASSERT_EQUAL(phca_loop_fd_add(s.p.loop, fd[0]), 0);
+	CU_ASSERT_EQUAL(phca_loop_fd_add(s.p.loop, fd[1]), 0);
+	CU_ASSERT_EQUAL(phca_loop_fd_add(s.p.loop, fd[0]), -EEXIST);
+	CU_ASSERT_EQUAL(phca_loop_fd_add(s.p.loop, -1), -EBADF);
+	start(&s.p);
+	for (int i = 0; i < 20000 && st.wakes < 10; i++) {
+		if (__atomic_load_n(&s.asleep, __ATOMIC_SEQ_CST) != 0)
+			CU_ASSERT_EQUAL(write(fd[i % 2], &one, sizeof(one)), (ssize_t)sizeof(one));
+		ms_sleep(1);
+		phca_loop_stats_get(s.p.loop, &st);
+	}
+	CU_ASSERT_TRUE(st.wakes >= 10);
+	CU_ASSERT_TRUE(__atomic_load_n(&s.calls, __ATOMIC_RELAXED) >= 20);
+	CU_ASSERT_EQUAL(read(fd[0], &count, sizeof(count)), (ssize_t)sizeof(count));
+	CU_ASSERT_TRUE(count > 0); /* nobody else reads it */
+	phca_loop_fd_remove(s.p.loop, fd[0]);
+	phca_loop_fd_remove(s.p.loop, fd[1]);
+	stop(&s.p);
+	CU_ASSERT_FALSE(s.twice);
+	CU_ASSERT_EQUAL(s.asleep, 0);
+	CU_ASSERT_EQUAL(phca_loop_idle_remove(s.p.loop, idle, &s), 0);
+	CU_ASSERT_EQUAL(phca_loop_idle_remove(s.p.loop, idle, &s), -ENOENT);
+	for (int i = 0; i < PHCA_LOOP_TURNS_MAX; i++)
+		CU_ASSERT_EQUAL(phca_loop_idle_add(s.p.loop, idle, &s), 0);
+	CU_ASSERT_EQUAL(phca_loop_idle_add(s.p.loop, idle, &s), -ENOSPC);
+	close(fd[0]);
+	close(fd[1]);
+	phca_loop_destroy(s.p.loop);
+}
+
+PHCA_TEST(loop, notes_are_written_or_say_why_not)
+{
+	uint64_t rec = 42, got = 0;
+	int s[2], p[2], n = 0, ret = 0;
+
+	CU_ASSERT_EQUAL_FATAL(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, s), 0); /* it does not block all the same */
+	CU_ASSERT_EQUAL_FATAL(pipe2(p, O_NONBLOCK), 0);
+	CU_ASSERT_EQUAL(phca_loop_note(s[1], true, &rec, sizeof(rec)), 0);
+	CU_ASSERT_EQUAL(phca_loop_note(p[1], false, &rec, sizeof(rec)), 0);
+	CU_ASSERT_EQUAL(read(s[0], &got, sizeof(got)), (ssize_t)sizeof(got));
+	CU_ASSERT_EQUAL(got, 42);
+	got = 0;
+	CU_ASSERT_EQUAL(read(p[0], &got, sizeof(got)), (ssize_t)sizeof(got));
+	CU_ASSERT_EQUAL(got, 42);
+	while (n < 1000000 && (ret = phca_loop_note(s[1], true, &rec, sizeof(rec))) == 0)
+		n++;
+	CU_ASSERT_EQUAL(ret, -EAGAIN);
+	CU_ASSERT_TRUE(n > 16);
+	close(s[0]);
+	ret = phca_loop_note(s[1], true, &rec, sizeof(rec)); /* of what was not read */
+	CU_ASSERT_TRUE(ret == -EPIPE || ret == -ECONNRESET);
+	CU_ASSERT_EQUAL(phca_loop_note(s[1], true, &rec, sizeof(rec)), -EPIPE); /* and no SIGPIPE */
+	close(s[1]);
+	close(p[0]);
+	close(p[1]);
 }
 
 PHCA_TEST(loop, stop_before_run_ends_the_run)
