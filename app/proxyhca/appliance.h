@@ -86,14 +86,27 @@ struct client_obj {
 /* A shared receive queue. */
 struct srq_obj { struct phca_srq *srq; uint32_t depth; };
 
+/* The rules of a proxy QP as control knows them. */
+struct qp_rules {
+	char from[PHCA_FILTER_NAME_MAX + 16]; /* what gave them: "app_proxy kv"; of a plain QP empty */
+	struct phca_config_rule *rule; /* with names of their own */
+	unsigned int n;
+};
+
+/* The process that a queue pair belongs to. */
+struct qp_owner { pid_t pid; uid_t uid; char user[40], exe[64]; };
+
 struct qp_obj {
-	unsigned int conf;          /* index into cfg.qps */
+	unsigned int conf;          /* index into cfg.qps; not with an owner */
+	const struct qp_owner *owner; /* another process; NULL: a resident application */
+	bool undecided;             /* app_proxy waits for its peer */
+	uint32_t cq_depth;          /* with an owner: of its send CQ, as asked for */
+	struct qp_rules rules;
 	uint32_t nth;               /* of its count */
 	struct phca_qp *qp;
 	struct phca_cq *cq;         /* its send and receive CQ, its own */
 	struct srq_obj *srq;        /* or NULL */
 	uint32_t depth;             /* of its receive queue, or its SRQ */
-	bool proxy;                 /* rules are attached */
 	struct phca_qp_info base;
 	struct phca_cq_info cq_base;
 	uint64_t order_base;        /* completions out of order at the last clear */
@@ -110,6 +123,9 @@ struct app_obj {
 	struct app_base *base;
 	unsigned int nb_base;
 };
+
+/* What an entry of app_proxy did. */
+struct rule_list { uint64_t taken, failed; int last_error; };
 
 /* What the last periodic summary saw, to make rates of. */
 struct rate_base {
@@ -147,6 +163,10 @@ struct appliance {
 	struct app_obj **apps;
 	unsigned int nb_ports, nb_filters, nb_offloads, nb_srqs, nb_qps, nb_apps;
 	unsigned int nb_proxy_qps;  /* entries of cfg.proxy_qps that are attached */
+	struct qp_obj **app_qps;    /* queue pairs of other processes, in the order of creation */
+	unsigned int nb_app_qps;
+	struct rule_list *rule_lists; /* as many as entries of cfg.app_proxy */
+	unsigned int nb_rule_lists;
 
 	bool started;               /* receives */
 	bool quit;                  /* "quit" was said, a signal came, or the time is over */
@@ -244,6 +264,35 @@ int qps_reset(struct appliance *a, struct qp_obj *q, char *err, size_t err_len);
  */
 int qps_attach(struct appliance *a, unsigned int first, unsigned int end, unsigned int *nb_attached,
 		char *err, size_t err_len);
+
+/* --- rules.c: the rules of queue pairs, attached and detached while they run --- */
+/*
+ * Make these all the rules of a queue pair, which becomes a proxy QP if it is none.
+ * Errors have err written and change nothing. Mutex held.
+ */
+int rules_set(struct appliance *a, struct qp_obj *q, const char *from, const struct phca_config_rule *rule,
+		unsigned int n, uint32_t window, char *err, size_t err_len);
+/* One more behind those that it has. */
+int rules_add(struct appliance *a, struct qp_obj *q, const struct phca_config_rule *rule, char *err, size_t err_len);
+/* Without one of them; NULL: without any. @return -ENOENT it has none of that name */
+int rules_remove(struct appliance *a, struct qp_obj *q, const char *name, char *err, size_t err_len);
+/* What control kept of them. */
+void rules_forget(struct qp_obj *q);
+/* Name of the queue pair's entry, or of its process. */
+const char *qp_obj_name(const struct appliance *a, const struct qp_obj *q);
+
+/* --- app_rules.c: queue pairs of other processes, and app_proxy --- */
+/* A queue pair was created, with a send CQ of so many completions; nothing was posted. Mutex held, as below. */
+void app_rules_created(struct appliance *a, const struct qp_owner *who, struct phca_qp *qp, uint32_t cq_depth);
+/* A connected one is in RTR. */
+void app_rules_connected(struct appliance *a, const struct phca_qp *qp, const uint8_t dgid[16]);
+/* It is about to be destroyed. */
+void app_rules_gone(struct appliance *a, const struct phca_qp *qp);
+/* The queue pair of another process. @return NULL: it is none that was told of */
+struct qp_obj *app_rules_find(struct appliance *a, uint32_t qpn);
+/* What an entry of app_proxy did. */
+struct rule_list app_rules_list(const struct appliance *a, unsigned int entry);
+void app_rules_free(struct appliance *a);
 
 /* --- check.c: --check-config, a rehearsal of the start --- */
 /* Make a null device in the place of a port's. @return 0; negative errno with err written */

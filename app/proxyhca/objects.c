@@ -191,6 +191,7 @@ int objects_add(struct appliance *a, char *err, size_t err_len)
 
 void objects_free(struct appliance *a)
 {
+	app_rules_free(a);
 	free(a->filters);
 	free(a->offloads);
 	free(a->srqs);

@@ -183,6 +183,7 @@ static int qp_remove(struct qp_obj *q)
 		return rc;
 	if (q->cq)
 		phca_cq_destroy(q->cq);
+	rules_forget(q);
 	free(q);
 	return 0;
 }
@@ -240,21 +241,6 @@ int qps_remove(struct appliance *a, unsigned int keep, char *err, size_t err_len
 	return 0;
 }
 
-/* The rules of one entry of proxy_qps, with the objects they name on one proxy. */
-static unsigned int rules_make(struct appliance *a, const struct phca_config_proxy_qp *c,
-		unsigned int proxy, struct phca_rule *rules)
-{
-	unsigned int n = RTE_MIN(c->nb_rules, (unsigned int)PHCA_PROXY_RULE_MAX);
-
-	for (unsigned int i = 0; i < n; i++)
-		rules[i] = (struct phca_rule){
-			.name = c->rules[i].name, .filter = &a->filters[c->rules[i].filter]->slot,
-			.offload = a->offloads[c->rules[i].offload]->on[proxy],
-			.send = c->rules[i].send, .inbound = c->rules[i].inbound,
-		};
-	return n;
-}
-
 static bool entry_names(const struct phca_config_proxy_qp *c, unsigned int conf)
 {
 	for (unsigned int i = 0; i < c->nb_qps; i++)
@@ -263,22 +249,20 @@ static bool entry_names(const struct phca_config_proxy_qp *c, unsigned int conf)
 	return false;
 }
 
-static int qp_attach(struct appliance *a, struct qp_obj *q, const struct phca_config_proxy_qp *c,
-		char *err, size_t err_len)
+static int qp_attach(struct appliance *a, struct qp_obj *q, unsigned int entry, char *err, size_t err_len)
 {
-	struct phca_rule rules[PHCA_PROXY_RULE_MAX];
-	/* all instances that one QP uses are on one proxy */
-	unsigned int n = rules_make(a, c, a->next_proxy % a->nb_proxies, rules);
-	int rc = phca_qp_proxy_attach(q->qp, rules, n, c->window);
+	const struct phca_config_proxy_qp *c = &a->cfg->proxy_qps[entry];
+	struct phca_qp_info info;
+	char from[32];
 
-	if (rc < 0)
-		snprintf(err, err_len, "qp 0x%x (%s): its %u rules were not attached: %s",
-			phca_qp_num(q->qp), a->cfg->qps[q->conf].name, n,
-			rc == -EBUSY ? "it is a proxy QP already" : rte_strerror(-rc));
-	else
-		q->proxy = true;
-	a->next_proxy += rc == 0;
-	return rc;
+	phca_qp_info_get(q->qp, &info);
+	if (info.proxy) {
+		snprintf(err, err_len, "qp 0x%x (%s): it is a proxy QP already; 'attach qp' changes its rules",
+			info.qpn, a->cfg->qps[q->conf].name);
+		return -EBUSY;
+	}
+	snprintf(from, sizeof(from), "proxy_qps[%u]", entry);
+	return rules_set(a, q, from, c->rules, c->nb_rules, c->window, err, err_len);
 }
 
 int qps_attach(struct appliance *a, unsigned int first, unsigned int end, unsigned int *nb_attached,
@@ -291,7 +275,7 @@ int qps_attach(struct appliance *a, unsigned int first, unsigned int end, unsign
 		for (unsigned int j = first; j < end && rc == 0; j++) {
 			if (!entry_names(&a->cfg->proxy_qps[i], a->qps[j]->conf))
 				continue;
-			rc = qp_attach(a, a->qps[j], &a->cfg->proxy_qps[i], err, err_len);
+			rc = qp_attach(a, a->qps[j], i, err, err_len);
 			*nb_attached += rc == 0;
 		}
 	}

@@ -158,6 +158,16 @@ static int px_pick(const struct phca_qp *qp, const struct phca_rule *rules, unsi
 	return 0;
 }
 
+struct phca_proxy *phca_qp_proxy(const struct phca_qp *qp)
+{
+	const struct px *of[] = { qp->px, qp->cq[0]->px, qp->cq[1]->px };
+
+	for (unsigned int i = 0; i < RTE_DIM(of); i++)
+		if (of[i] != NULL)
+			return of[i]->proxy;
+	return NULL;
+}
+
 static int attach_prepare(struct attach_arg *a, const struct phca_rule *rules, struct phca_pqp_conf *pc)
 {
 	int ret = px_pick(a->qp, rules, a->n, &a->px);

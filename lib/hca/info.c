@@ -87,3 +87,8 @@ void phca_qp_rings(const struct phca_qp *qp, struct phca_ring_mem *sq, struct ph
 	*sq = ring_mem(&qp->sq);
 	*rq = ring_mem(&qp->rq);
 }
+
+struct phca_cq *phca_qp_cq(const struct phca_qp *qp, enum phca_dir dir)
+{
+	return qp->cq[dir];
+}

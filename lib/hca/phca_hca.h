@@ -412,6 +412,8 @@ int phca_qp_proxy_attach(struct phca_qp *qp, const struct phca_rule *rules, unsi
  *         or the proxy has not taken an earlier change within 10 s; -ENOMEM. Control thread.
  */
 int phca_qp_proxy_rules_set(struct phca_qp *qp, const struct phca_rule *rules, unsigned int n);
+/** @return the proxy that the QP, or else one of its CQs, belongs to for good; NULL: any will do. Control thread. */
+struct phca_proxy *phca_qp_proxy(const struct phca_qp *qp);
 
 /** Counters of a QP, besides its verdicts. X(field, unit, what) */
 #define PHCA_QP_COUNTERS(X) \
@@ -497,6 +499,8 @@ int phca_cq_each(struct phca_hca *hca, int (*cb)(void *arg, struct phca_cq *cq),
 struct phca_qp *phca_qp_find(struct phca_hca *hca, uint32_t qpn);
 /** @return its number. */
 uint32_t phca_qp_num(const struct phca_qp *qp);
+/** @return its send or receive CQ. */
+struct phca_cq *phca_qp_cq(const struct phca_qp *qp, enum phca_dir dir);
 /** @return whose it is. Control thread. */
 struct phca_client *phca_qp_client(const struct phca_qp *qp);
 /** Where its rings lie; with an SRQ it has no receive ring: {NULL, 0}. Control thread. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* What both ways of polling share. Under the CQ's lock. */
-#ifndef VERBS_POLL_H
-#define VERBS_POLL_H
+#ifndef POLLING_H
+#define POLLING_H
 
 #include "verbs_impl.h"
 

@@ -656,8 +656,11 @@ PHCA_TEST(rules, what_cannot_be_is_refused)
 
 	for (unsigned int i = 0; i < RTE_DIM(many); i++)
 		many[i] = r;
+	CU_ASSERT_PTR_EQUAL(phca_qp_cq(q.qp, PHCA_DIR_RECV), q.cq);
+	CU_ASSERT_PTR_NULL(phca_qp_proxy(q.qp));
 	CU_ASSERT_EQUAL(phca_qp_proxy_rules_set(q.qp, &r, 1), -EINVAL); /* a plain one */
 	CU_ASSERT_EQUAL(phca_qp_proxy_attach(q.qp, &r, 1, 0), 0);
+	CU_ASSERT_PTR_EQUAL(phca_qp_proxy(q.qp), l->proxies[0]);
 	CU_ASSERT_EQUAL(phca_qp_proxy_rules_set(q.qp, &far, 1), -EXDEV);
 	CU_ASSERT_EQUAL(phca_qp_proxy_rules_set(q.qp, &none, 1), -EINVAL);
 	CU_ASSERT_EQUAL(phca_qp_proxy_rules_set(q.qp, many, RTE_DIM(many)), -EINVAL);
