@@ -78,11 +78,15 @@ void vqp_send_push(struct vqp *qp, const struct phca_send_wqe *w, bool dead)
 void vqp_send_publish(struct vqp *qp)
 {
 	struct vdb *db = &to_vctx(qp->qp.context)->db[qp->shard];
+	const uint64_t one = 1;
+	bool sleeps;
 
 	phca_ring_publish(&qp->sq);
 	pthread_spin_lock(&db->lock);
-	phca_db_ring(&db->ring, &qp->sq, qp->qp.qp_num);
+	sleeps = phca_db_ring(&db->ring, &qp->sq, qp->qp.qp_num);
 	pthread_spin_unlock(&db->lock);
+	if (sleeps && write(db->wake_fd, &one, sizeof(one)) < 0)
+		verbs_debug("phca: shard %u is not woken", qp->shard);
 }
 
 /* @return bytes of the elements */

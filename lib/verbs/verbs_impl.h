@@ -157,6 +157,7 @@ struct vchan {
 	struct ibv_comp_channel channel;
 	uint8_t slack[SLACK];
 	uint32_t handle;
+	_Atomic uint32_t owed;    /* event.c: sum of owed of its CQs */
 };
 
 struct vcq {
@@ -174,13 +175,15 @@ struct vcq {
 	struct phca_ring ring;
 	struct phca_ring old;     /* .hdr != NULL: has what was not polled before a resize, in old_mem */
 	void *old_mem;            /* a ring of our own; freed with the CQ, or by the next resize */
-	struct phca_ring scratch; /* for poll.c, cq_ex.c: state of an iteration */
 	struct phca_cqe cur;      /* cq_ex: completion that the accessors read */
 	bool polling;             /* cq_ex: between start_poll and end_poll, lock held */
-	_Atomic uint32_t armed;   /* for event.c: 1 next, 2 solicited; 0 not */
+	uint64_t wall_ns;         /* cq_ex: what to add to the HCA's clock for CLOCK_REALTIME, */
+	uint64_t wall_asked_ns;   /* as asked at this time of CLOCK_MONOTONIC; under wall_lock */
+	pthread_mutex_t wall_lock;
+	bool told_dead;           /* event.c: an event said that the appliance is gone; under objs_lock */
+	uint32_t owed;            /* event.c: notes that found no way back; under objs_lock */
 	uint32_t comp_events;     /* handed to the application; under cq.mutex, as the completed ones */
 	uint32_t async_events;    /* likewise */
-	uint64_t flush_pos;       /* for poll.c when the appliance is gone */
 };
 
 /* A request that was posted and is not completed. */

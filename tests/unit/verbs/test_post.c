@@ -311,6 +311,24 @@ PHCA_TEST(post, list_is_posted_up_to_the_bad_one)
 	shut();
 }
 
+/* Who finds the lcore asleep wakes it, once. */
+PHCA_TEST(post, wakes_an_hca_that_sleeps)
+{
+	struct ibv_send_wr wr = { .opcode = IBV_WR_SEND };
+	uint64_t woken = 0;
+
+	open_type(IBV_QPT_RC, 8);
+	CU_ASSERT_EQUAL(post(&wr), 0);
+	CU_ASSERT(read(f->ctx.db[0].wake_fd, &woken, sizeof(woken)) < 0);
+	CU_ASSERT_EQUAL(hca_doorbell(f, qp), QPN);
+	__atomic_store_n(&f->db.hdr->armed, 1, __ATOMIC_SEQ_CST);
+	CU_ASSERT_EQUAL(post(&wr), 0);
+	CU_ASSERT_EQUAL(post(&wr), 0);
+	CU_ASSERT_EQUAL(read(f->ctx.db[0].wake_fd, &woken, sizeof(woken)), sizeof(woken));
+	CU_ASSERT_EQUAL(woken, 1);
+	shut();
+}
+
 /* Full is max_wr posted and not polled, whatever the HCA is done with. */
 PHCA_TEST(post, full_until_polled)
 {

@@ -31,6 +31,7 @@ struct fix_cq {
 /* A device. */
 struct fix {
 	struct vctx ctx;
+	struct vdev dev;
 	struct phca_ring db;     /* the HCA's view */
 	struct ibv_pd pd;
 };
@@ -62,7 +63,9 @@ static inline struct fix *fix_open(void)
 	CU_ASSERT_PTR_NOT_NULL_FATAL(f);
 	pthread_mutex_init(&f->ctx.objs_lock, NULL);
 	pthread_mutex_init(&f->ctx.admin_lock, NULL);
-	f->ctx.sock = -1;
+	pthread_mutex_init(&f->ctx.v.context.mutex, NULL);
+	f->ctx.dev = &f->dev;
+	f->ctx.sock = f->ctx.async_wr_fd = f->ctx.v.context.async_fd = -1;
 	f->ctx.nb_shards = 1;
 	f->ctx.pid = getpid();
 	pthread_spin_init(&f->ctx.db[0].lock, PTHREAD_PROCESS_PRIVATE);
