@@ -21,6 +21,7 @@
 
 #include "phca_config.h"
 #include "phca_hca.h"
+#include "phca_host.h"
 
 #include "options.h"
 
@@ -154,6 +155,9 @@ struct appliance {
 	unsigned int nb_proxies;
 	unsigned int next_proxy;    /* gets the next proxy QP */
 	struct phca_hca *hca;
+	struct phca_host *host;     /* serves other processes; NULL: there is no socket */
+	pthread_t host_thread;
+	int host_stop_fd;
 
 	struct port_obj **ports;
 	struct filter_obj **filters;
@@ -293,6 +297,12 @@ struct qp_obj *app_rules_find(struct appliance *a, uint32_t qpn);
 /* What an entry of app_proxy did. */
 struct rule_list app_rules_list(const struct appliance *a, unsigned int entry);
 void app_rules_free(struct appliance *a);
+
+/* --- clients.c: applications of other processes --- */
+/* Make the socket and serve it, if there is to be one. */
+int clients_start(struct appliance *a, char *err, size_t err_len);
+/* Close the connections, then what was theirs. Mutex not held. */
+void clients_stop(struct appliance *a);
 
 /* --- check.c: --check-config, a rehearsal of the start --- */
 /* Make a null device in the place of a port's. @return 0; negative errno with err written */

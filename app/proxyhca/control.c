@@ -39,6 +39,8 @@ static void event_keep(struct appliance *a, const struct phca_event *ev)
 	e->ev = *ev;
 	event_text(ev, text, sizeof(text));
 	APP_LOG(WARNING, "%s\n", text);
+	if (a->host)
+		phca_host_event(a->host, ev);
 }
 
 void events_take(struct appliance *a)
@@ -235,11 +237,18 @@ static int take_down(struct appliance *a)
 /* From the first packet to the last figure. */
 static int live(struct appliance *a)
 {
+	char err[ERR_MAX];
 	int rc;
 
+	rc = clients_start(a, err, sizeof(err));
+	if (rc < 0) {
+		fprintf(stderr, "dpdk-proxyhca: %s\n", err);
+		return rc;
+	}
 	telemetry_init(a);
 	rc = serve(a);
 	printf("\nStopping...\n");
+	clients_stop(a);
 	pthread_mutex_lock(&a->control);
 	control_drain(a);
 	events_take(a);

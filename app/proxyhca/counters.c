@@ -68,6 +68,8 @@ static const struct counter offload_rows[] = {
 };
 static const struct counter filter_rows[] = { FILTER_COUNTERS(FILTER_ROW) };
 static const struct counter impair_rows[] = { PHCA_IMPAIR_COUNTERS(IMPAIR_ROW) };
+#define HOST_ROW(f, u, h) ROW(phca_host_stats, f, u, h)
+static const struct counter host_rows[] = { PHCA_HOST_COUNTERS(HOST_ROW) };
 static const struct counter lcore_rows[] = { LCORE_COUNTERS(LCORE_ROW) };
 
 #define GROUP(name) \
@@ -81,12 +83,13 @@ GROUP(offload)
 GROUP(filter)
 GROUP(lcore)
 GROUP(impair)
+GROUP(host)
 
 const struct counter_group *counters_group(unsigned int i)
 {
 	static const struct counter_group *const all[] = {
 		&counters_port, &counters_qp, &counters_pqp, &counters_cq, &counters_proxy,
-		&counters_offload, &counters_filter, &counters_lcore, &counters_impair,
+		&counters_offload, &counters_filter, &counters_lcore, &counters_impair, &counters_host,
 	};
 
 	return i < RTE_DIM(all) ? all[i] : NULL;

@@ -26,7 +26,7 @@ struct counter_group {
 	unsigned int nb_rows;
 };
 extern const struct counter_group counters_port, counters_qp, counters_pqp, counters_cq,
-	counters_proxy, counters_offload, counters_filter, counters_lcore, counters_impair;
+	counters_proxy, counters_offload, counters_filter, counters_lcore, counters_impair, counters_host;
 
 /** @return the counter's value in the struct at @p st. */
 static inline uint64_t counter_get(const struct counter *c, const void *st)

@@ -15,7 +15,7 @@
 
 enum {
 	OPT_CONFIG = 256, OPT_CMDLINE_FILE, OPT_STATS_PERIOD, OPT_CHECK, OPT_IDLE,
-	OPT_AUTO_START, OPT_NO_AUTO_START, OPT_DURATION, OPT_COUNTERS, OPT_VERSION,
+	OPT_AUTO_START, OPT_NO_AUTO_START, OPT_DURATION, OPT_COUNTERS, OPT_VERSION, OPT_SOCKET,
 };
 
 static const struct option table[] = {
@@ -25,6 +25,7 @@ static const struct option table[] = {
 	{"stats-period", required_argument, NULL, OPT_STATS_PERIOD},
 	{"check-config", no_argument, NULL, OPT_CHECK},
 	{"idle", required_argument, NULL, OPT_IDLE},
+	{"socket", required_argument, NULL, OPT_SOCKET},
 	{"auto-start", no_argument, NULL, OPT_AUTO_START},
 	{"no-auto-start", no_argument, NULL, OPT_NO_AUTO_START},
 	{"duration", required_argument, NULL, OPT_DURATION},
@@ -45,6 +46,7 @@ static const char usage[] =
 	"  --stats-period N     print statistics and rates every N seconds, 1..86400\n"
 	"  --duration N         stop after N seconds, 1..31536000, print statistics and leave\n"
 	"  --idle poll|sleep    idle lcores poll (default), or sleep until there is work\n"
+	"  --socket PATH        serve applications of other processes at this socket\n"
 	"  --check-config       check the configuration, filters and drivers' settings; exit 0 or 1\n"
 	"  --list-counters      print every counter: group, name, unit, meaning\n"
 	"  --version            print the version\n"
@@ -132,6 +134,9 @@ static enum options_result option(int c, struct options *o, int *auto_start)
 		return OPTIONS_DONE;
 	case OPT_IDLE:
 		return idle_option(o);
+	case OPT_SOCKET:
+		o->socket = optarg;
+		return optarg[0] ? OPTIONS_RUN : bad("--socket", optarg, "a path expected");
 	case OPT_AUTO_START:
 	case OPT_NO_AUTO_START:
 		*auto_start = c == OPT_AUTO_START;

@@ -11,6 +11,7 @@
 /** Options of the program. */
 struct options {
 	const char *config;        /* file; NULL: the built-in configuration */
+	const char *socket;        /* where other processes' applications connect; NULL: as configured */
 	const char *cmdline_file;  /* commands to run before the prompt; or NULL */
 	bool interactive;          /* give a prompt */
 	bool start;                /* start without being asked */

@@ -338,12 +338,12 @@ uint32_t phca_admin_ans_len(uint32_t op);
 
 /* ---------------------------------------------------------------- events */
 
-/** An asynchronous event, as the client reads it from the events' descriptor (a pipe). */
+/** An asynchronous event, as the client reads it from the events' descriptor (a socket). */
 struct phca_admin_event {
 	uint32_t type; /**< enum ibv_event_type */
 	uint32_t num;  /**< number of the QP, CQ or SRQ; the port: 1; device: 0 */
 };
-/** A completion event, as the client reads it from a channel's descriptor (a pipe). */
+/** A completion event, as the client reads it from a channel's descriptor (a socket). */
 struct phca_admin_note {
 	uint32_t cqn;
 	uint32_t rsvd;

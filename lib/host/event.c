@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Asynchronous events (11.6.3): what happened to objects, told to the client that
+ * owns them in the numbers of verbs.h.
+ *
+ * Invariant: nothing waits for a reader. An event that finds no room is lost
+ * and counted.
+ */
+#include <sys/socket.h>
+
+#include "host_impl.h"
+
+/* enum ibv_event_type */
+enum {
+	IBV_CQ_ERR = 0, IBV_QP_FATAL = 1, IBV_QP_REQ_ERR = 2, IBV_QP_ACCESS_ERR = 3, IBV_COMM_EST = 4,
+	IBV_SQ_DRAINED = 5, IBV_PORT_ACTIVE = 9, IBV_PORT_ERR = 10, IBV_SRQ_LIMIT_REACHED = 15,
+	IBV_QP_LAST_WQE_REACHED = 16,
+};
+
+/*
+ * @return enum ibv_event_type; -1: none. A queue pair that goes to ERROR because
+ * a work request failed, or because it was told to, is no event: completions say so.
+ */
+static int verbs_event(const struct phca_event *ev)
+{
+	switch ((enum phca_event_type)ev->type) {
+	case PHCA_EVENT_QP_FATAL:
+		return ev->status == PHCA_WC_GENERAL_ERR || ev->status == PHCA_WC_FATAL_ERR ||
+			ev->status == PHCA_WC_LOC_QP_OP_ERR ? IBV_QP_FATAL : -1;
+	case PHCA_EVENT_QP_ACCESS_ERR: return IBV_QP_ACCESS_ERR;
+	case PHCA_EVENT_CQ_ERR: return IBV_CQ_ERR;
+	case PHCA_EVENT_OFFLOAD_FAILED: return IBV_QP_FATAL;
+	case PHCA_EVENT_SQ_ERR: return -1; /* its completion says so */
+	case PHCA_EVENT_QP_REQ_ERR: return IBV_QP_REQ_ERR;
+	case PHCA_EVENT_COMM_EST: return IBV_COMM_EST;
+	case PHCA_EVENT_SQ_DRAINED: return IBV_SQ_DRAINED;
+	case PHCA_EVENT_LAST_WQE: return IBV_QP_LAST_WQE_REACHED;
+	case PHCA_EVENT_SRQ_LIMIT: return IBV_SRQ_LIMIT_REACHED;
+	case PHCA_EVENT_PORT_ACTIVE: return IBV_PORT_ACTIVE;
+	case PHCA_EVENT_PORT_ERR: return IBV_PORT_ERR;
+	}
+	return -1;
+}
+
+static void event_send(struct client *c, int type, uint32_t num)
+{
+	const struct phca_admin_event e = { .type = (uint32_t)type, .num = num };
+
+	if (send(c->events.ours, &e, sizeof(e), MSG_DONTWAIT | MSG_NOSIGNAL) == (ssize_t)sizeof(e)) {
+		c->info.events++;
+		c->host->st.events++;
+	} else {
+		c->host->st.events_lost++;
+	}
+}
+
+void phca_host_event(struct phca_host *h, const struct phca_event *ev)
+{
+	bool port = ev->type == PHCA_EVENT_PORT_ACTIVE || ev->type == PHCA_EVENT_PORT_ERR;
+	struct phca_client *owner = port ? NULL : phca_event_client(h->conf.hca, ev);
+	int type = verbs_event(ev);
+	struct client *c;
+
+	if (type < 0 || (!port && owner == NULL))
+		return;
+	TAILQ_FOREACH(c, &h->clients, listed) {
+		if (c->state != CLIENT_OPEN || c->dead)
+			continue;
+		if (port && c->info.port == ev->num)
+			event_send(c, type, 1);
+		else if (!port && c->hca == owner)
+			event_send(c, type, ev->num);
+	}
+}
