@@ -180,5 +180,7 @@ class DpdkProgram(Program):
 
 
 def appliance():
-    """Path of the built appliance."""
-    return runner.built("app/proxyhca/dpdk-proxyhca")
+    """Path of the built appliance; of the build that PHCA_APPLIANCE_BUILD names, if it is set."""
+    build = os.environ.get("PHCA_APPLIANCE_BUILD")
+    path = "app/proxyhca/dpdk-proxyhca"
+    return os.path.join(runner.ROOT, build, path) if build else runner.built(path)
