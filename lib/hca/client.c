@@ -127,6 +127,7 @@ static int client_fill(struct phca_client *c, const struct phca_client_conf *con
 	c->ring_alloc = conf->ring_alloc != NULL ? conf->ring_alloc : own_alloc;
 	c->ring_free = conf->ring_alloc != NULL ? conf->ring_free : own_free;
 	c->ring_arg = conf->arg;
+	c->resident = conf->ring_alloc == NULL;
 	c->priv = conf->priv;
 	c->name = strdup(conf->name);
 	if (c->name == NULL)

@@ -3,7 +3,9 @@
  * Completion queues.
  *
  * Invariant: a completion queue has one writer at a time, the HCA lcore of its
- * queue pairs, or the proxy lcore once one of them is a proxy QP.
+ * queue pairs, or the proxy lcore once one of them is a proxy QP. What is changed
+ * of it is changed between two turns of that lcore. A resized one is two rings,
+ * the second of which is read when the first is empty for good.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -11,6 +13,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include <rte_branch_prediction.h>
 #include <rte_common.h>
 
 #include "hca_impl.h"
@@ -99,6 +102,85 @@ int phca_cq_notify_set(struct phca_cq *cq, int fd)
 	return cq_call(&a, notify_set);
 }
 
+/* ---------------------------------------------------------------- resize */
+
+struct resize_arg {
+	struct notify_arg to; /* first */
+	struct phca_ring fresh;
+	uint32_t noop_room;
+};
+
+static int cq_move(void *arg)
+{
+	struct resize_arg *a = arg;
+
+	phca_cqw_move(&a->to.cq->w, &a->fresh, a->noop_room);
+	return 0;
+}
+
+static int cq_moved(void *arg)
+{
+	struct notify_arg *a = arg;
+
+	phca_cqw_moved(a->owner, &a->cq->w, a->cq->old.hdr);
+	return 0;
+}
+
+/* Completions in the ring; no-ops do not count. What the consumer says is believed as far as it can be. */
+static uint32_t outstanding(const struct phca_ring *r)
+{
+	uint32_t cons = __atomic_load_n(&r->hdr->cons, __ATOMIC_RELAXED);
+	uint32_t prod = __atomic_load_n(&r->hdr->prod, __ATOMIC_ACQUIRE), n = 0;
+
+	if (prod - cons > phca_ring_size(r))
+		return phca_ring_size(r);
+	for (; cons != prod; cons++)
+		n += !(((const struct phca_cqe *)phca_ring_slot(r, cons))->flags & PHCA_CQE_NOOP);
+	return n;
+}
+
+int phca_cq_resize_done(struct phca_cq *cq)
+{
+	struct notify_arg a = { .cq = cq };
+
+	if (cq->old.hdr == NULL)
+		return 0;
+	if (__atomic_load_n(&cq->moved, __ATOMIC_ACQUIRE))
+		return -EBUSY;
+	cq_call(&a, cq_moved);
+	ring_drop(cq->client, &cq->old);
+	return 0;
+}
+
+int phca_cq_resize(struct phca_cq *cq, uint32_t cqe)
+{
+	struct resize_arg a = { .to.cq = cq };
+	struct phca_ring user;
+	uint32_t size;
+	int ret;
+
+	if (cqe == 0 || cqe > PHCA_CQE_MAX || cqe < outstanding(&cq->w.ring) ||
+	    __atomic_load_n(&cq->w.overrun, __ATOMIC_RELAXED))
+		return -EINVAL;
+	ret = phca_cq_resize_done(cq);
+	if (ret != 0)
+		return ret;
+	size = rte_align32pow2(2 * cqe);
+	ret = ring_pair(cq->client, PHCA_RING_CQ, size, sizeof(struct phca_cqe), &a.fresh, &user);
+	if (ret != 0)
+		return ret;
+	a.noop_room = size - cqe;
+	/* where it lies; its indices are the lcore's */
+	cq->old = (struct phca_ring){ .hdr = cq->w.ring.hdr, .mask = cq->w.ring.mask, .stride = cq->w.ring.stride };
+	cq_call(&a.to, cq_move);
+	cq->cqe = cqe;
+	if (cq->client->resident) {
+		cq->user_next = user;
+		__atomic_store_n(&cq->moved, true, __ATOMIC_RELEASE);
+	}
+	return 0;
+}
+
 int phca_cq_destroy(struct phca_cq *cq)
 {
 	struct phca_cq **pp = &cq->client->hca->cqs;
@@ -110,6 +192,7 @@ int phca_cq_destroy(struct phca_cq *cq)
 	while (*pp != cq)
 		pp = &(*pp)->next;
 	*pp = cq->next;
+	ring_drop(cq->client, &cq->old);
 	ring_drop(cq->client, &cq->w.ring);
 	free(cq);
 	return 0;
@@ -117,6 +200,15 @@ int phca_cq_destroy(struct phca_cq *cq)
 
 int phca_poll_cq(struct phca_cq *cq, unsigned int n, struct phca_wc *wc)
 {
+	int got = phca_cq_poll(&cq->user, wc, n);
+
+	if (likely(got != 0 || !__atomic_load_n(&cq->moved, __ATOMIC_ACQUIRE)))
+		return got;
+	got = phca_cq_poll(&cq->user, wc, n); /* written between the look and the move */
+	if (got != 0)
+		return got;
+	cq->user = cq->user_next;
+	__atomic_store_n(&cq->moved, false, __ATOMIC_RELEASE);
 	return phca_cq_poll(&cq->user, wc, n);
 }
 

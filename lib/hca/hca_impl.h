@@ -176,7 +176,10 @@ struct phca_cq {
 	unsigned int refs;      /* control thread */
 	uint8_t shard;          /* control thread: index, or SHARD_NONE before the first QP */
 	struct phca_cq *next;   /* control thread */
+	struct phca_ring old;   /* control thread: before a resize that the consumer may not have seen; hdr NULL: none */
 	struct phca_ring user __attribute__((aligned(64))); /* application's thread */
+	struct phca_ring user_next; /* goes on with it when `moved` is set, which it clears */
+	bool moved;
 };
 
 struct phca_srq {
@@ -209,6 +212,7 @@ struct phca_client {
 	void *(*ring_alloc)(void *arg, size_t bytes); /* where its rings lie */
 	void (*ring_free)(void *arg, void *mem, size_t bytes);
 	void *ring_arg, *priv;
+	bool resident;              /* its application is in this process: uses the user_ views */
 	struct phca_loop *app_loop; /* woken when completions were written */
 	struct phca_client *next;
 	struct phca_qp *qps;        /* control thread */

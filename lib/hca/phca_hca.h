@@ -231,6 +231,22 @@ uint32_t phca_cq_num(const struct phca_cq *cq);
  * @return 0; -EBADF; -EINVAL something else, or a pipe that blocks. Control thread.
  */
 int phca_cq_notify_set(struct phca_cq *cq, int fd);
+/**
+ * Give it another size (11.2.6.3). It goes on in a new ring: completions that were not polled stay in the old
+ * one, which the consumer polls until it is empty; then it goes on with the new one (phca_cq_ring), as
+ * phca_poll_cq does by itself. The old ring is freed by phca_cq_resize_done, the next resize or destroy.
+ * A CQ that is armed stays so.
+ * @param cqe  as of phca_cq_create
+ * @return 0; -EINVAL out of range, less than the completions in it now, or it overran; -EBUSY a resident
+ *         application has not emptied the ring of the last resize; -ENOMEM. Control thread.
+ */
+int phca_cq_resize(struct phca_cq *cq, uint32_t cqe);
+/**
+ * The consumer reads the old ring no more: free it. If the CQ is armed, in either ring, and completions came
+ * since the resize, there is a note now, since it may have armed before it knew of the new ring.
+ * @return 0, also without a resize; -EBUSY as above. Control thread.
+ */
+int phca_cq_resize_done(struct phca_cq *cq);
 /** @return whose it is. Control thread. */
 struct phca_client *phca_cq_client(const struct phca_cq *cq);
 /** Where its ring lies. Control thread. */

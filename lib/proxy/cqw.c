@@ -220,3 +220,33 @@ void phca_cqw_notify_set(struct phca_cqws *l, struct phca_cqw *w, enum phca_cqw_
 		notes_write(l, w); /* its consumer may have armed it for what is there */
 	}
 }
+
+static bool armed_ok(uint32_t armed)
+{
+	return armed == PHCA_CQ_ARMED_NEXT || armed == PHCA_CQ_ARMED_SOLICITED;
+}
+
+void phca_cqw_move(struct phca_cqw *w, const struct phca_ring *fresh, uint32_t noop_room)
+{
+	uint32_t armed = __atomic_exchange_n(&w->ring.hdr->armed, 0, __ATOMIC_SEQ_CST);
+
+	w->ring = *fresh;
+	w->noop_room = noop_room;
+	w->noop_run = 0;
+	w->news = 0;
+	__atomic_store_n(&w->ring.hdr->armed, armed_ok(armed) ? armed : 0, __ATOMIC_RELEASE);
+}
+
+void phca_cqw_moved(struct phca_cqws *l, struct phca_cqw *w, struct phca_ring_hdr *old)
+{
+	uint32_t armed = __atomic_exchange_n(&old->armed, 0, __ATOMIC_SEQ_CST), none = 0;
+
+	if (armed_ok(armed))
+		__atomic_compare_exchange_n(&w->ring.hdr->armed, &none, armed, false, __ATOMIC_SEQ_CST,
+			__ATOMIC_RELAXED);
+	if (w->notify == PHCA_CQW_NOTIFY_NONE || w->ring.own == 0 || w->dirty)
+		return; /* nothing to tell, or the flush looks */
+	w->news = PHCA_CQW_NEWS_ANY | PHCA_CQW_NEWS_SOLICITED;
+	w->next_dirty = NULL;
+	notes_write(l, w);
+}

@@ -167,6 +167,17 @@ void phca_cqws_flush(struct phca_cqws *l, uint64_t now_ns);
  * @param how  PHCA_CQW_NOTIFY_NONE: nowhere
  */
 void phca_cqw_notify_set(struct phca_cqws *l, struct phca_cqw *w, enum phca_cqw_notify how, int fd);
+/**
+ * Go on in another ring, an empty one. What was not consumed stays in the old one, which is
+ * not touched any more; its `armed` is that of the new one. Owner lcore, between two turns.
+ * @param fresh      the new ring; room for noop_room no-ops more than completions
+ */
+void phca_cqw_move(struct phca_cqw *w, const struct phca_ring *fresh, uint32_t noop_room);
+/**
+ * The consumer has the new ring. If it armed the old one after the move, or the new one
+ * without looking, it is told. Owner lcore, between two turns.
+ */
+void phca_cqw_moved(struct phca_cqws *l, struct phca_cqw *w, struct phca_ring_hdr *old);
 /** It goes to another owner, who calls phca_cqws_adopt; nothing of it is staged. Owner lcore. */
 void phca_cqws_leave(struct phca_cqws *l, struct phca_cqw *w);
 /** It came from another owner, if it did not before. New owner lcore. */

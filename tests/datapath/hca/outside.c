@@ -117,7 +117,7 @@ static void send_put(struct outside *o, uint16_t flags)
 	struct phca_send_wqe *w = phca_ring_next(&o->sq);
 
 	memset(w, 0, sizeof(*w));
-	w->wr_id = 1;
+	w->wr_id = o->sq.own - 1;
 	w->opcode = PHCA_WR_SEND;
 	w->flags = (uint16_t)(flags | PHCA_SEND_INLINE);
 	w->inline_len = 8;
@@ -134,7 +134,7 @@ bool outside_post(struct outside *o, unsigned int n, uint16_t flags)
 	for (unsigned int i = 0; i < n; i++) {
 		struct phca_recv_wqe *w = phca_ring_next(&o->rq);
 
-		w->wr_id = 2;
+		w->wr_id = o->rq.own - 1;
 		w->num_sge = 1;
 		*phca_recv_sge(w) = (struct phca_sge){ (uintptr_t)o->buf, 64, o->key };
 		send_put(o, flags);
