@@ -1,22 +1,25 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Events: completion channels and asynchronous events. Both are pipes that the
+ * Events: completion channels and asynchronous events. Both are descriptors that the
  * application may poll(2) and set to O_NONBLOCK; a record has 8 bytes.
  *
  * Invariant: an event is counted on its object in the moment in which it is taken, while
  * the object is in its table (objs_lock). Who destroys takes the object out first, then
- * its unread events out of the pipe, and waits until those that were counted are
- * acknowledged: no event names an object that is gone.
+ * waits until the events that were counted are acknowledged: no event names an object that
+ * is gone. Its unread ones go, too: asynchronous ones at once, as both ends of that pipe are
+ * ours; notes of a channel when they become the oldest, so that a channel is never readable
+ * for want of an event.
  *
- * The write end of a channel is the appliance's, which writes when it completes something
- * for a CQ that was armed. When it is gone a read says so, and each CQ that is still armed
- * has one event: whoever waits wakes up and polls what is flushed.
+ * A channel is a socket whose other end is the appliance's, which writes when it completes
+ * something for a CQ that was armed. When it is gone a read says so, and each CQ that is
+ * still armed has one event: whoever waits wakes up and polls what is flushed.
  */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "polling.h"
@@ -89,41 +92,58 @@ static void count_comp(struct vcq *vcq, struct ibv_cq **cq, void **cq_context)
 	*cq_context = vcq->cq.cq_context;
 }
 
-/* @return false: it has been destroyed */
-static bool take_note(struct ibv_comp_channel *ch, uint32_t cqn, struct ibv_cq **cq, void **cq_context)
+/* Under objs_lock. @return NULL: it has been destroyed */
+static struct vcq *cq_of_note(struct ibv_comp_channel *ch, const struct phca_admin_note *note)
 {
-	struct vctx *ctx = to_vctx(ch->context);
-	struct vcq *vcq;
-	bool is;
+	struct vcq *cq = vtable_get(&to_vctx(ch->context)->cqs, note->cqn);
 
-	pthread_mutex_lock(&ctx->objs_lock);
-	vcq = vtable_get(&ctx->cqs, cqn);
-	is = vcq != NULL && vcq->cq.channel == ch;
-	if (is)
-		count_comp(vcq, cq, cq_context);
-	pthread_mutex_unlock(&ctx->objs_lock);
-	return is;
+	return cq != NULL && cq->cq.channel == ch ? cq : NULL;
 }
 
-/* One that drop_records could not put back. */
-static bool take_owed(struct ibv_comp_channel *ch, struct ibv_cq **cq, void **cq_context)
+/* Of a CQ that has one in stock. Under objs_lock. */
+static struct vcq *cq_owed(struct ibv_comp_channel *ch)
+{
+	struct vcq *cq;
+
+	LIST_FOREACH(cq, &to_vctx(ch->context)->cq_list, entry)
+		if (cq->cq.channel == ch && cq->owed > 0)
+			break;
+	if (cq != NULL) {
+		cq->owed--;
+		atomic_fetch_sub(&to_vchan(ch)->owed, 1);
+	}
+	return cq;
+}
+
+/*
+ * Take the oldest notes while they are of CQs that are gone. Another thread, in read(2), may
+ * be faster with one that was looked at; then the next is ours, and kept if it is a good one:
+ * that thread has read a bad one, and asks for what is kept before it reads again.
+ */
+static void trim(struct ibv_comp_channel *ch)
 {
 	struct vctx *ctx = to_vctx(ch->context);
-	struct vcq *vcq;
+	struct phca_admin_note note;
+	struct vcq *cq;
+	ssize_t n;
 
-	if (atomic_load(&to_vchan(ch)->owed) == 0)
-		return false;
 	pthread_mutex_lock(&ctx->objs_lock);
-	LIST_FOREACH(vcq, &ctx->cq_list, entry)
-		if (vcq->cq.channel == ch && vcq->owed > 0)
+	for (;;) {
+		n = recv(ch->fd, &note, sizeof(note), MSG_PEEK | MSG_DONTWAIT);
+		if (n != (ssize_t)sizeof(note) || cq_of_note(ch, &note) != NULL)
 			break;
-	if (vcq != NULL) {
-		vcq->owed--;
-		atomic_fetch_sub(&to_vchan(ch)->owed, 1);
-		count_comp(vcq, cq, cq_context);
+		n = recv(ch->fd, &note, sizeof(note), MSG_DONTWAIT);
+		if (n != (ssize_t)sizeof(note))
+			break;
+		cq = cq_of_note(ch, &note);
+		if (cq != NULL) {
+			cq->owed++;
+			atomic_fetch_add(&to_vchan(ch)->owed, 1);
+		}
 	}
+	if (n != (ssize_t)sizeof(note))
+		atomic_store(&to_vchan(ch)->stale, false); /* all that there were have been looked at */
 	pthread_mutex_unlock(&ctx->objs_lock);
-	return vcq != NULL;
 }
 
 /*
@@ -162,21 +182,40 @@ static int hung_up(struct ibv_comp_channel *ch, struct ibv_cq **cq, void **cq_co
 	return -1;
 }
 
+/* @return whether note (NULL: one that is kept) is an event; then it is handed out */
+static bool take_note(struct ibv_comp_channel *ch, const struct phca_admin_note *note, struct ibv_cq **cq,
+		void **cq_context)
+{
+	struct vctx *ctx = to_vctx(ch->context);
+	struct vcq *vcq;
+
+	pthread_mutex_lock(&ctx->objs_lock);
+	vcq = note != NULL ? cq_of_note(ch, note) : cq_owed(ch);
+	if (vcq != NULL)
+		count_comp(vcq, cq, cq_context);
+	pthread_mutex_unlock(&ctx->objs_lock);
+	return vcq != NULL;
+}
+
 int ibv_get_cq_event(struct ibv_comp_channel *channel, struct ibv_cq **cq, void **cq_context)
 {
 	struct phca_admin_note note;
+	bool bad = false;
 
 	for (;;) {
 		ssize_t n;
 
-		if (take_owed(channel, cq, cq_context))
+		if ((bad || atomic_load(&to_vchan(channel)->owed) > 0) && take_note(channel, NULL, cq, cq_context))
 			return 0;
 		n = read(channel->fd, &note, sizeof(note));
 		if (n < 0)
 			return -1;
 		if (n != (ssize_t)sizeof(note))
 			return hung_up(channel, cq, cq_context);
-		if (take_note(channel, note.cqn, cq, cq_context))
+		bad = !take_note(channel, &note, cq, cq_context);
+		if (atomic_load(&to_vchan(channel)->stale))
+			trim(channel);
+		if (!bad)
 			return 0;
 	}
 }
@@ -320,82 +359,24 @@ static int reopen(int fd)
 	return open(path, O_RDWR | O_NONBLOCK | O_CLOEXEC);
 }
 
-/*
- * Take the records that match out of a pipe: all are read, the others written again. Where
- * that is not allowed they are skipped when they are read.
- */
-static void drop_records(int fd, bool (*match)(void *arg, const uint64_t *record),
-		void (*lost)(void *arg, const uint64_t *record), void *arg)
-{
-	int own, bytes = 0;
-	uint64_t *buf;
-	ssize_t n;
-
-	if (ioctl(fd, FIONREAD, &bytes) < 0 || bytes <= 0)
-		return;
-	own = reopen(fd);
-	buf = malloc((size_t)bytes);
-	n = own >= 0 && buf != NULL ? read(own, buf, (size_t)bytes) : 0;
-	for (ssize_t i = 0; i < n / (ssize_t)sizeof(*buf); i++)
-		if (!match(arg, &buf[i]) && write(own, &buf[i], sizeof(*buf)) != (ssize_t)sizeof(*buf))
-			lost(arg, &buf[i]);
-	free(buf);
-	if (own >= 0)
-		close(own);
-}
-
-static bool note_is_of(void *arg, const uint64_t *record)
-{
-	const struct phca_admin_note *n = (const void *)record;
-	const struct vcq *cq = arg;
-
-	return n->cqn == cq->cqn;
-}
-
-/* The appliance filled the pipe meanwhile, so that it is readable, and take_owed is asked. */
-static void note_lost(void *arg, const uint64_t *record)
-{
-	const struct phca_admin_note *n = (const void *)record;
-	const struct vcq *gone = arg;
-	struct vctx *ctx = to_vctx(gone->cq.context);
-	struct vcq *cq;
-
-	pthread_mutex_lock(&ctx->objs_lock);
-	cq = vtable_get(&ctx->cqs, n->cqn);
-	if (cq != NULL && cq->cq.channel == gone->cq.channel) {
-		cq->owed++;
-		atomic_fetch_add(&to_vchan(cq->cq.channel)->owed, 1);
-	}
-	pthread_mutex_unlock(&ctx->objs_lock);
-}
-
-/* An object of which there are asynchronous events. */
-struct subject {
-	enum event_of of;
-	uint32_t num;
-};
-
-static bool event_is_of(void *arg, const uint64_t *record)
-{
-	const struct phca_admin_event *e = (const void *)record;
-	const struct subject *s = arg;
-
-	return event_of(e->type) == s->of && e->num == s->num;
-}
-
-/* Thousands are unread, and the watcher wrote more: as when it finds the pipe full. */
-static void event_lost(void *arg, const uint64_t *record)
-{
-	(void)arg;
-	(void)record;
-	verbs_debug("phca: nobody reads asynchronous events");
-}
-
+/* Take the events of an object out of the pipe: all are read, the others written again. */
 static void drop_events(struct ibv_context *context, enum event_of of, uint32_t num)
 {
-	struct subject s = { of, num };
+	int own, bytes = 0;
+	struct phca_admin_event *e;
+	ssize_t n;
 
-	drop_records(context->async_fd, event_is_of, event_lost, &s);
+	if (ioctl(context->async_fd, FIONREAD, &bytes) < 0 || bytes <= 0)
+		return;
+	own = reopen(context->async_fd);
+	e = malloc((size_t)bytes);
+	n = own >= 0 && e != NULL ? read(own, e, (size_t)bytes) / (ssize_t)sizeof(*e) : 0;
+	for (ssize_t i = 0; i < n; i++)
+		if ((event_of(e[i].type) != of || e[i].num != num) && write(own, &e[i], sizeof(*e)) < 0)
+			verbs_debug("phca: nobody reads asynchronous events"); /* thousands */
+	free(e);
+	if (own >= 0)
+		close(own);
 }
 
 /* ---------------------------------------------------------------------- destroying */
@@ -414,10 +395,11 @@ void vcq_wait_acked(struct vcq *vcq)
 	struct vctx *ctx = to_vctx(cq->context);
 
 	if (cq->channel != NULL) {
-		drop_records(cq->channel->fd, note_is_of, note_lost, vcq);
 		pthread_mutex_lock(&ctx->objs_lock);
 		atomic_fetch_sub(&to_vchan(cq->channel)->owed, vcq->owed);
 		pthread_mutex_unlock(&ctx->objs_lock);
+		atomic_store(&to_vchan(cq->channel)->stale, true);
+		trim(cq->channel);
 	}
 	drop_events(cq->context, OF_CQ, vcq->cqn);
 	wait_acked(&cq->mutex, &cq->cond, &vcq->comp_events, &cq->comp_events_completed);

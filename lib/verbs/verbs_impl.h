@@ -152,12 +152,13 @@ struct vmw {
 	uint8_t slack[SLACK];
 };
 
-/* A completion channel: channel.fd is the read end of the appliance's pipe of struct phca_admin_note. */
+/* A completion channel: channel.fd is our end of a socket, of the appliance's struct phca_admin_note. */
 struct vchan {
 	struct ibv_comp_channel channel;
 	uint8_t slack[SLACK];
 	uint32_t handle;
 	_Atomic uint32_t owed;    /* event.c: sum of owed of its CQs */
+	_Atomic bool stale;       /* event.c: unread notes may be of CQs that were destroyed */
 };
 
 struct vcq {
@@ -181,7 +182,7 @@ struct vcq {
 	uint64_t wall_asked_ns;   /* as asked at this time of CLOCK_MONOTONIC; under wall_lock */
 	pthread_mutex_t wall_lock;
 	bool told_dead;           /* event.c: an event said that the appliance is gone; under objs_lock */
-	uint32_t owed;            /* event.c: notes that found no way back; under objs_lock */
+	uint32_t owed;            /* event.c: notes that were read and not handed out; under objs_lock */
 	uint32_t comp_events;     /* handed to the application; under cq.mutex, as the completed ones */
 	uint32_t async_events;    /* likewise */
 };
