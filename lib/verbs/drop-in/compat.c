@@ -5,11 +5,13 @@
  * nothing, /dev/infiniband/uverbsN is a character device, and the attributes of a GID in
  * /sys/class/infiniband say that it is one of RoCE v2.
  */
+#undef _FILE_OFFSET_BITS /* stat and stat64 are two names here */
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdarg.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
