@@ -9,6 +9,7 @@ that are only there so that others load.
 import re
 import sys
 
+ALIAS = "phca_as_"      # of functions that only exist as another name's older version
 REGISTER = "verbs_register_driver_"     # carries the number of its node
 
 
@@ -44,7 +45,7 @@ def version_script(nodes, private):
     text, before = [], ""
     for name in sorted(nodes, key=order):
         text.append(f"{name} {{\n\tglobal:\n" + "".join(f"\t\t{s};\n" for s in nodes[name]) +
-                    ("\tlocal: *;\n" if not before else "") + f"}}{before};\n")
+                    ("" if before else f"\tlocal: {ALIAS}*;\n") + f"}}{before};\n")
         before = " " + name
     for numbers, symbols in private.items():
         for n in numbers:
@@ -84,7 +85,7 @@ def code(old, private):
 
     for node, symbols in old.items():
         for s, kind in symbols:
-            local = f"{s}__{node.replace('.', '_')}"
+            local = f"{ALIAS}{s}_{node.replace('.', '_')}"
             out.append(BODY[kind].format(n=local))
             alias(local, s, node)
     for numbers, symbols in private.items():
@@ -92,7 +93,7 @@ def code(old, private):
             out.append(BODY["void"].format(n=REGISTER + n))
             for s, kind in symbols:
                 first = n == numbers[0]
-                local = s if first else f"{s}__{n}"
+                local = s if first else f"{ALIAS}{s}_{n}"
                 if not kind.startswith("source"):
                     out.append(BODY[kind].format(n=local))
                 elif not first:

@@ -13,6 +13,8 @@
 #include "fake_appliance.h"
 #include "phca_verbs.h"
 
+int ibv_read_sysfs_file(const char *folder, const char *file, char *buf, size_t size);
+
 static char dir[] = "/tmp/phca-verbs-XXXXXX";
 static struct fake *box;
 static struct ibv_device **list;

@@ -25,10 +25,10 @@ def exports(path):
     for line in out.splitlines():
         if "*UND*" in line:
             continue
-        m = re.search(r"\s(\(?)([A-Z][\w.]*)\)?\s+(\w+)$", line)
+        m = re.search(r"\s(\(?)([A-Z][\w.]*)\)?\s+([\w.]+)$", line)
         if m:
             found.add((m.group(3), m.group(2), not m.group(1)))
-        elif re.match(r"[0-9a-f]{8,} ", line):
+        elif re.match(r"[0-9a-f]{8,}\s", line):
             found.add((line.split()[-1], "", True))
     return found
 
