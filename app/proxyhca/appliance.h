@@ -280,8 +280,18 @@ int rules_set(struct appliance *a, struct qp_obj *q, const char *from, const str
 int rules_add(struct appliance *a, struct qp_obj *q, const struct phca_config_rule *rule, char *err, size_t err_len);
 /* Without one of them; NULL: without any. @return -ENOENT it has none of that name */
 int rules_remove(struct appliance *a, struct qp_obj *q, const char *name, char *err, size_t err_len);
+/* Why rules were not attached, in words. */
+const char *rules_reason(int rc);
 /* What control kept of them. */
 void rules_forget(struct qp_obj *q);
+/* Queue pair @p i of all: those of the configuration, then those of processes. @return NULL past the last */
+static inline struct qp_obj *appliance_qp(const struct appliance *a, unsigned int i)
+{
+	if (i < a->nb_qps)
+		return a->qps[i];
+	return i - a->nb_qps < a->nb_app_qps ? a->app_qps[i - a->nb_qps] : NULL;
+}
+
 /* Name of the queue pair's entry, or of its process. */
 const char *qp_obj_name(const struct appliance *a, const struct qp_obj *q);
 

@@ -51,6 +51,18 @@ static const struct command table[] = {
 		command_show_proxy },
 	{ "show proxy stats", "proxy", "counters of the proxy CPU", command_show_proxy_stats },
 	{ "clear proxy stats", "proxy", "count from zero again", command_clear_proxy },
+	{ "attach qp <qp|all> rules <rules>", "proxy", "give QPs the rules of an entry of app_proxy in the "
+		"place of those that they have, while they run; they become proxy QPs",
+		command_attach_rules },
+	{ "attach qp <qp|all> filter <filter> offload <offload>", "proxy", "a rule more, behind those that they "
+		"have: what the filter picks, posted or inbound, goes to the offload", command_attach_rule },
+	{ "attach qp <qp|all> filter <filter> offload <offload> <direction>", "proxy",
+		"the same for one direction: send, inbound or both", command_attach_rule },
+	{ "detach qp <qp|all>", "proxy", "take all rules from QPs while they run; nothing is offloaded any more",
+		command_detach },
+	{ "detach qp <qp|all> rule <rule>", "proxy", "take one rule from QPs", command_detach_rule },
+	{ "show rules", "proxy", "entries of app_proxy: whom they match, how many QPs they took",
+		command_show_rules },
 	{ "show offload <offload|all>", "proxy", "counters of offloads", command_show_offload },
 	{ "clear offload <offload|all>", "proxy", "count from zero again", command_clear_offload },
 	{ "show filter <filter|all>", "filter", "a line for each filter; or parameters, globals, maps and "
@@ -142,13 +154,33 @@ static const char *map_name(struct appliance *a, unsigned int i)
 	return NULL;
 }
 
+/* Name @p i of the rules of all QPs; some twice. */
+static const char *rule_name(struct appliance *a, unsigned int i)
+{
+	const struct qp_obj *q;
+
+	for (unsigned int k = 0; (q = appliance_qp(a, k)) != NULL; k++) {
+		if (i < q->rules.n)
+			return q->rules.rule[i].name;
+		i -= q->rules.n;
+	}
+	return NULL;
+}
+
 static const char *object_name(struct appliance *a, const char *kind, unsigned int i,
 		char *buf, size_t len)
 {
+	static const char *const directions[] = { "send", "inbound", "both" };
 	struct phca_cq_info cq;
 
 	if (strncmp(kind, "topic", 5) == 0)
 		return topic_at(i);
+	if (strncmp(kind, "direction", 9) == 0)
+		return i < RTE_DIM(directions) ? directions[i] : NULL;
+	if (strncmp(kind, "rules", 5) == 0)
+		return i < a->cfg->nb_app_proxy ? a->cfg->app_proxy[i].name : NULL;
+	if (strncmp(kind, "rule", 4) == 0)
+		return rule_name(a, i);
 	if (strncmp(kind, "filter", 6) == 0)
 		return i < a->nb_filters ? a->filters[i]->name : NULL;
 	if (strncmp(kind, "offload", 7) == 0)
@@ -159,8 +191,8 @@ static const char *object_name(struct appliance *a, const char *kind, unsigned i
 		return map_name(a, i);
 	if (strncmp(kind, "port", 4) == 0 && i < a->nb_ports)
 		snprintf(buf, len, "%u", i);
-	else if (strncmp(kind, "qp", 2) == 0 && i < a->nb_qps)
-		snprintf(buf, len, "0x%x", phca_qp_num(a->qps[i]->qp));
+	else if (strncmp(kind, "qp", 2) == 0 && appliance_qp(a, i))
+		snprintf(buf, len, "0x%x", phca_qp_num(appliance_qp(a, i)->qp));
 	else if (strncmp(kind, "cq", 2) == 0 && i < a->nb_qps) {
 		phca_cq_info_get(a->qps[i]->cq, &cq);
 		snprintf(buf, len, "%u", cq.cqn);

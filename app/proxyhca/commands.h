@@ -32,7 +32,10 @@ const struct command *commands_at(unsigned int i);
 /** @return possible word @p i of an argument of this kind, NULL past the last. */
 const char *commands_choice(struct appliance *a, const char *kind, unsigned int i, char *buf, size_t len);
 
-/* commands_show.c, commands_change.c: what the table calls */
+/** A number of an object; decimal or hexadecimal. @return whether it is one */
+bool command_number(const char *text, uint32_t *out);
+
+/* commands_show.c, commands_change.c, commands_rules.c: what the table calls */
 #define COMMANDS(X) \
 	X(start) X(stop) X(quit) X(delay) X(help) X(help_topic) \
 	X(show_port_info) X(show_port_stats) X(show_port_verdicts) X(show_verdict) X(clear_port) \
@@ -40,7 +43,8 @@ const char *commands_choice(struct appliance *a, const char *kind, unsigned int 
 	X(show_map) X(set_map) X(del_map) X(set_filter) X(show_offload) X(show_app) X(show_lcore) \
 	X(show_config) X(show_neigh) X(show_events) X(show_congestion) X(load_config) X(clear_all) \
 	X(clear_cq) X(clear_proxy) X(clear_filter) X(clear_offload) X(clear_app) X(clear_verdict) \
-	X(show_impair) X(set_impair) X(clear_impair)
+	X(show_impair) X(set_impair) X(clear_impair) \
+	X(attach_rules) X(attach_rule) X(detach) X(detach_rule) X(show_rules)
 #define COMMANDS_DECLARE(name) void command_##name(struct command_args *c);
 COMMANDS(COMMANDS_DECLARE)
 #undef COMMANDS_DECLARE

@@ -21,9 +21,9 @@ static void say(const struct command_args *c, const char *kind, unsigned int cle
 
 void command_clear_qp(struct command_args *c)
 {
-	for (unsigned int i = 0; i < c->a->nb_qps; i++)
-		figures_clear_qp(c->a, c->a->qps[i]);
-	fprintf(c->out, "%u queue pairs: statistics cleared\n", c->a->nb_qps);
+	for (unsigned int i = 0; appliance_qp(c->a, i); i++)
+		figures_clear_qp(c->a, appliance_qp(c->a, i));
+	fprintf(c->out, "%u queue pairs: statistics cleared\n", c->a->nb_qps + c->a->nb_app_qps);
 }
 
 void command_clear_cq(struct command_args *c)

@@ -13,8 +13,7 @@ static bool is_all(const char *text)
 	return strcmp(text, "all") == 0;
 }
 
-/* A number of an object; decimal or hexadecimal. */
-static bool number(const char *text, uint32_t *out)
+bool command_number(const char *text, uint32_t *out)
 {
 	unsigned long v;
 	char *end;
@@ -35,7 +34,7 @@ static void each_port(struct command_args *c, void (*fn)(struct appliance *a, un
 			fn(c->a, i, c->out);
 		return;
 	}
-	if (number(c->arg[0], &port) && port < c->a->nb_ports) {
+	if (command_number(c->arg[0], &port) && port < c->a->nb_ports) {
 		fn(c->a, port, c->out);
 		return;
 	}
@@ -94,7 +93,7 @@ void command_show_qp(struct command_args *c)
 		text_qps(c->a, c->out);
 		return;
 	}
-	q = number(c->arg[0], &qpn) ? objects_qp(c->a, qpn) : NULL;
+	q = command_number(c->arg[0], &qpn) ? objects_qp(c->a, qpn) : NULL;
 	if (q)
 		text_qp(c->a, q, c->out);
 	else
@@ -110,7 +109,7 @@ void command_show_cq(struct command_args *c)
 		text_cqs(c->a, c->out);
 		return;
 	}
-	for (unsigned int i = 0; number(c->arg[0], &cqn) && i < c->a->nb_qps; i++) {
+	for (unsigned int i = 0; command_number(c->arg[0], &cqn) && i < c->a->nb_qps; i++) {
 		if (phca_cq_num(c->a->qps[i]->cq) == cqn) {
 			text_cq(c->a, c->a->qps[i], c->out);
 			return;
@@ -132,7 +131,7 @@ void command_show_srq(struct command_args *c)
 void command_reset_qp(struct command_args *c)
 {
 	uint32_t qpn;
-	struct qp_obj *q = number(c->arg[0], &qpn) ? objects_qp(c->a, qpn) : NULL;
+	struct qp_obj *q = command_number(c->arg[0], &qpn) ? objects_qp(c->a, qpn) : NULL;
 	char err[ERR_MAX];
 
 	if (!q)

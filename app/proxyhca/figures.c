@@ -103,7 +103,7 @@ void figures_totals(struct appliance *a, struct port_totals *t)
 /* What the QP's application saw out of order, since start. @return whether it looks */
 static bool order_raw(struct appliance *a, const struct qp_obj *q, uint64_t *n)
 {
-	const struct phca_app *app = a->apps[a->cfg->qps[q->conf].app]->app;
+	const struct phca_app *app = q->owner ? NULL : a->apps[a->cfg->qps[q->conf].app]->app;
 	const struct phca_app_ops *ops = app ? phca_app_ops(app) : NULL;
 
 	*n = 0;
@@ -290,8 +290,8 @@ void figures_clear_all(struct appliance *a)
 		figures_clear_port(a, i);
 		(void)phca_impair_stats_reset(phca_net_port_id(a->ports[i]->net)); /* of others: no */
 	}
-	for (unsigned int i = 0; i < a->nb_qps; i++)
-		figures_clear_qp(a, a->qps[i]);
+	for (unsigned int i = 0; appliance_qp(a, i); i++)
+		figures_clear_qp(a, appliance_qp(a, i));
 	for (unsigned int i = 0; i < a->nb_offloads; i++)
 		figures_clear_offload(a->offloads[i]);
 	for (unsigned int i = 0; i < a->nb_filters; i++)

@@ -228,5 +228,5 @@ struct qp_obj *objects_qp(struct appliance *a, uint32_t qpn)
 	for (unsigned int i = 0; i < a->nb_qps; i++)
 		if (phca_qp_num(a->qps[i]->qp) == qpn)
 			return a->qps[i];
-	return NULL;
+	return app_rules_find(a, qpn);
 }

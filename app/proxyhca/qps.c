@@ -153,11 +153,16 @@ static int app_qp_reset(void *arg)
 int qps_reset(struct appliance *a, struct qp_obj *q, char *err, size_t err_len)
 {
 	static const struct phca_qp_attr reset = { .state = PHCA_QPS_RESET };
-	const struct phca_config_qp *c = &a->cfg->qps[q->conf];
-	const struct app_obj *app = a->apps[c->app];
-	struct reset_call r = { app->app, phca_qp_num(q->qp) };
+	const struct phca_config_qp *c = q->owner ? NULL : &a->cfg->qps[q->conf];
+	const struct app_obj *app = c ? a->apps[c->app] : NULL;
+	struct reset_call r = { app ? app->app : NULL, phca_qp_num(q->qp) };
 	int rc;
 
+	if (!app) {
+		snprintf(err, err_len, "qp 0x%x: it is process %d's (%s), which resets it itself", r.qpn,
+			(int)q->owner->pid, q->owner->exe);
+		return -EPERM;
+	}
 	if (!phca_app_ops(app->app)->qp_reset) {
 		snprintf(err, err_len, "qp 0x%x: its application %s (driver %s) cannot go on after a reset", r.qpn,
 			app->name, phca_app_ops(app->app)->name);

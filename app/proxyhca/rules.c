@@ -60,7 +60,7 @@ static unsigned int proxy_pick(struct appliance *a, const struct qp_obj *q)
 	return a->next_proxy++ % a->nb_proxies;
 }
 
-static const char *reason(int rc)
+const char *rules_reason(int rc)
 {
 	switch (rc) {
 	case -EXDEV:
@@ -103,7 +103,7 @@ int rules_set(struct appliance *a, struct qp_obj *q, const char *from, const str
 		rc = apply(a, q, rule, n, window);
 	if (rc < 0) {
 		snprintf(err, err_len, "qp 0x%x (%s): its %u rules were not attached: %s", phca_qp_num(q->qp),
-			qp_obj_name(a, q), n, rc == -E2BIG ? "16 are the most" : reason(rc));
+			qp_obj_name(a, q), n, rc == -E2BIG ? "16 are the most" : rules_reason(rc));
 		if (copy)
 			list_free(copy, n);
 		return rc;

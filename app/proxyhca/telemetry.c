@@ -257,7 +257,12 @@ static int qp(struct request *r)
 		return -EINVAL;
 	figures_qp(r->a, q, &f);
 	rte_tel_data_add_dict_u64(r->d, "qpn", f.info.qpn);
-	rte_tel_data_add_dict_string(r->d, "name", r->a->cfg->qps[q->conf].name);
+	rte_tel_data_add_dict_string(r->d, "name", qp_obj_name(r->a, q));
+	if (q->owner) {
+		rte_tel_data_add_dict_u64(r->d, "pid", (uint64_t)q->owner->pid);
+		rte_tel_data_add_dict_string(r->d, "exe", q->owner->exe);
+		rte_tel_data_add_dict_string(r->d, "user", q->owner->user);
+	}
 	rte_tel_data_add_dict_string(r->d, "type", phca_qp_type_str(f.info.type));
 	rte_tel_data_add_dict_string(r->d, "state", phca_qp_state_str(f.info.state));
 	rte_tel_data_add_dict_u64(r->d, "port", f.info.port);
@@ -274,6 +279,7 @@ static int qp(struct request *r)
 	if (f.has_order)
 		rte_tel_data_add_dict_u64(r->d, "out_of_order", f.out_of_order);
 	if (f.info.proxy) {
+		rte_tel_data_add_dict_string(r->d, "rules_from", q->rules.from);
 		add_group(r->d, "pqp", &counters_pqp, &f.info.pqp);
 		qp_rules(r->d, q);
 	}
@@ -302,6 +308,24 @@ static int cq(struct request *r)
 		return 0;
 	}
 	return -EINVAL;
+}
+
+static int rules(struct request *r)
+{
+	for (unsigned int i = 0; i < RTE_MIN(r->a->cfg->nb_app_proxy, (unsigned int)RTE_TEL_MAX_DICT_ENTRIES); i++) {
+		struct rule_list l = app_rules_list(r->a, i);
+		struct rte_tel_data *in = dict();
+
+		if (!in)
+			return -ENOMEM;
+		rte_tel_data_add_dict_u64(in, "rules", r->a->cfg->app_proxy[i].nb_rules);
+		rte_tel_data_add_dict_u64(in, "taken", l.taken);
+		rte_tel_data_add_dict_u64(in, "failed", l.failed);
+		if (l.failed > 0)
+			rte_tel_data_add_dict_string(in, "last_error", rules_reason(l.last_error));
+		add_container(r->d, r->a->cfg->app_proxy[i].name, in);
+	}
+	return 0;
 }
 
 static int proxy(struct request *r)
@@ -545,8 +569,8 @@ static int apps(struct request *r)
 static int qps(struct request *r)
 {
 	rte_tel_data_start_array(r->d, RTE_TEL_U64_VAL);
-	for (unsigned int i = 0; i < RTE_MIN(r->a->nb_qps, (unsigned int)RTE_TEL_MAX_ARRAY_ENTRIES); i++)
-		rte_tel_data_add_array_u64(r->d, phca_qp_num(r->a->qps[i]->qp));
+	for (unsigned int i = 0; i < RTE_TEL_MAX_ARRAY_ENTRIES && appliance_qp(r->a, i); i++)
+		rte_tel_data_add_array_u64(r->d, phca_qp_num(appliance_qp(r->a, i)->qp));
 	return 0;
 }
 
@@ -565,6 +589,7 @@ static const struct endpoint endpoints[] = {
 	{ "/phca/qp", qp, qps, "QP numbers; with a parameter, QPN: counters of one QP" },
 	{ "/phca/cq", cq, NULL, "Counters of a completion queue. Parameter: CQ number" },
 	{ "/phca/srq", srqs, NULL, "Shared receive queues" },
+	{ "/phca/rules", rules, NULL, "Rule lists of app_proxy, and what they did" },
 	{ "/phca/proxy", proxy, NULL, "Counters of the proxy CPU" },
 	{ "/phca/filters", filters, NULL, "Names of filters" },
 	{ "/phca/filter", filter, filters, "Counters and globals of a filter. Parameter: name" },

@@ -41,6 +41,7 @@ void text_congestion(struct appliance *a, FILE *out);
 
 /* text_proxy.c */
 void text_proxy(struct appliance *a, FILE *out);
+void text_rules(struct appliance *a, FILE *out);
 void text_proxy_stats(struct appliance *a, FILE *out);
 void text_filter(struct appliance *a, const struct filter_obj *f, FILE *out);
 void text_filters(struct appliance *a, FILE *out);

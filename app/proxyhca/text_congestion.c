@@ -34,7 +34,7 @@ static bool one(struct appliance *a, const struct qp_obj *q, FILE *out)
 	figures_qp(a, q, &f);
 	if (!r.limited && f.info.stats.rx_ecn_marked == 0 && f.info.stats.rx_cnps == 0)
 		return false;
-	fprintf(out, "  0x%-6x %-10.10s %-2s %-5s", f.info.qpn, a->cfg->qps[q->conf].name,
+	fprintf(out, "  0x%-6x %-10.10s %-2s %-5s", f.info.qpn, qp_obj_name(a, q),
 		phca_qp_type_str(f.info.type), r.limited ? "paced" : "free");
 	if (r.controlled)
 		fprintf(out, " %13.3f %13.3f %13.3f %8.6f", mbps(r.rate_bps), mbps(r.target_bps),
@@ -59,8 +59,8 @@ void text_congestion(struct appliance *a, FILE *out)
 		fprintf(out, "  off: marks and CNPs are counted only\n");
 	fprintf(out, "  %-8s %-10s %-2s %-5s %13s %13s %13s %8s %10s %10s %10s\n", "QPN", "name", "", "state",
 		"rate Mb/s", "target Mb/s", "line Mb/s", "alpha", "marked", "CNPs sent", "CNPs rcvd");
-	for (unsigned int i = 0; i < a->nb_qps; i++)
-		limited += one(a, a->qps[i], out);
-	fprintf(out, "  %u of %u queue pairs are limited\n", limited, a->nb_qps);
+	for (unsigned int i = 0; appliance_qp(a, i); i++)
+		limited += one(a, appliance_qp(a, i), out);
+	fprintf(out, "  %u of %u queue pairs are limited\n", limited, a->nb_qps + a->nb_app_qps);
 	text_end(out);
 }

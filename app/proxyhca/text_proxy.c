@@ -42,27 +42,74 @@ static void proxy_rings(struct appliance *a, FILE *out)
 	}
 }
 
+/* A line for a proxy QP. */
+static void proxy_qp(struct appliance *a, const struct qp_obj *q, FILE *out)
+{
+	struct phca_rule_info rule;
+	struct phca_qp_info info;
+
+	phca_qp_info_get(q->qp, &info);
+	if (!info.proxy)
+		return;
+	fprintf(out, "  QP 0x%-6x %-12.12s ", info.qpn, qp_obj_name(a, q));
+	if (q->owner)
+		fprintf(out, "process %d, user %s, ", (int)q->owner->pid, q->owner->user);
+	fprintf(out, "rules %u by %s:", info.nb_rules, q->rules.from);
+	for (unsigned int r = 0; phca_qp_rule_info(q->qp, r, &rule) == 0; r++)
+		fprintf(out, "%s %s -> %s", r ? "," : "", rule.filter, rule.offload);
+	fputc('\n', out);
+}
+
 void text_proxy(struct appliance *a, FILE *out)
 {
 	text_title(out, "Proxy");
 	proxy_rings(a, out);
-	for (unsigned int i = 0; i < a->nb_qps; i++) {
-		struct phca_qp_info info;
-
-		phca_qp_info_get(a->qps[i]->qp, &info);
-		if (!info.proxy)
-			continue;
-		fprintf(out, "  QP 0x%-6x %-12.12s rules %u:", info.qpn, a->cfg->qps[a->qps[i]->conf].name,
-			info.nb_rules);
-		for (unsigned int r = 0; r < info.nb_rules; r++) {
-			struct phca_rule_info rule;
-
-			if (phca_qp_rule_info(a->qps[i]->qp, r, &rule) == 0)
-				fprintf(out, "%s %s -> %s", r ? "," : "", rule.filter, rule.offload);
-		}
-		fputc('\n', out);
-	}
+	for (unsigned int i = 0; appliance_qp(a, i); i++)
+		proxy_qp(a, appliance_qp(a, i), out);
 	text_proxy_stats(a, out);
+}
+
+static void match_text(const struct phca_config_match *m, FILE *out)
+{
+	const char *sep = "";
+	char text[64];
+
+	if (m->exe)
+		fprintf(out, "exe %s", m->exe), sep = ", ";
+	if (m->user)
+		fprintf(out, "%suser %s", sep, m->user), sep = ", ";
+	else if (m->has_user)
+		fprintf(out, "%suser %u", sep, m->uid), sep = ", ";
+	if (m->transport)
+		fprintf(out, "%s%s", sep, phca_qp_type_str(m->transport)), sep = ", ";
+	if (m->cq_depth.min > 1 || m->cq_depth.max < PHCA_CQE_MAX)
+		fprintf(out, "%sCQ depth %u..%u", sep, m->cq_depth.min, m->cq_depth.max), sep = ", ";
+	if (m->has_peer)
+		fprintf(out, "%speer %s/%u", sep, phca_gid_str(m->peer.gid, text), m->peer.prefix_len), sep = ", ";
+	if (!*sep)
+		fputs("any", out);
+}
+
+void text_rules(struct appliance *a, FILE *out)
+{
+	text_title(out, "Rules for queue pairs of applications");
+	for (unsigned int i = 0; i < a->cfg->nb_app_proxy; i++) {
+		const struct phca_config_app_proxy *c = &a->cfg->app_proxy[i];
+		struct rule_list l = app_rules_list(a, i);
+
+		fprintf(out, "  %s: ", c->name);
+		match_text(&c->match, out);
+		fprintf(out, "; taken %" PRIu64 ", not attached %" PRIu64, l.taken, l.failed);
+		if (l.failed > 0)
+			fprintf(out, " (the last: %s)", rules_reason(l.last_error));
+		fputc('\n', out);
+		for (unsigned int r = 0; r < c->nb_rules; r++)
+			fprintf(out, "    rule %u: %s: filter %s, offload %s, direction %s\n", r, c->rules[r].name,
+				a->filters[c->rules[r].filter]->name, a->offloads[c->rules[r].offload]->name,
+				c->rules[r].send && c->rules[r].inbound ? "both" : c->rules[r].send ? "send" :
+				"inbound");
+	}
+	text_end(out);
 }
 
 static int global_line(void *arg, const char *name, const char *value, bool is_param)

@@ -6,11 +6,6 @@
 #include "figures.h"
 #include "text.h"
 
-static const char *qp_name(const struct appliance *a, const struct qp_obj *q)
-{
-	return a->cfg->qps[q->conf].name;
-}
-
 static void order(char *text, size_t len, const struct qp_figures *f)
 {
 	if (f->has_order)
@@ -21,25 +16,29 @@ static void order(char *text, size_t len, const struct qp_figures *f)
 
 void text_qps(struct appliance *a, FILE *out)
 {
-	text_title(out, "QP statistics, %u queue pairs", a->nb_qps);
-	fprintf(out, "  %-8s %-10s %-2s %-5s %-5s %10s %10s %10s %10s %9s %9s %9s %9s\n", "QPN", "name",
+	const struct qp_obj *q;
+
+	text_title(out, "QP statistics, %u queue pairs", a->nb_qps + a->nb_app_qps);
+	fprintf(out, "  %-8s %-10s %-2s %-5s %-5s %10s %10s %10s %10s %9s %9s %9s %9s %7s  %s\n", "QPN", "name",
 		"", "state", "proxy", "messages", "direct", "offloaded", "completed", "waited", "no-ops",
-		"dropped", "out-of-ord");
-	for (unsigned int i = 0; i < a->nb_qps; i++) {
-		const struct qp_obj *q = a->qps[i];
+		"dropped", "out-of-ord", "process", "rules");
+	for (unsigned int i = 0; (q = appliance_qp(a, i)) != NULL; i++) {
 		const struct phca_qp_stats *st;
 		struct qp_figures f;
-		char ooo[24];
+		char ooo[24], pid[16] = "-";
 
 		figures_qp(a, q, &f);
 		st = &f.info.stats;
 		order(ooo, sizeof(ooo), &f);
+		if (q->owner)
+			snprintf(pid, sizeof(pid), "%d", (int)q->owner->pid);
 		fprintf(out, "  0x%-6x %-10.10s %-2s %-5s %-5s %10" PRIu64 " %10" PRIu64 " %10" PRIu64
-			" %10" PRIu64 " %9" PRIu64 " %9" PRIu64 " %9" PRIu64 " %9s\n", f.info.qpn,
-			qp_name(a, q), phca_qp_type_str(f.info.type), phca_qp_state_str(f.info.state),
+			" %10" PRIu64 " %9" PRIu64 " %9" PRIu64 " %9" PRIu64 " %9s %7s  %s\n", f.info.qpn,
+			qp_obj_name(a, q), phca_qp_type_str(f.info.type), phca_qp_state_str(f.info.state),
 			f.info.proxy ? "yes" : "no", st->rx_messages + st->tx_wrs,
 			st->rx_direct + st->tx_direct, st->rx_offloaded + st->tx_offloaded, f.cq.written,
-			f.info.pqp.waited, f.cq.noops + f.cq.noops_elided, f.dropped, ooo);
+			f.info.pqp.waited, f.cq.noops + f.cq.noops_elided, f.dropped, ooo, pid,
+			q->rules.from[0] ? q->rules.from : "-");
 	}
 	text_end(out);
 }
@@ -56,16 +55,20 @@ static void rules(const struct qp_obj *q, FILE *out)
 
 void text_qp(struct appliance *a, const struct qp_obj *q, FILE *out)
 {
-	int app = a->cfg->qps[q->conf].app;
+	int app = q->owner ? -1 : a->cfg->qps[q->conf].app;
 	struct qp_figures f;
 	char ooo[24];
 
 	figures_qp(a, q, &f);
-	text_title(out, "QP 0x%x (%s)", f.info.qpn, qp_name(a, q));
+	text_title(out, "QP 0x%x (%s)", f.info.qpn, qp_obj_name(a, q));
 	fprintf(out, "  type %s, state %s, port %u, %s, CQ %u, application %s\n",
 		phca_qp_type_str(f.info.type), phca_qp_state_str(f.info.state), f.info.port,
 		f.info.proxy ? "proxy QP" : "plain QP", f.info.recv_cqn,
 		app >= 0 ? a->cfg->apps[app].name : "none");
+	if (q->owner)
+		fprintf(out, "  process %d (%s), user %s\n", (int)q->owner->pid, q->owner->exe, q->owner->user);
+	if (f.info.proxy)
+		fprintf(out, "  proxy QP by %s\n", q->rules.from);
 	if (f.info.srqn != 0)
 		fprintf(out, "  shared receive queue %u\n", f.info.srqn);
 	text_qp_attr(q, f.info.type, out);

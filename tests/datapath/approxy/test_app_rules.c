@@ -99,7 +99,8 @@ static void is(struct box *b, const struct lab_qp *q, const char *from, unsigned
 
 PHCA_TEST(app_rules, the_first_that_fits_when_it_is_created)
 {
-	struct box *b = box_open(TEXT("{\"name\":\"bw\",\"match\":{\"exe\":\"ib_*\",\"transport\":\"UC\"},\"window\":128,"
+	struct box *b = box_open(TEXT("{\"name\":\"bw\",\"window\":128,"
+		"\"match\":{\"exe\":\"ib_*\",\"transport\":\"UC\"},"
 		"\"rules\":[{\"filter\":\"all\",\"offload\":\"o\"},{\"filter\":\"size\",\"offload\":\"o\"}]},"
 		"{\"name\":\"bobs\",\"match\":{\"user\":2000,\"cq_depth\":{\"min\":65}}}"), 1);
 	struct lab_qp uc = created(b, &ann, PHCA_QPT_UC, 64), rc = created(b, &ann, PHCA_QPT_RC, 64);
