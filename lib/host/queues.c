@@ -66,9 +66,16 @@ static void cq_answer(const struct client *c, const struct obj_cq *o, uint32_t h
 
 static int cq_make(struct client *c, uint32_t cqe, struct obj_cq *o)
 {
-	if (o->channel != NULL)
-		return -EOPNOTSUPP;
-	return phca_cq_create(c->hca, cqe, &o->cq);
+	int ret = phca_cq_create(c->hca, cqe, &o->cq);
+
+	if (ret != 0 || o->channel == NULL)
+		return ret;
+	ret = phca_cq_notify_set(o->cq, o->channel->line.ours);
+	if (ret != 0)
+		phca_cq_destroy(o->cq);
+	else
+		o->channel->refs++;
+	return ret;
 }
 
 int op_cq_create(struct client *c, struct msg *m)
