@@ -20,28 +20,28 @@
 /* Of earlier deregistrations that failed, at most so many are tried again at a time. */
 #define LIMBO_TRIES 16
 
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-
-/* A signal handler in this thread could write to what is guarded, and wait for ever. */
-void vmem_lock(sigset_t *old)
+/*
+ * The lock is in the arena: forked processes share registered pages for a moment. With all
+ * signals blocked, as a handler in this thread could write to what is guarded and wait for
+ * ever.
+ */
+int vmem_lock(sigset_t *old)
 {
+	int rc = vmem_arena_make();
 	sigset_t all;
 
+	if (rc != 0)
+		return rc;
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, old);
-	pthread_mutex_lock(&lock);
+	pthread_mutex_lock(&vmem->lock);
+	return 0;
 }
 
 void vmem_unlock(const sigset_t *old)
 {
-	pthread_mutex_unlock(&lock);
+	pthread_mutex_unlock(&vmem->lock);
 	pthread_sigmask(SIG_SETMASK, old, NULL);
-}
-
-void vmem_relock_in_child(void)
-{
-	pthread_mutex_init(&lock, NULL);
-	pthread_mutex_lock(&lock);
 }
 
 /* ------------------------------------------------------------ the memfds */
@@ -82,15 +82,6 @@ static int ready(void)
 
 	if (sysconf(_SC_PAGESIZE) != (long)VMEM_PAGE)
 		return -ENOTSUP;
-	rc = vmem_arena_make();
-	if (rc != 0)
-		return rc;
-	if (!vmem->forks) {
-		rc = vmem_fork_init();
-		if (rc != 0)
-			return rc;
-		vmem->forks = true;
-	}
 	rc = vmem_maps_open();
 	if (rc == 0)
 		rc = size_allowed();
@@ -244,6 +235,7 @@ static int swap_in(struct vmem_plan *p, uint64_t addr, uint64_t len, uint64_t se
 		return rc;
 	vmem_range_add(p->start, p->end, gen, 1, huge);
 	vmem_hold_add(addr, len, seq, p->start, p->end, gen);
+	vmem_join_note(p->start, p->end);
 	return 0;
 }
 
@@ -345,9 +337,11 @@ int vmem_reg(const void *addr, size_t len, bool need_write, struct vmem_seg *seg
 
 	*n = 0;
 	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
-	vmem_lock(&old);
-	rc = reg((uintptr_t)addr, len, need_write, segs, max, n);
-	vmem_unlock(&old);
+	rc = vmem_lock(&old);
+	if (rc == 0) {
+		rc = reg((uintptr_t)addr, len, need_write, segs, max, n);
+		vmem_unlock(&old);
+	}
 	pthread_setcancelstate(cancel, NULL);
 	if (rc != 0)
 		*n = 0;
@@ -357,8 +351,7 @@ int vmem_reg(const void *addr, size_t len, bool need_write, struct vmem_seg *seg
 
 /* ---------------------------------------------------------- deregistration */
 
-/* What of [start, end) of a memfd is still mapped where it belongs, as a plan. */
-static int plan_restore(uint64_t start, uint64_t end, bool huge)
+int vmem_plan_restore(uint64_t start, uint64_t end, bool huge)
 {
 	const struct vmem_own *own = huge ? &vmem->huge : &vmem->mem;
 	struct vmem_vma vma;
@@ -390,15 +383,17 @@ static void unswap(unsigned int i)
 	uint64_t at = r.start;
 	bool huge = r.huge != 0;
 
-	if (vmem_maps_open() != 0 || plan_restore(r.start, r.end, huge) != 0)
+	if (vmem_maps_open() != 0 || vmem_plan_restore(r.start, r.end, huge) != 0)
 		return;
 	vmem_range_cut(r.start, r.end);
 	for (unsigned int k = 0; k < vmem->n_plan; k++) {
 		struct vmem_plan *p = &vmem->plan[k];
 
 		vmem_run(vmem_restore, p);
-		if (p->done > 0)
+		if (p->done > 0) {
+			vmem_join_wake(p->start, p->start + p->done);
 			vmem_punch(p->start, p->start + p->done, huge);
+		}
 		if (p->start + p->done < p->end)
 			vmem_range_add(p->start + p->done, p->end, vmem->next_gen++, 0, huge);
 	}
@@ -459,15 +454,14 @@ void vmem_dereg(const void *addr, size_t len)
 	sigset_t old;
 
 	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
-	vmem_lock(&old);
-	if (vmem != NULL) {
+	if (vmem_lock(&old) == 0) {
 		at = vmem_hold_find((uintptr_t)addr, len);
 		if (at < vmem->n_holds) {
 			vmem_guard_init();
 			release(at);
 		}
+		vmem_unlock(&old);
 	}
-	vmem_unlock(&old);
 	pthread_setcancelstate(cancel, NULL);
 	errno = saved;
 }
@@ -479,8 +473,9 @@ int vmem_fd(void)
 	sigset_t old;
 	int fd;
 
-	vmem_lock(&old);
-	fd = vmem != NULL ? vmem->mem.fd : -1;
+	if (vmem_lock(&old) != 0)
+		return -1;
+	fd = vmem->mem.fd;
 	vmem_unlock(&old);
 	return fd;
 }
@@ -490,22 +485,22 @@ int vmem_huge_fd(void)
 	sigset_t old;
 	int fd;
 
-	vmem_lock(&old);
-	fd = vmem != NULL ? vmem->huge.fd : -1;
+	if (vmem_lock(&old) != 0)
+		return -1;
+	fd = vmem->huge.fd;
 	vmem_unlock(&old);
 	return fd;
 }
 
 enum vmem_guard vmem_guard_mode(void)
 {
-	enum vmem_guard mode = VMEM_GUARD_SEGV;
+	enum vmem_guard mode;
 	sigset_t old;
 
-	vmem_lock(&old);
-	if (vmem_arena_make() == 0) {
-		vmem_guard_init();
-		mode = vmem->mode;
-	}
+	if (vmem_lock(&old) != 0)
+		return VMEM_GUARD_SEGV;
+	vmem_guard_init();
+	mode = vmem->mode;
 	vmem_unlock(&old);
 	return mode;
 }
@@ -514,11 +509,10 @@ void vmem_guard_limit(enum vmem_guard best)
 {
 	sigset_t old;
 
-	vmem_lock(&old);
-	if (vmem_arena_make() == 0) {
-		vmem->limit = best;
-		vmem_own_close(&vmem->uffd);
-	}
+	if (vmem_lock(&old) != 0)
+		return;
+	vmem->limit = best;
+	vmem_own_close(&vmem->uffd);
 	vmem_unlock(&old);
 }
 
@@ -526,9 +520,9 @@ void vmem_maps_text(bool text)
 {
 	sigset_t old;
 
-	vmem_lock(&old);
-	if (vmem_arena_make() == 0)
-		vmem->no_query = text;
+	if (vmem_lock(&old) != 0)
+		return;
+	vmem->no_query = text;
 	vmem_unlock(&old);
 }
 
@@ -537,12 +531,22 @@ void vmem_stat(struct vmem_stat *s)
 	sigset_t old;
 
 	*s = (struct vmem_stat){ 0 };
-	vmem_lock(&old);
-	for (unsigned int i = 0; vmem != NULL && i < vmem->n_ranges; i++) {
+	if (vmem_lock(&old) != 0)
+		return;
+	for (unsigned int i = 0; i < vmem->n_ranges; i++) {
 		s->ranges++;
 		s->bytes += vmem->ranges[i].end - vmem->ranges[i].start;
 	}
-	for (unsigned int i = 0; vmem != NULL && i < vmem->n_holds; i++)
+	for (unsigned int i = 0; i < vmem->n_holds; i++)
 		s->regs += vmem->holds[i].start == vmem->holds[i].end;
 	vmem_unlock(&old);
+}
+
+/*
+ * As early as can be: handlers of fork() that others install later run in the child after
+ * ours, with memory of their own.
+ */
+__attribute__((constructor)) static void at_load(void)
+{
+	vmem_fork_init();
 }

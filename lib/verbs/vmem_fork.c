@@ -6,31 +6,105 @@
  * than the registered bytes: neighbours on the heap, the stack. The child has no registration,
  * and makes a memfd of its own at need.
  *
+ * Until then, parent and child must not run on the same page: what of the stack is swapped
+ * where the thread runs, and its thread-local data, are made private before and joined again
+ * in the parent; there, what the thread wrote goes to the memfd byte by byte, so that what
+ * the appliance wrote beside it in the meantime is kept.
+ *
  * The parent's fork() returns when the copies are made. What its other threads, and the
  * appliance, write in that time, the child may see or not. vfork() and posix_spawn() share
  * everything on purpose, and cost nothing here.
  */
 #include <fcntl.h>
-#include <pthread.h>
 #include <sys/mman.h>
 
 #include "vmem_impl.h"
 
+/* Around the frame of a handler, and below pthread_self(), what fork() writes. */
+#define STACK_BELOW (UINT64_C(64) << 10)
+#define STACK_ABOVE (UINT64_C(4) << 10)
+#define TLS_BELOW (UINT64_C(16) << 10)
+
+/* Whether prepare() of this thread got the lock. */
+static __thread bool locked __attribute__((tls_model("initial-exec")));
+
+static void park_one(const struct vmem_plan *plan)
+{
+	struct vmem_plan *p = &vmem->parked[vmem->n_parked];
+	long base;
+
+	if (vmem->n_parked == VMEM_PARKED_MAX)
+		return;
+	*p = *plan;
+	base = vmem_sys(SYS_mmap, 0, p->end - p->start, PROT_READ | PROT_WRITE,
+		MAP_PRIVATE | MAP_ANONYMOUS, (uint64_t)-1, 0);
+	if (base < 0 && base > -4096)
+		return;
+	p->base = (char *)base;
+	if (vmem_run(vmem_restore, p) == 0)
+		vmem->n_parked++;
+	else
+		vmem_sys(SYS_munmap, (uint64_t)base, p->end - p->start, 0, 0, 0, 0);
+}
+
+/* Make private what is swapped of [start, end); the counts stay. */
+static void park(uint64_t start, uint64_t end)
+{
+	unsigned int i;
+
+	start = vmem_floor(start, VMEM_PAGE);
+	end = vmem_ceil(end, VMEM_PAGE);
+	for (i = vmem_range_find(start); i < vmem->n_ranges && vmem->ranges[i].start < end; i++) {
+		const struct vmem_range *r = &vmem->ranges[i];
+
+		if (r->huge != 0 || vmem_plan_restore(r->start > start ? r->start : start,
+				r->end < end ? r->end : end, false) != 0)
+			continue;
+		for (unsigned int k = 0; k < vmem->n_plan; k++)
+			park_one(&vmem->plan[k]);
+	}
+}
+
+static void unpark(bool rejoin)
+{
+	for (unsigned int i = 0; i < vmem->n_parked; i++) {
+		struct vmem_plan *p = &vmem->parked[i];
+
+		if (rejoin)
+			vmem_run(vmem_rejoin, p);
+		vmem_sys(SYS_munmap, (uintptr_t)p->base, p->end - p->start, 0, 0, 0, 0);
+	}
+	vmem->n_parked = 0;
+}
+
 static void prepare(void)
 {
+	uint64_t frame = (uintptr_t)__builtin_frame_address(0), tcb = (uintptr_t)pthread_self();
 	sigset_t old;
 
-	vmem_lock(&old);
+	locked = vmem_lock(&old) == 0;
+	if (!locked)
+		return;
 	vmem->fork_mask = old;
-	if (vmem->n_ranges == 0 || pipe2(vmem->fork_pipe, O_CLOEXEC) != 0)
+	vmem->fork_pipe[0] = vmem->fork_pipe[1] = -1;
+	if (vmem->n_ranges == 0)
+		return;
+	if (pipe2(vmem->fork_pipe, O_CLOEXEC) != 0)
 		vmem->fork_pipe[0] = vmem->fork_pipe[1] = -1;
+	if (vmem_maps_open() != 0)
+		return;
+	vmem_guard_init();
+	park(frame - STACK_BELOW, frame + STACK_ABOVE);
+	park(tcb - TLS_BELOW, tcb + VMEM_PAGE);
 }
 
 static void parent(void)
 {
-	sigset_t old = vmem->fork_mask;
+	sigset_t old;
 	char c;
 
+	if (!locked)
+		return;
 	if (vmem->fork_pipe[0] >= 0) {
 		close(vmem->fork_pipe[1]);
 		/* the end: the child has closed it, or is no more, or was never made */
@@ -38,6 +112,8 @@ static void parent(void)
 			;
 		close(vmem->fork_pipe[0]);
 	}
+	unpark(true);
+	old = vmem->fork_mask;
 	vmem_unlock(&old);
 }
 
@@ -76,25 +152,30 @@ static int make_all_private(void *arg)
 
 static void child(void)
 {
-	sigset_t old = vmem->fork_mask;
+	sigset_t old;
 
-	vmem_relock_in_child();
+	if (!locked)
+		return;
+	pthread_mutex_init(&vmem->lock, NULL); /* its threads are gone */
+	pthread_mutex_lock(&vmem->lock);
 	vmem_own_close(&vmem->maps); /* they are the parent's */
 	vmem_own_close(&vmem->uffd);
 	if (vmem->n_ranges > 0 && vmem_maps_open() == 0)
 		vmem_off_stack(make_all_private, NULL);
+	unpark(false);
 	vmem_own_close(&vmem->mem);
 	vmem_own_close(&vmem->huge);
 	vmem_own_close(&vmem->maps);
-	vmem->n_ranges = vmem->n_holds = vmem->n_limbo = 0;
+	vmem->n_ranges = vmem->n_holds = vmem->n_limbo = vmem->n_tcbs = 0;
 	if (vmem->fork_pipe[0] >= 0) {
 		close(vmem->fork_pipe[0]);
 		close(vmem->fork_pipe[1]);
 	}
+	old = vmem->fork_mask;
 	vmem_unlock(&old);
 }
 
-int vmem_fork_init(void)
+void vmem_fork_init(void)
 {
-	return -pthread_atfork(prepare, parent, child);
+	pthread_atfork(prepare, parent, child);
 }

@@ -6,6 +6,7 @@
 #ifndef VMEM_IMPL_H
 #define VMEM_IMPL_H
 
+#include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -18,6 +19,10 @@
 #define VMEM_PAGE UINT64_C(4096)
 #define VMEM_PATH 4096
 /* Pages move in steps of this many bytes: how long a writer may have to wait. */
+/* Parts of the stack that may be registered in a thread that forks. */
+#define VMEM_PARKED_MAX 16
+/* Threads that may have the top of their stacks registered at a time. */
+#define VMEM_TCBS_MAX 1024
 #define VMEM_STEP (UINT64_C(4) << 20)
 
 #define vmem_floor(x, a) ((x) & ~((a) - 1))
@@ -62,6 +67,7 @@ struct vmem_plan {
 	bool ours;   /* swapped already */
 	bool guard;  /* somebody may write to it meanwhile */
 	uint64_t done; /* bytes that vmem_restore() made private */
+	char *base;    /* not NULL: it also leaves a copy here */
 };
 
 /* An array that grows inside its reserved part of the arena. */
@@ -71,9 +77,9 @@ struct vmem_array {
 };
 
 struct vmem {
+	pthread_mutex_t lock;
 	struct vmem_own mem, huge, maps, uffd;
 	bool no_query;          /* the kernel has no PROCMAP_QUERY */
-	bool forks;             /* the handlers of fork() are installed */
 	enum vmem_guard limit;
 	enum vmem_guard mode;
 	uint64_t uffd_features;
@@ -97,12 +103,20 @@ struct vmem {
 	char path[VMEM_PATH];
 	char *stack_top; /* of functions that run off the caller's stack */
 
+	/* Threads whose pthread_self() is on a swapped page, and the hook on their ends. */
+	uint64_t tcbs[VMEM_TCBS_MAX];
+	unsigned int n_tcbs;
+	bool has_key;
+	pthread_key_t key;
+
 	/* Of a fork under way. */
 	sigset_t fork_mask;
 	int fork_pipe[2];
+	unsigned int n_parked;
+	struct vmem_plan parked[VMEM_PARKED_MAX];
 };
 
-/* NULL until the first registration; the lock is held where it is used. */
+/* NULL until vmem_lock() was called; the lock is held where it is used. */
 extern struct vmem *vmem;
 
 /* vmem_table.c */
@@ -154,11 +168,21 @@ void vmem_reclaim(uint64_t start, uint64_t end, bool huge);
 /* Run fn(arg) on a stack apart while this thread does not run. */
 int vmem_off_stack(int (*fn)(void *), void *arg);
 
+/* What of [start, end) of a memfd is mapped where it belongs, as a plan. @return 0 or -errno */
+int vmem_plan_restore(uint64_t start, uint64_t end, bool huge);
+/* Undo a vmem_restore() with p->base: what was written since goes to the memfd, no more. */
+int vmem_rejoin(struct vmem_plan *p);
+
+/* vmem_join.c */
+void vmem_join_note(uint64_t start, uint64_t end);
+void vmem_join_wake(uint64_t start, uint64_t end);
+
 /* vmem_fork.c */
-int vmem_fork_init(void);
-/* vmem.c: the lock, with all signals of this thread blocked. */
-void vmem_lock(sigset_t *old);
+void vmem_fork_init(void);
+
+/* vmem.c */
+/* Take the lock, with all signals of this thread blocked. @return 0, or -ENOMEM: not taken */
+int vmem_lock(sigset_t *old);
 void vmem_unlock(const sigset_t *old);
-void vmem_relock_in_child(void);
 
 #endif

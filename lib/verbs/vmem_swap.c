@@ -206,6 +206,8 @@ VMEM_BARE static int restore_step(const struct vmem_plan *p, uint64_t va, uint64
 	}
 	rc = fd >= 0 ? copy_in(fd, to, len, va - p->start + p->offset) :
 		copy_self(va, len, (char *)to);
+	if (rc == 0 && p->base != NULL)
+		rc = copy_self(to, len, p->base + (va - p->start));
 	if (rc == 0 && p->prot != (PROT_READ | PROT_WRITE))
 		rc = vmem_sys(SYS_mprotect, to, len, (uint64_t)p->prot, 0, 0, 0);
 	if (rc == 0) {
@@ -246,6 +248,42 @@ int vmem_restore(struct vmem_plan *p)
 		munmap(to + done, len - done);
 	p->done = done;
 	return rc;
+}
+
+/* Where two copies differ in [at, len): from there to where they are alike again. */
+VMEM_BARE static uint64_t differ(const volatile char *a, const volatile char *b, uint64_t at,
+		uint64_t len, uint64_t *end)
+{
+	while (at < len && a[at] == b[at])
+		at++;
+	for (*end = at; *end < len && a[*end] != b[*end];)
+		++*end;
+	return at;
+}
+
+VMEM_BARE int vmem_rejoin(struct vmem_plan *p)
+{
+	uint64_t len = p->end - p->start, end = 0, at;
+	char *now = (char *)(uintptr_t)p->start;
+	int how = 0;
+	long rc = 0;
+
+	if (p->guard) {
+		how = vmem_guard_on(p->start, len, p->prot);
+		if (how < 0)
+			return how;
+	}
+	while (rc == 0 && (at = differ(now, p->base, end, len, &end)) < len)
+		rc = copy_out(vmem->mem.fd, p->start + at, end - at);
+	if (rc == 0) {
+		rc = vmem_sys(SYS_mmap, p->start, len, (uint64_t)p->prot, MAP_SHARED | MAP_FIXED,
+			(uint64_t)vmem->mem.fd, p->start);
+		if (rc > 0)
+			rc = 0;
+	}
+	if (p->guard)
+		vmem_guard_off(p->start, len, p->prot, how, rc == 0);
+	return (int)rc;
 }
 
 bool vmem_has_data(uint64_t start, uint64_t end, bool huge)

@@ -27,9 +27,10 @@ struct vmem *vmem;
 
 int vmem_arena_make(void)
 {
+	struct vmem *made, *none = NULL;
 	char *base;
 
-	if (vmem != NULL)
+	if (__atomic_load_n(&vmem, __ATOMIC_ACQUIRE) != NULL)
 		return 0;
 	base = mmap(NULL, ARENA_SIZE + 2 * VMEM_PAGE, PROT_NONE,
 		MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
@@ -40,19 +41,24 @@ int vmem_arena_make(void)
 		munmap(base - VMEM_PAGE, ARENA_SIZE + 2 * VMEM_PAGE);
 		return -ENOMEM;
 	}
-	vmem = (struct vmem *)base;
-	vmem->mem.fd = vmem->huge.fd = vmem->maps.fd = vmem->uffd.fd = -1;
+	made = (struct vmem *)base;
+	pthread_mutex_init(&made->lock, NULL);
+	made->mem.fd = made->huge.fd = made->maps.fd = made->uffd.fd = -1;
 	base += STATE_SIZE + STACK_SIZE;
-	vmem->stack_top = base;
-	vmem->ranges_mem = (struct vmem_array){ .base = base, .used_max = RANGES_SIZE };
-	vmem->ranges = (struct vmem_range *)base;
+	made->stack_top = base;
+	made->ranges_mem = (struct vmem_array){ .base = base, .used_max = RANGES_SIZE };
+	made->ranges = (struct vmem_range *)base;
 	base += RANGES_SIZE;
-	vmem->holds_mem = (struct vmem_array){ .base = base, .used_max = HOLDS_SIZE };
-	vmem->holds = (struct vmem_hold *)base;
+	made->holds_mem = (struct vmem_array){ .base = base, .used_max = HOLDS_SIZE };
+	made->holds = (struct vmem_hold *)base;
 	base += HOLDS_SIZE;
-	vmem->plan_mem = (struct vmem_array){ .base = base, .used_max = PLAN_SIZE };
-	vmem->plan = (struct vmem_plan *)base;
-	vmem->next_gen = vmem->next_seq = 1;
+	made->plan_mem = (struct vmem_array){ .base = base, .used_max = PLAN_SIZE };
+	made->plan = (struct vmem_plan *)base;
+	made->next_gen = made->next_seq = 1;
+	/* two threads may be the first; and nothing is written to this word ever after */
+	if (!__atomic_compare_exchange_n(&vmem, &none, made, false, __ATOMIC_ACQ_REL,
+			__ATOMIC_ACQUIRE))
+		munmap((char *)made - VMEM_PAGE, ARENA_SIZE + 2 * VMEM_PAGE);
 	return 0;
 }
 
