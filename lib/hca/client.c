@@ -162,6 +162,7 @@ struct phca_client *phca_client_open_conf(struct phca_hca *hca, const struct phc
 	}
 	memset(c, 0, sizeof(*c));
 	c->hca = hca;
+	c->num = hca->next_client++;
 	ret = client_fill(c, conf);
 	if (ret == 0)
 		ret = wake_add(c, hca->nb_shards);
@@ -271,9 +272,15 @@ struct phca_client *phca_event_client(struct phca_hca *hca, const struct phca_ev
 				return cq->client;
 		return NULL;
 	case PHCA_EVENT_SRQ_LIMIT:
+	case PHCA_EVENT_SRQ_ERR:
 		for (struct phca_srq *srq = hca->srqs; srq != NULL; srq = srq->next)
 			if (srq->srqn == ev->num)
 				return srq->client;
+		return NULL;
+	case PHCA_EVENT_CLIENT_FATAL:
+		for (struct phca_client *c = hca->clients; c != NULL; c = c->next)
+			if (c->num == ev->num)
+				return c;
 		return NULL;
 	case PHCA_EVENT_PORT_ACTIVE:
 	case PHCA_EVENT_PORT_ERR:

@@ -223,6 +223,7 @@ struct phca_hca *phca_hca_create(const struct phca_hca_conf *conf)
 	hca->next_qpn = 0x11;
 	hca->next_cqn = 1;
 	hca->next_srqn = 1;
+	hca->next_client = 1;
 	if (hca_fill(hca, conf) != 0) {
 		hca_free(hca);
 		rte_errno = ENOMEM;
@@ -394,6 +395,8 @@ const char *phca_event_str(enum phca_event_type t)
 		[PHCA_EVENT_SRQ_LIMIT] = "SRQ limit reached",
 		[PHCA_EVENT_PORT_ACTIVE] = "port active",
 		[PHCA_EVENT_PORT_ERR] = "port error",
+		[PHCA_EVENT_SRQ_ERR] = "SRQ error",
+		[PHCA_EVENT_CLIENT_FATAL] = "client fatal",
 	};
 
 	return (unsigned int)t < RTE_DIM(str) ? str[t] : "?";

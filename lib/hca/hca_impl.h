@@ -176,7 +176,7 @@ struct phca_cq {
 	unsigned int refs;      /* control thread */
 	uint8_t shard;          /* control thread: index, or SHARD_NONE before the first QP */
 	struct phca_cq *next;   /* control thread */
-	struct phca_ring old;   /* control thread: before a resize that the consumer may not have seen; hdr NULL: none */
+	struct phca_ring old;   /* control thread: before a resize, until the consumer has left it; hdr NULL: none */
 	struct phca_ring user __attribute__((aligned(64))); /* application's thread */
 	struct phca_ring user_next; /* goes on with it when `moved` is set, which it clears */
 	bool moved;
@@ -189,6 +189,7 @@ struct phca_srq {
 	uint32_t max_sge;
 	uint32_t srqn;
 	uint32_t pd;
+	bool error;             /* its index was nonsense; told */
 	uint64_t taken;
 	struct phca_client *client;
 	unsigned int refs;      /* control thread */
@@ -202,6 +203,7 @@ struct client_shard {
 	struct phca_ring db;        /* HCA lcore: consumer */
 	struct phca_client *client;
 	struct client_shard *next;  /* HCA lcore */
+	bool fatal;                 /* HCA lcore: its index is nonsense, doorbells are ignored */
 	int wake_fd;                /* the client's process writes it while the lcore sleeps; -1: none */
 	struct phca_ring user_db __attribute__((aligned(64))); /* application's thread */
 };
@@ -212,6 +214,7 @@ struct phca_client {
 	void *(*ring_alloc)(void *arg, size_t bytes); /* where its rings lie */
 	void (*ring_free)(void *arg, void *mem, size_t bytes);
 	void *ring_arg, *priv;
+	uint32_t num;
 	bool resident;              /* its application is in this process: uses the user_ views */
 	struct phca_loop *app_loop; /* woken when completions were written */
 	struct phca_client *next;
@@ -327,7 +330,7 @@ struct phca_hca {
 	struct phca_mem *mem;
 	struct rte_rcu_qsbr *qsbr;
 	struct phca_client *clients;
-	uint32_t max_qp, nb_qp, next_qpn, next_cqn, next_srqn;
+	uint32_t max_qp, nb_qp, next_qpn, next_cqn, next_srqn, next_client;
 	struct phca_cq *cqs;
 	struct phca_srq *srqs;
 	struct rte_ring *events;    /* HCA lcores to control thread */
@@ -425,6 +428,7 @@ static inline void congestion_sent(const struct shard *h, struct phca_qp *qp, ui
 
 /* srq.c */
 void srq_taken(struct shard *h, struct phca_srq *srq);
+void srq_error(struct shard *h, struct phca_srq *srq);
 
 /* complete.c: the one way a completion leaves the HCA lcore */
 bool complete_room(struct shard *h, const struct phca_qp *qp, enum phca_dir dir, enum phca_verdict *why);

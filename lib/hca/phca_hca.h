@@ -146,12 +146,15 @@ enum phca_event_type {
 	PHCA_EVENT_SRQ_LIMIT,       /**< fewer receives in an SRQ than its limit, which is 0 now */
 	PHCA_EVENT_PORT_ACTIVE,     /**< link up; num is the port's index */
 	PHCA_EVENT_PORT_ERR,        /**< link down; num is the port's index */
+	PHCA_EVENT_SRQ_ERR,         /**< nonsense in the index of an SRQ; its QPs go to ERROR as they receive */
+	PHCA_EVENT_CLIENT_FATAL,    /**< nonsense in the index of a client's doorbell ring: its doorbells are ignored
+	                             *   from now on, so it can only be closed; num is the client's number */
 };
 /** One event. */
 struct phca_event {
 	uint8_t type;    /**< enum phca_event_type */
 	uint8_t status;  /**< enum phca_wc_status that explains it */
-	uint32_t num;    /**< number of the QP, CQ, SRQ or port */
+	uint32_t num;    /**< number of the QP, CQ, SRQ, client or port */
 };
 /** @return events written to @p ev, 0..n. One control thread. Up to 1023 wait; more are counted, not kept. */
 unsigned int phca_hca_events(struct phca_hca *hca, struct phca_event *ev, unsigned int n);

@@ -37,6 +37,8 @@ enum phca_verdict rwqe_get(struct shard *h, struct phca_qp *qp)
 	if (unlikely(n <= 0)) {
 		if (n == 0)
 			return PHCA_V_NO_RECV;
+		if (qp->srq != NULL)
+			srq_error(h, qp->srq);
 		recv_error(h, qp, PHCA_EVENT_QP_FATAL, PHCA_WC_LOC_QP_OP_ERR, PHCA_NAK_REM_OP);
 		return PHCA_V_RECV_WQE;
 	}

@@ -84,9 +84,9 @@ static unsigned int client_doorbells(struct shard *h, struct client_shard *c)
 	struct phca_qp *qp[DB_BUDGET];
 
 	if (n <= 0) {
-		if (unlikely(n < 0)) { /* nonsense: start again from what it says */
-			c->db.own = c->db.other = __atomic_load_n(&c->db.hdr->prod, __ATOMIC_ACQUIRE);
-			phca_ring_release(&c->db);
+		if (unlikely(n < 0)) { /* nonsense; of its queue pairs none can be found any more */
+			c->fatal = true;
+			hca_event(h, PHCA_EVENT_CLIENT_FATAL, PHCA_WC_GENERAL_ERR, c->client->num);
 		}
 		return 0;
 	}
@@ -123,7 +123,8 @@ unsigned int doorbells(struct shard *h)
 	unsigned int done = 0;
 
 	for (struct client_shard *c = h->clients; c != NULL; c = c->next)
-		done += client_doorbells(h, c);
+		if (likely(!c->fatal))
+			done += client_doorbells(h, c);
 	return done;
 }
 

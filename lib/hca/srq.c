@@ -128,6 +128,15 @@ int phca_srq_each(struct phca_hca *hca, int (*cb)(void *arg, struct phca_srq *sr
 	return 0;
 }
 
+/* HCA lcore: the application wrote nonsense; its queue pairs go to ERROR as they find out. */
+void srq_error(struct shard *h, struct phca_srq *srq)
+{
+	if (srq->error)
+		return;
+	srq->error = true;
+	hca_event(h, PHCA_EVENT_SRQ_ERR, PHCA_WC_GENERAL_ERR, srq->srqn);
+}
+
 /* HCA lcore: a receive was taken; once fewer than the limit are left, say so, once (10.2.9.5). */
 void srq_taken(struct shard *h, struct phca_srq *srq)
 {

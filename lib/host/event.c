@@ -13,7 +13,8 @@
 /* enum ibv_event_type */
 enum {
 	IBV_CQ_ERR = 0, IBV_QP_FATAL = 1, IBV_QP_REQ_ERR = 2, IBV_QP_ACCESS_ERR = 3, IBV_COMM_EST = 4,
-	IBV_SQ_DRAINED = 5, IBV_PORT_ACTIVE = 9, IBV_PORT_ERR = 10, IBV_SRQ_LIMIT_REACHED = 15,
+	IBV_SQ_DRAINED = 5, IBV_DEVICE_FATAL = 8, IBV_PORT_ACTIVE = 9, IBV_PORT_ERR = 10, IBV_SRQ_ERR = 14,
+	IBV_SRQ_LIMIT_REACHED = 15,
 	IBV_QP_LAST_WQE_REACHED = 16,
 };
 
@@ -36,6 +37,8 @@ static int verbs_event(const struct phca_event *ev)
 	case PHCA_EVENT_SQ_DRAINED: return IBV_SQ_DRAINED;
 	case PHCA_EVENT_LAST_WQE: return IBV_QP_LAST_WQE_REACHED;
 	case PHCA_EVENT_SRQ_LIMIT: return IBV_SRQ_LIMIT_REACHED;
+	case PHCA_EVENT_SRQ_ERR: return IBV_SRQ_ERR;
+	case PHCA_EVENT_CLIENT_FATAL: return IBV_DEVICE_FATAL; /* a device of its own is all that it has */
 	case PHCA_EVENT_PORT_ACTIVE: return IBV_PORT_ACTIVE;
 	case PHCA_EVENT_PORT_ERR: return IBV_PORT_ERR;
 	}
@@ -69,6 +72,6 @@ void phca_host_event(struct phca_host *h, const struct phca_event *ev)
 		if (port && c->info.port == ev->num)
 			event_send(c, type, 1);
 		else if (!port && c->hca == owner)
-			event_send(c, type, ev->num);
+			event_send(c, type, type == IBV_DEVICE_FATAL ? 0 : ev->num);
 	}
 }

@@ -33,7 +33,7 @@ void outside_close(struct outside *o);
 /* Attach a view of the application to a ring. */
 void outside_attach(const struct outside *o, struct phca_ring *r, const struct phca_ring_mem *m,
 		enum phca_ring_type type);
-/* Post n receives, and n sends of 8 bytes to itself, each numbered from 0; rings the doorbell. @return as phca_db_ring */
+/* Post n receives, and n sends of 8 bytes to itself, each numbered from 0. @return as phca_db_ring, which rings */
 bool outside_post(struct outside *o, unsigned int n, uint16_t flags);
 
 /* Notes that came for a CQ; all are taken. */

@@ -292,9 +292,33 @@ PHCA_TEST(faults, doorbells_have_a_budget)
 	while (db->cons != db->prod && turns++ < 100)
 		CU_ASSERT(phca_hca_turn(phca_hca_shard(x.l->hca, 0), x.l->now_ns) <= 512);
 	CU_ASSERT_EQUAL(db->cons, db->prod);
-	db->prod = db->cons + db->size + 1; /* nonsense: it starts anew from there */
+	fx_close(&x);
+}
+
+/* Nonsense in a doorbell ring: its client's are ignored, which is said once; others go on. */
+PHCA_TEST(faults, doorbell_ring_that_makes_no_sense)
+{
+	struct fx x = fx_open(PHCA_QPT_UD, 0);
+	struct phca_client *c = phca_client_open(x.l->hca, "bad", 4);
+	struct phca_ring_hdr *db;
+	struct phca_event ev[4];
+	uint32_t cons;
+
+	CU_ASSERT_FATAL(c != NULL);
+	db = c->sh[0].db.hdr;
+	cons = db->cons;
+	db->prod = cons + db->size + 1;
 	lab_turn(x.l, 2);
-	CU_ASSERT_EQUAL(db->cons, db->prod);
+	CU_ASSERT_FATAL(phca_hca_events(x.l->hca, ev, 4) == 1);
+	CU_ASSERT_EQUAL(ev[0].type, PHCA_EVENT_CLIENT_FATAL);
+	CU_ASSERT_PTR_EQUAL(phca_event_client(x.l->hca, &ev[0]), c);
+	CU_ASSERT_STRING_EQUAL(phca_event_str(PHCA_EVENT_CLIENT_FATAL), "client fatal");
+	db->prod = cons + 1;
+	lab_turn(x.l, 2);
+	CU_ASSERT_EQUAL(db->cons, cons); /* nobody looks any more */
+	CU_ASSERT_EQUAL(phca_hca_events(x.l->hca, ev, 4), 0);
+	CU_ASSERT_EQUAL(phca_client_close(c), 0);
+	CU_ASSERT_PTR_NULL(phca_event_client(x.l->hca, &ev[0]));
 	fx_close(&x);
 }
 

@@ -7,6 +7,8 @@
  */
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include "hca_impl.h"
 #include "lab.h"
@@ -14,16 +16,17 @@
 
 #define ROUNDS 20000
 #define LIVES 100     /* rounds before it starts anew */
-#define NB_BAD 5      /* its queue pairs: see bad[] */
+#define NB_BAD 6      /* its queue pairs: see bad[] */
 #define OWN 8192      /* its region, between guards of the same size */
 
 static const struct {
 	enum phca_qp_type type;
-	bool proxy;
+	bool proxy, srq;
 } bad[NB_BAD] = {
-	{ PHCA_QPT_UD, false }, { PHCA_QPT_UC, false }, { PHCA_QPT_UD, true },
+	{ PHCA_QPT_UD, false, false }, { PHCA_QPT_UC, false, false }, { PHCA_QPT_UD, true, false },
 	/* each connected to itself, so that what it sends is answered */
-	{ PHCA_QPT_RC, false }, { PHCA_QPT_RC, true },
+	{ PHCA_QPT_RC, false, false }, { PHCA_QPT_RC, true, false },
+	{ PHCA_QPT_UD, false, true },
 };
 
 struct hostile {
@@ -32,6 +35,9 @@ struct hostile {
 	struct phca_client *c;
 	struct phca_cq *cq[NB_BAD];
 	struct phca_qp *qp[NB_BAD];
+	struct phca_srq *srq;
+	int fd[2];           /* notes: its end, the HCA's */
+	uint64_t notes, seen[PHCA_EVENT_CLIENT_FATAL + 1];
 	struct phca_offload *o;
 	struct phca_filter_slot *filter, *big;
 	uint32_t pd, key;
@@ -48,9 +54,11 @@ static uint32_t rnd(struct hostile *x, uint32_t n)
 static void born(struct hostile *x)
 {
 	struct phca_rule r = { .name = "all", .offload = x->o, .send = true, .inbound = true };
+	struct phca_srq_init si = { .pd = x->pd, .max_wr = 16, .max_sge = 4, .limit = 4 };
 
 	x->c = phca_client_open(x->l->hca, "hostile", 8);
 	CU_ASSERT_FATAL(x->c != NULL);
+	CU_ASSERT_FATAL(phca_srq_create(x->c, &si, &x->srq) == 0);
 	for (unsigned int i = 0; i < NB_BAD; i++) {
 		struct phca_qp_init in = {
 			.type = bad[i].type, .pd = x->pd, .max_send_wr = 16, .max_recv_wr = 16,
@@ -58,7 +66,9 @@ static void born(struct hostile *x)
 		};
 
 		CU_ASSERT_FATAL(phca_cq_create(x->c, 16, &x->cq[i]) == 0);
+		CU_ASSERT_FATAL(phca_cq_notify_set(x->cq[i], x->fd[1]) == 0);
 		in.send_cq = in.recv_cq = x->cq[i];
+		in.srq = bad[i].srq ? x->srq : NULL;
 		CU_ASSERT_FATAL(phca_qp_create(x->c, &in, &x->qp[i]) == 0);
 		r.filter = bad[i].type == PHCA_QPT_RC ? x->big : x->filter; /* of RC some are direct */
 		if (bad[i].proxy)
@@ -145,9 +155,14 @@ static void scribble_sq(struct hostile *x, struct phca_qp *qp)
 		memcpy(w->u.ud.av.dgid + 10, "\xff\xff\xc0\x00\x02\x02", 6);
 }
 
+static struct phca_ring *rq_of(struct phca_qp *qp)
+{
+	return qp->srq != NULL ? &qp->srq->rq : &qp->rq;
+}
+
 static void scribble_rq(struct hostile *x, struct phca_qp *qp)
 {
-	struct phca_recv_wqe *w = phca_ring_slot(&qp->rq, rnd(x, 16));
+	struct phca_recv_wqe *w = phca_ring_slot(rq_of(qp), rnd(x, 16));
 
 	w->num_sge = rnd(x, 4) ? rnd(x, 5) : rnd(x, UINT32_MAX);
 	for (unsigned int i = 0; i < 4; i++)
@@ -168,17 +183,19 @@ static void scribble(struct hostile *x)
 		scribble_hdr(x, qp->sq.hdr);
 		break;
 	case 1:
-		scribble_hdr(x, qp->rq.hdr);
+		scribble_hdr(x, rq_of(qp)->hdr);
 		break;
 	case 2:
 		scribble_hdr(x, x->cq[i]->w.ring.hdr);
 		((uint8_t *)phca_ring_slot(&x->cq[i]->w.ring, rnd(x, 32)))[rnd(x, 64)] = (uint8_t)rnd(x, 256);
 		break;
 	case 3:
-		scribble_hdr(x, db->hdr);
+		if (rnd(x, 16) == 0) /* mostly its last word */
+			scribble_hdr(x, db->hdr);
+		phca_cq_arm(&x->cq[i]->user, rnd(x, 2));
 		break;
 	default: /* a post that is right in form, so that its content is looked at */
-		qp->rq.hdr->prod = qp->rq.own + 1 + rnd(x, 8);
+		rq_of(qp)->hdr->prod = rq_of(qp)->own + 1 + rnd(x, 8);
 		qp->sq.hdr->prod = qp->sq.own + 1 + rnd(x, 8);
 	}
 	*(uint32_t *)phca_ring_slot(db, db->own) = qpn[rnd(x, 6)];
@@ -261,6 +278,7 @@ static void hostile_open(struct hostile *x)
 	memset(x, 0, sizeof(*x));
 	x->rnd = 3;
 	x->l = lab_open(NULL);
+	CU_ASSERT_FATAL(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, x->fd) == 0);
 	x->good = lab_qp(x->l, PHCA_QPT_UD, 0x99);
 	x->o = lab_offload(x->l, "o", phca_offload_driver_find("delay"), NULL, 0, 0);
 	x->filter = lab_filter(x->l, "all", NULL, 0);
@@ -286,13 +304,28 @@ static void hostile_close(struct hostile *x)
 	lab_qp_free(x->l, &x->good);
 	CU_ASSERT_EQUAL(phca_offload_destroy(x->o), 0);
 	free(x->mem);
+	close(x->fd[0]);
+	close(x->fd[1]);
 	lab_close(x->l);
+}
+
+/* What it was told. @return events */
+static unsigned int told(struct hostile *x)
+{
+	struct phca_event ev[64];
+	unsigned int n = phca_hca_events(x->l->hca, ev, 64);
+	struct phca_cq_note note;
+
+	for (unsigned int i = 0; i < n; i++)
+		x->seen[ev[i].type]++;
+	while (recv(x->fd[0], &note, sizeof(note), MSG_DONTWAIT) == (ssize_t)sizeof(note))
+		x->notes++;
+	return n;
 }
 
 PHCA_TEST(hostile, scribbling_application_harms_only_itself)
 {
 	static struct hostile x;
-	struct phca_event ev[64];
 	uint64_t errors = 0;
 	bool fine = true;
 
@@ -311,11 +344,13 @@ PHCA_TEST(hostile, scribbling_application_harms_only_itself)
 		victim(&x);
 		lab_turn(x.l, 4);
 		fine = undisturbed(&x);
-		errors += phca_hca_events(x.l->hca, ev, 64);
+		errors += told(&x);
 		if (round % LIVES == LIVES - 1)
 			phca_client_close(x.c);
 	}
 	CU_ASSERT_TRUE(fine);
 	CU_ASSERT(errors > ROUNDS / 20); /* it did do harm to itself */
+	CU_ASSERT(x.notes > 0 && x.seen[PHCA_EVENT_QP_FATAL] > 0 && x.seen[PHCA_EVENT_CQ_ERR] > 0);
+	CU_ASSERT(x.seen[PHCA_EVENT_SRQ_ERR] > 0 && x.seen[PHCA_EVENT_CLIENT_FATAL] > 0);
 	hostile_close(&x);
 }

@@ -162,6 +162,28 @@ PHCA_TEST(srq, limit_event_once)
 	fx_close(&x);
 }
 
+/* Nonsense in its index: said once; each queue pair goes to ERROR when it wants to receive. */
+PHCA_TEST(srq, index_that_makes_no_sense)
+{
+	struct fx x = fx_open(0);
+	struct phca_ring_mem m;
+	struct phca_event ev[8];
+	unsigned int n, errors = 0, fatal = 0;
+
+	phca_srq_ring(x.srq, &m);
+	((struct phca_ring_hdr *)m.mem)->prod += 100;
+	send_to(&x, 0);
+	send_to(&x, 1);
+	n = phca_hca_events(x.l->hca, ev, 8);
+	for (unsigned int i = 0; i < n; i++) {
+		errors += ev[i].type == PHCA_EVENT_SRQ_ERR && ev[i].num == phca_srq_num(x.srq);
+		fatal += ev[i].type == PHCA_EVENT_QP_FATAL;
+	}
+	CU_ASSERT_EQUAL(errors, 1);
+	CU_ASSERT_EQUAL(fatal, 2);
+	fx_close(&x);
+}
+
 static int count(void *arg, struct phca_srq *srq)
 {
 	(void)srq;

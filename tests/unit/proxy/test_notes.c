@@ -300,6 +300,39 @@ PHCA_TEST(notes, pipe)
 	cq_close(&c);
 }
 
+/* A CQ goes on in another ring: armed as it was; what came before its consumer knew is told. */
+PHCA_TEST(notes, move_to_another_ring)
+{
+	struct phca_cqws l = { .dirty = NULL };
+	struct phca_ring_hdr *old;
+	struct cq c, d;
+
+	cq_open(&c, 17);
+	cq_open(&d, 0);
+	phca_cqw_notify_set(&l, &c.w, PHCA_CQW_NOTIFY_SOCKET, c.fd[1]);
+	old = c.app.hdr;
+	phca_cq_arm(&c.app, true);
+	phca_cqw_move(&c.w, &d.app, 8);
+	CU_ASSERT_EQUAL(old->armed, 0);
+	CU_ASSERT_EQUAL(d.app.hdr->armed, PHCA_CQ_ARMED_SOLICITED);
+	put(&l, &c, true, 0);
+	phca_cqws_flush(&l, 1);
+	CU_ASSERT_EQUAL(notes(&c), 1);
+	CU_ASSERT_EQUAL(phca_ring_avail_fresh(&d.app), 1);
+	CU_ASSERT_EQUAL(phca_ring_avail_fresh(&c.app), 0);
+	phca_cqw_moved(&l, &c.w, old);
+	CU_ASSERT_EQUAL(notes(&c), 0); /* not armed */
+	phca_cq_arm(&c.app, false); /* the ring that it knew */
+	phca_cqw_moved(&l, &c.w, old);
+	CU_ASSERT_EQUAL(notes(&c), 1);
+	old->armed = 77; /* nonsense */
+	phca_cqw_moved(&l, &c.w, old);
+	CU_ASSERT_EQUAL(notes(&c), 0);
+	CU_ASSERT_EQUAL(d.app.hdr->armed, 0);
+	cq_close(&c);
+	cq_close(&d);
+}
+
 struct race {
 	struct cq c;
 	uint64_t seen, woken, early;
