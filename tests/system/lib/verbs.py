@@ -34,7 +34,7 @@ class Host(appliance.Appliance):
         if ports is None:
             ports = [{"name": "p0", "device": "net_null0", "mtu": 4096,
                       "addresses": [f"{GID[4]}/24", f"{GID[6]}/64"]}]
-            eal = ["--vdev=net_null0"] if eal is None else eal
+            eal = ["--vdev=net_null0,no-rx=1"] if eal is None else eal
         config = {"ports": ports, "host": {"socket": self.socket, "mode": "0666", **(host or {})},
                   **(more or {})}
         super().__init__(config, eal=eal or [], args=list(args), **kwargs)
