@@ -82,14 +82,16 @@ static void qp_gone(void *arg, struct phca_qp *qp)
 
 static int host_create(struct appliance *a, char *err, size_t err_len)
 {
-	struct phca_host_conf conf = {
-		.device = "phca0", .path = a->opt.socket, .version = PHCA_VERSION, .mode = 0666,
+	const struct phca_config_host *c = &a->cfg->host;
+	const struct phca_host_conf conf = {
+		.device = c->device ? c->device : "phca0", .path = a->opt.socket ? a->opt.socket : c->socket,
+		.version = PHCA_VERSION, .mode = c->mode, .set_group = c->has_group, .gid = c->gid,
+		.limits = c->limits,
 		.hca = a->hca, .mem = a->mem, .loop = a->hca_lcores[0]->loop, .sleeps = a->opt.idle == PHCA_IDLE_SLEEP,
 		.max_qp = a->cfg->memory.max_qp, .max_mr = a->cfg->memory.max_mr,
 		.cb = { .qp_created = qp_created, .qp_connected = qp_connected, .qp_gone = qp_gone, .arg = a },
 	};
 
-	phca_host_limits_default(&conf.limits);
 	a->host = phca_host_create(&conf, err, err_len);
 	return a->host ? 0 : -rte_errno;
 }
@@ -98,7 +100,7 @@ int clients_start(struct appliance *a, char *err, size_t err_len)
 {
 	int rc;
 
-	if (!a->opt.socket)
+	if (!a->opt.socket && !a->cfg->host.given)
 		return 0;
 	descriptors_raise();
 	rc = host_create(a, err, err_len);

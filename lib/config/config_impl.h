@@ -128,6 +128,7 @@ struct loader {
 #define CFG_PAT_DRIVER "^[A-Za-z][A-Za-z0-9_-]{0,62}$"
 #define CFG_SET_PUNCT "!\"#$%&'()*+,-.:;<=>?@[\\]^_`{|}~" /* without / */
 #define CFG_PAT_GLOB "^[!-.0-~]{1,63}$"
+#define CFG_PAT_RDMA "^[A-Za-z][A-Za-z0-9_-]{0,22}$"
 #define CFG_PAT_DEVICE "^[A-Za-z0-9_][A-Za-z0-9_.:-]{0,62}$"
 
 #define CFG_DIR_SEND    0x1u
@@ -137,11 +138,12 @@ struct loader {
 extern const struct table cfg_root;
 
 /* kinds.c: numbers, words and text; addr.c: addresses; lists.c: objects and dictionaries;
- * refs.c: names of elements; lcores.c: one number or several; user.c: users of the machine */
+ * refs.c: names of elements; lcores.c: one number or several; user.c: users of the machine;
+ * host.c: permissions, groups */
 extern const struct kind kind_uint, kind_bool, kind_word, kind_words, kind_text, kind_note;
 extern const struct kind kind_addrs, kind_prefix, kind_gw4, kind_gw6, kind_mac, kind_peer, kind_gid, kind_mcast;
 extern const struct kind kind_object, kind_array, kind_settings, kind_params, kind_maps;
-extern const struct kind kind_ref, kind_qp_refs, kind_direction, kind_lcores, kind_user;
+extern const struct kind kind_ref, kind_qp_refs, kind_direction, kind_lcores, kind_user, kind_mode, kind_group;
 
 /* check.c: the finish functions of tables */
 int cfg_port_finish(struct loader *l, void *obj, const json_t *v);
@@ -157,6 +159,7 @@ int cfg_rule_finish(struct loader *l, void *obj, const json_t *v);
 int cfg_proxy_qp_finish(struct loader *l, void *obj, const json_t *v);
 int cfg_depths_finish(struct loader *l, void *obj, const json_t *v);
 int cfg_app_proxy_finish(struct loader *l, void *obj, const json_t *v);
+int cfg_host_finish(struct loader *l, void *obj, const json_t *v);
 int cfg_root_finish(struct loader *l, void *obj, const json_t *v);
 
 /* kinds.c */

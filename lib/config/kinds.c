@@ -327,6 +327,7 @@ static const struct {
 	{ CFG_PAT_RULE, CFG_SET_ALNUM "_", CFG_SET_ALNUM "_.-", "letters, digits, _ . -, not . or - first" },
 	{ CFG_PAT_IDENT, CFG_SET_ALPHA "_", CFG_SET_ALNUM "_", "letters, digits, _, no digit first" },
 	{ CFG_PAT_DRIVER, CFG_SET_ALPHA, CFG_SET_ALNUM "_-", "letters, digits, _ -, a letter first" },
+	{ CFG_PAT_RDMA, CFG_SET_ALPHA, CFG_SET_ALNUM "_-", "letters, digits, _ -, a letter first" },
 	{ CFG_PAT_GLOB, CFG_SET_ALNUM CFG_SET_PUNCT, CFG_SET_ALNUM CFG_SET_PUNCT, "printable ASCII, no space, no /" },
 	{ CFG_PAT_DEVICE, CFG_SET_ALNUM "_", CFG_SET_ALNUM "_.:-", "letters, digits, _ . : -" },
 };

@@ -188,6 +188,8 @@ static int object_print(const struct phca_config *c, const struct key *k, const 
 	/* an addition has no sections that are fixed at start */
 	if ((k->flags & KEY_SINGLE) != 0 && ((const struct cfg_priv *)c->priv)->is_addition)
 		return 0;
+	if (k->aux != 0 && !*(const bool *)((const char *)obj + k->aux))
+		return 0; /* that it is absent says something */
 	return cfg_table_print(c, k->sub, cfg_cmember(obj, k), out);
 }
 

@@ -21,6 +21,7 @@
 
 #include "phca_filter.h"
 #include "phca_hca.h"
+#include "phca_host.h"
 #include "phca_net.h"
 #include "phca_proxy.h"
 
@@ -149,6 +150,17 @@ struct phca_config_app {
 	const char *driver;   /**< "driver": sink, echo */
 	struct phca_setting_arg *args; unsigned int nb_args; /**< "settings" */
 };
+/** "host": the socket for applications of other processes. */
+struct phca_config_host {
+	bool given;           /**< the section is there: there is a socket */
+	const char *socket;   /**< "socket": its path; NULL: of the device's name, in PHCA_ADMIN_DIR */
+	const char *device;   /**< "device": name of the first port's device; NULL: phca0 */
+	uint32_t mode;        /**< "mode": permissions */
+	bool has_group;       /**< "group" is given */
+	const char *group;    /**< by name; NULL: by number */
+	uint32_t gid;         /**< the group */
+	struct phca_host_limits limits; /**< "limits" */
+};
 /** A whole configuration. */
 struct phca_config {
 	const char *path;     /**< file it came from */
@@ -159,6 +171,7 @@ struct phca_config {
 	struct phca_config_memory memory;
 	struct phca_config_proxy proxy;
 	struct phca_congestion_conf congestion; /**< "congestion": its members, and those of params, are keys */
+	struct phca_config_host host; /**< "host" */
 	struct phca_config_filter *filters; unsigned int nb_filters;
 	struct phca_config_offload *offloads; unsigned int nb_offloads;
 	struct phca_config_srq *srqs; unsigned int nb_srqs;

@@ -119,6 +119,38 @@ static const struct key congestion_keys[] = {
 static const struct table congestion_table = { "congestion", congestion_keys, sizeof(struct phca_congestion_conf),
 	.section = SEC_NONE };
 
+#define LIMIT(f) .off = offsetof(struct phca_host_limits, f), .size = sizeof(((struct phca_host_limits *)0)->f)
+#define LIMIT_KIND(e, f, d, h) { .name = #f, .kind = &kind_uint, LIMIT(objects[PHCA_HOST_##e]), .min = 1, \
+	.max = 1u << 20, .def = d, .help = h " of a client" },
+static const struct key limit_keys[] = {
+	{ .name = "clients", .kind = &kind_uint, LIMIT(clients), .min = 1, .max = PHCA_HOST_CLIENTS_MAX, .def = 64,
+		.help = "processes connected at once; one counts for each device that it opened" },
+	PHCA_HOST_KINDS(LIMIT_KIND)
+	{ .name = "registered_mib", .kind = &kind_uint, LIMIT(mem_bytes), .min = 1, .max = 1u << 26, .def = 1u << 20,
+		.scale = 1u << 20, .unit = "MiB", .help = "memory registered by a client" },
+	{ .name = "queues_mib", .kind = &kind_uint, LIMIT(arena_bytes), .min = 1, .max = 1u << 20, .def = 4096,
+		.scale = 1u << 20, .unit = "MiB", .help = "memory for the queues of a client; used as they are made" },
+	END
+};
+static const struct table limit_table = { "limits", limit_keys, sizeof(struct phca_host_limits),
+	.section = SEC_NONE };
+
+static const struct key host_keys[] = {
+	{ .name = "socket", .kind = &kind_note, AT(host, socket), .def_doc = "`/run/proxyhca/DEVICE.sock`",
+		.help = "path of the socket; its folder is made when it is missing" },
+	{ .name = "device", .kind = &kind_text, AT(host, device), .max = PHCA_HOST_NAME_MAX - 1,
+		.pattern = CFG_PAT_RDMA, .def_doc = "`phca0`",
+		.help = "name of the RDMA device of the first port; those of others have `_1`, `_2`, ... behind" },
+	{ .name = "mode", .kind = &kind_mode, .def_doc = "`\"0666\"`",
+		.help = "permissions of the socket; who may write to it may use the devices" },
+	{ .name = "group", .kind = &kind_group, .def_doc = "the process's", .help = "group of the socket" },
+	{ .name = "limits", .kind = &kind_object, AT(host, limits), .sub = &limit_table, .def_doc = "its defaults",
+		.help = "what clients may have" },
+	END
+};
+static const struct table host_table = { "host", host_keys, sizeof(struct phca_config_host),
+	.section = SEC_NONE, .finish = cfg_host_finish };
+
 static const struct key filter_keys[] = {
 	NAME(filter, "filter"),
 	NOTE(filter),
@@ -354,6 +386,9 @@ static const struct key root_keys[] = {
 	PART("memory", memory, memory_table, "sizes of pools and tables"),
 	PART("proxy", proxy, proxy_table, "the way to the proxy CPU"),
 	PART("congestion", congestion, congestion_table, "congestion control: ECN, CNPs, DCQCN"),
+	{ .name = "host", .kind = &kind_object, ROOT(host), .aux = offsetof(struct phca_config, host.given),
+		.sub = &host_table, .flags = KEY_SINGLE, .def_doc = "no socket",
+		.help = "the socket for applications of other processes" },
 	LIST("ports", ports, nb_ports, port_table, PHCA_PORT_MAX, "network ports"),
 	LIST("filters", filters, nb_filters, filter_table, 256, "eBPF filters"),
 	LIST("offloads", offloads, nb_offloads, offload_table, PHCA_PROXY_OFFLOAD_MAX, "what the proxy CPU can do"),

@@ -104,7 +104,7 @@ int op_cq_resize(struct client *c, struct msg *m)
 {
 	const struct phca_admin_cq_resize *q = &m->in.req.u.cq_resize;
 	struct obj_cq *o = client_obj(c, PHCA_HOST_CQ, q->handle);
-	int ret = o != NULL ? -EOPNOTSUPP : -EINVAL;
+	int ret = o != NULL ? phca_cq_resize(o->cq, q->cqe) : -EINVAL;
 
 	if (ret == 0)
 		cq_answer(c, o, q->handle, &m->out.ans.u.cq);
@@ -118,7 +118,7 @@ int op_cq_resize_done(struct client *c, struct msg *m)
 
 	if (o == NULL || q[1] != 0)
 		return -EINVAL;
-	return -EOPNOTSUPP;
+	return phca_cq_resize_done(o->cq);
 }
 
 static int cq_destroy(struct client *c, uint32_t handle, struct obj_cq *o)

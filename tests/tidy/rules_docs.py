@@ -114,10 +114,10 @@ def _schema_keys(node, keys):
 
 def config_keys(tree):
     """Every key of the configuration's schema is documented and read: by name, or as a row of
-    the list of lib/cc's parameters, of which lib/config makes keys."""
+    the lists of lib/cc and lib/host, of which lib/config makes keys."""
     doc = _doc_text(tree)
     code = "\n".join(tree.text(n) for n in tree.find("lib/config/", ".c", ".h")
-                     + tree.find("drivers/", ".c", ".h") + tree.find("lib/cc/", ".h"))
+                     + tree.find("drivers/", ".c", ".h") + tree.find("lib/cc/", ".h") + tree.find("lib/host/", ".h"))
     for name in tree.find("config/", ".schema.json"):
         keys = set()
         try:
@@ -129,7 +129,7 @@ def config_keys(tree):
             line = tree.text(name).count("\n", 0, pos) + 1
             if not re.search(rf"(?<!\w){re.escape(k)}(?!\w)", doc):
                 yield name, line, f"document key '{k}' in doc/configuration.md"
-            if not re.search(rf'"{re.escape(k)}["\[]|\bX\({re.escape(k)},', code):
+            if not re.search(rf'"{re.escape(k)}["\[]|\bX\((\w+, )?{re.escape(k)},', code):
                 yield name, line, f"no code reads key '{k}': remove it from the schema"
 
 

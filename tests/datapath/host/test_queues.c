@@ -154,3 +154,36 @@ PHCA_TEST(queues, bad_values_are_refused)
 	peer_close(&p);
 	rig_close(r);
 }
+
+/* The old ring stays until the client says that it has read it. */
+PHCA_TEST(queues, resize_gives_another_ring)
+{
+	struct rig *r = rig_open(NULL);
+	struct phca_admin_cq_resize rs = { .cqe = 500 };
+	struct phca_admin_cq_ans a, b;
+	uint64_t used;
+	struct peer p;
+
+	peer_open(r, &p);
+	CU_ASSERT_EQUAL(cq_create(&p, 100, PHCA_ADMIN_NONE), 0);
+	a = p.ans.u.cq;
+	used = rig_stats(r).arena_used;
+	rs.handle = a.handle;
+	CU_ASSERT_EQUAL(peer_call(&p, PHCA_ADMIN_CQ_RESIZE, &rs, sizeof(rs)), 0);
+	b = p.ans.u.cq;
+	CU_ASSERT_EQUAL(b.cqn, a.cqn);
+	CU_ASSERT(b.cqe >= 500);
+	CU_ASSERT(b.ring.offset != a.ring.offset && b.ring.bytes > a.ring.bytes);
+	CU_ASSERT_EQUAL(rig_stats(r).arena_used, used + RTE_ALIGN(b.ring.bytes, 4096u));
+	CU_ASSERT_EQUAL(peer_handle(&p, PHCA_ADMIN_CQ_RESIZE_DONE, a.handle), 0);
+	CU_ASSERT(rig_stats(r).arena_used < used + RTE_ALIGN(b.ring.bytes, 4096u));
+	rs.cqe = 0;
+	CU_ASSERT_EQUAL(peer_call(&p, PHCA_ADMIN_CQ_RESIZE, &rs, sizeof(rs)), -EINVAL);
+	rs.handle = 5;
+	CU_ASSERT_EQUAL(peer_call(&p, PHCA_ADMIN_CQ_RESIZE, &rs, sizeof(rs)), -EINVAL);
+	CU_ASSERT_EQUAL(peer_handle(&p, PHCA_ADMIN_CQ_RESIZE_DONE, 5), -EINVAL);
+	rs = (struct phca_admin_cq_resize){ a.handle, 50 };
+	CU_ASSERT_EQUAL(peer_call(&p, PHCA_ADMIN_CQ_RESIZE, &rs, sizeof(rs)), 0);
+	peer_close(&p); /* with two rings */
+	rig_close(r);
+}

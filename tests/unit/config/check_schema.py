@@ -35,7 +35,7 @@ BEYOND = (
     r"is an address of the port itself", r"no valid partition key", r"end behind 0xfffffe",
     r"are both 0", r"more than mtu", r"mbuf_size \d+ is less", r"more than memory.max_qp",
     r"overlaps with QP", r"end behind 0xffffff;", r"UC has neither READs",
-    r"there is no user ", r"is less than min",
+    r"there is no user ", r"there is no group ", r"is less than min",
     r"belongs to another app", r"receives are those of", r"limit: \d+ is more than", r"is no multicast address",
 )
 
@@ -50,6 +50,9 @@ FULL = {
                    "byte_counter_bytes": 150000, "fast_recovery_rounds": 3, "ai_rate_bps": 5000000,
                    "hai_rate_bps": 50000000, "min_rate_bps": 2000000, "cnp_interval_us": 4,
                    "burst_bytes": 0},
+    "host": {"socket": "/tmp/s", "device": "rdma0", "mode": "0660", "group": 0,
+             "limits": {"clients": 3, "pds": 4, "mrs": 5, "mws": 6, "channels": 7, "cqs": 8, "srqs": 9,
+                        "qps": 10, "registered_mib": 11, "queues_mib": 12}},
     "ports": [
         {"name": "p0", "description": "d", "device": "net_pcap0", "mtu": 2048, "vlan": 7,
          "addresses": ["192.0.2.1/24", "2001:db8::1/64"], "mac": "02:00:00:00:00:01",

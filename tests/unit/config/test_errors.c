@@ -90,6 +90,15 @@ PHCA_TEST(errors, ranges)
 	REFUSED("{\"memory\":{\"mbufs\":-1}}", "1: memory.mbufs: -1 is out of range; give 1024..4194304");
 	REFUSED("{\"proxy\":{\"ring_size\":100}}",
 		"1: proxy.ring_size: 100 is out of range; give a power of two, 64..1048576 elements");
+	REFUSED("{\"host\":{\"mode\":\"0888\"}}",
+		"1: host.mode: \"0888\" are no permissions; give 0 and 1 to 3 octal digits, \"0660\"");
+	REFUSED("{\"host\":{\"mode\":432}}", "1: host.mode: is a number; give a string of octal digits, \"0660\"");
+	REFUSED("{\"host\":{\"group\":\"no-such-group\"}}", "1: host.group: there is no group \"no-such-group\" on "
+		"this machine; mend the name, or give the number");
+	REFUSED("{\"host\":{\"group\":-1}}", "1: host.group: -1 is out of range; give 0..4294967294");
+	REFUSED("{\"host\":{\"limits\":{\"clients\":0}}}", "1: host.limits.clients: 0 is out of range; give 1..4096");
+	REFUSED("{\"host\":{\"device\":\"0a\"}}", "1: host.device: \"0a\" does not fit; give 1 to 23 characters: "
+		"letters, digits, _ -, a letter first");
 	REFUSED("{\"congestion\":{\"cnp_dscp\":64}}", "1: congestion.cnp_dscp: 64 is out of range; give 0..63");
 	REFUSED("{\"congestion\":{\"min_rate_bps\":1}}",
 		"1: congestion.min_rate_bps: 1 is out of range; give 1000000..1000000000000");

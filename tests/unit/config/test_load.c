@@ -99,6 +99,17 @@ static void check_congestion(const struct phca_congestion_conf *c)
 	CU_ASSERT_EQUAL(phca_cc_params_check(&c->params), NULL);
 }
 
+/* Nobody is served unless it is said; then with the same limits as those of lib/host. */
+static void check_host(const struct phca_config_host *h)
+{
+	struct phca_host_limits def;
+
+	phca_host_limits_default(&def);
+	CU_ASSERT(!h->given && !h->has_group && h->socket == NULL && h->device == NULL);
+	CU_ASSERT_EQUAL(h->mode, 0666);
+	CU_ASSERT_EQUAL(memcmp(&h->limits, &def, sizeof(def)), 0);
+}
+
 PHCA_TEST(load, empty_object_has_the_defaults)
 {
 	struct phca_config *c = cfg_text("{}");
@@ -115,8 +126,26 @@ PHCA_TEST(load, empty_object_has_the_defaults)
 	CU_ASSERT_EQUAL(c->proxy.ring_size, 4096);
 	CU_ASSERT_EQUAL(c->proxy.offload_max_packets, 256);
 	check_congestion(&c->congestion);
+	check_host(&c->host);
 	CU_ASSERT_EQUAL(c->nb_ports + c->nb_filters + c->nb_offloads + c->nb_apps + c->nb_qps + c->nb_proxy_qps, 0);
 	CU_ASSERT_PTR_NULL(c->description);
+	phca_config_free(c);
+}
+
+PHCA_TEST(load, host_is_printed_when_it_is_there)
+{
+	struct phca_config *c = cfg_text("{\"host\":{}}"), *none = cfg_text("{}");
+	char *text;
+
+	CU_ASSERT_FATAL(c != NULL && none != NULL);
+	CU_ASSERT(c->host.given && c->host.mode == 0666);
+	text = cfg_printed(c);
+	CU_ASSERT_PTR_NOT_NULL(strstr(text, "\"mode\": \"0666\""));
+	free(text);
+	text = cfg_printed(none);
+	CU_ASSERT_PTR_NULL(strstr(text, "\"host\""));
+	free(text);
+	phca_config_free(none);
 	phca_config_free(c);
 }
 

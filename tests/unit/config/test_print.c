@@ -21,6 +21,9 @@ static const char all_keys[] =
 "\"gain_divisor\":128,\"alpha_timer_us\":60,\"rate_timer_us\":300,\"byte_counter_bytes\":150000,"
 "\"fast_recovery_rounds\":3,\"ai_rate_bps\":5000000,\"hai_rate_bps\":50000000,"
 "\"min_rate_bps\":2000000,\"cnp_interval_us\":4,\"burst_bytes\":0},"
+"\"host\":{\"socket\":\"/tmp/s\",\"device\":\"rdma0\",\"mode\":\"0060\",\"group\":65533,\"limits\":{"
+"\"clients\":3,\"pds\":4,\"mrs\":5,\"mws\":6,\"channels\":7,\"cqs\":8,\"srqs\":9,\"qps\":10,"
+"\"registered_mib\":11,\"queues_mib\":12}},"
 "\"ports\":[{\"name\":\"p0\",\"description\":\"dp\",\"device\":\"0000:01:00.0\","
 "\"addresses\":[\"192.0.2.1/24\",\"2001:db8::1/64\"],\"mtu\":2048,\"vlan\":0,\"mac\":\"02:AB:00:00:00:01\","
 "\"neighbours\":[{\"address\":\"192.0.2.2\",\"mac\":\"02:00:00:00:00:02\"},"
@@ -166,6 +169,18 @@ static void check_app_proxy(const struct phca_config *c)
 	CU_ASSERT(p[2].match.cq_depth.min == 1 && p[2].match.cq_depth.max == PHCA_CQE_MAX);
 }
 
+static void check_host(const struct phca_config_host *h)
+{
+	CU_ASSERT(h->given && h->mode == 060 && h->has_group && h->group == NULL && h->gid == 65533);
+	CU_ASSERT_STRING_EQUAL(h->socket, "/tmp/s");
+	CU_ASSERT_STRING_EQUAL(h->device, "rdma0");
+	CU_ASSERT_EQUAL(h->limits.clients, 3);
+	for (unsigned int k = 0; k < PHCA_HOST_KIND_COUNT; k++)
+		CU_ASSERT_EQUAL(h->limits.objects[k], 4 + k);
+	CU_ASSERT_EQUAL(h->limits.mem_bytes, 11u << 20);
+	CU_ASSERT_EQUAL(h->limits.arena_bytes, 12u << 20);
+}
+
 static void check_rest(const struct phca_config *c)
 {
 	const struct phca_config_proxy_qp *p = c->proxy_qps;
@@ -192,6 +207,7 @@ static void check_rest(const struct phca_config *c)
 	CU_ASSERT(!p->rules[1].send && p->rules[1].inbound);
 	CU_ASSERT(p->rules[2].send && p->rules[2].inbound);
 	check_app_proxy(c);
+	check_host(&c->host);
 }
 
 PHCA_TEST(print, every_key_lands_in_its_member)
