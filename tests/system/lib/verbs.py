@@ -39,6 +39,10 @@ class Host(appliance.Appliance):
                   **(more or {})}
         super().__init__(config, eal=eal or [], args=list(args), **kwargs)
 
+    def do(self, line, timeout_s=20):
+        """What the prompt answers; command() is here that of a program on the device."""
+        return appliance.Appliance.command(self, line, appliance.PROMPT, timeout_s)
+
     def command(self, argv, user=None):
         """The command that runs argv on this appliance's device, as a user (a number)."""
         run = [os.path.join(runner.ROOT, "scripts", "phca-run"), "--build", runner.build_dir(),
