@@ -6,6 +6,7 @@
  * CQ; `cur` is a copy of the completion that the functions tell of.
  */
 #include <errno.h>
+#include <sched.h>
 #include <string.h>
 #include <time.h>
 
@@ -103,8 +104,12 @@ static int start_poll(struct ibv_cq_ex *ex, struct ibv_poll_cq_attr *attr)
 	pthread_spin_lock(&cq->lock);
 	ret = next(cq);
 	if (ret <= 0) {
+		bool yield = vcq_idle(cq);
+
 		vcq_release(cq); /* no-ops */
 		pthread_spin_unlock(&cq->lock);
+		if (yield)
+			sched_yield();
 		if (vctx_dead(to_vctx(ex->context)))
 			ret = start_dead(cq);
 	}

@@ -8,10 +8,13 @@
  * are empty.
  */
 #include <errno.h>
+#include <sched.h>
 #include <string.h>
 
 #include "polling.h"
 #include "shadow.h"
+
+#define IDLE_POLLS 32
 
 _Static_assert(sizeof(struct ibv_wc) == sizeof(struct phca_wc) &&
 	offsetof(struct ibv_wc, wc_flags) == offsetof(struct phca_wc, wc_flags) &&
@@ -100,9 +103,16 @@ int vcq_take(struct vcq *cq, struct phca_cqe *e)
 	}
 	if (ret == 0)
 		ret = ring_take(&cq->ring, e);
-	if (ret > 0)
+	if (ret > 0) {
 		retire(to_vctx(cq->cq.context), &e->wc);
+		cq->idle = 0;
+	}
 	return ret < 0 ? -1 : ret;
+}
+
+bool vcq_idle(struct vcq *cq)
+{
+	return ++cq->idle % IDLE_POLLS == 0 && to_vctx(cq->cq.context)->sleeps;
 }
 
 void vcq_release(struct vcq *cq)
@@ -133,6 +143,7 @@ int vcq_poll(struct ibv_cq *ibcq, int n, struct ibv_wc *wc)
 	struct vcq *cq = to_vcq(ibcq);
 	struct phca_cqe e;
 	int got = 0, ret = 0;
+	bool yield;
 
 	pthread_spin_lock(&cq->lock);
 	for (; got < n; got++) {
@@ -142,7 +153,10 @@ int vcq_poll(struct ibv_cq *ibcq, int n, struct ibv_wc *wc)
 		memcpy(&wc[got], &e.wc, sizeof(e.wc));
 	}
 	vcq_release(cq);
+	yield = got == 0 && vcq_idle(cq);
 	pthread_spin_unlock(&cq->lock);
+	if (yield)
+		sched_yield();
 	if (got == 0 && n > 0 && vctx_dead(to_vctx(ibcq->context)))
 		return poll_dead(cq, n, wc);
 	return got > 0 ? got : ret;

@@ -10,6 +10,11 @@
  * @return 1: @p e is it, taken, its request is not outstanding any more; 0: none; -1: corrupt
  */
 int vcq_take(struct vcq *cq, struct phca_cqe *e);
+/*
+ * There was none. @return whether to yield the CPU once the lock is free: HCA lcores that sleep
+ * have no CPU of their own, and may wait for this one while we do nothing but poll
+ */
+bool vcq_idle(struct vcq *cq);
 /* Give the HCA the slots of what was taken. */
 void vcq_release(struct vcq *cq);
 /*
