@@ -6,6 +6,7 @@
  * until, under the locks of its CQs, its last one was dropped.
  */
 #include <string.h>
+#include <unistd.h>
 
 #include "control.h"
 
@@ -234,7 +235,8 @@ int ibv_destroy_qp(struct ibv_qp *ibqp)
 		return -rc;
 	pthread_mutex_lock(&ctx->objs_lock);
 	vqp_lock_cqs(qp);
-	vcq_forget_qp(qp);
+	if (ctx->pid == getpid()) /* else the queues are the parent's */
+		vcq_forget_qp(qp);
 	vtable_set(&ctx->qps, ibqp->qp_num, NULL);
 	vqp_unlock_cqs(qp);
 	LIST_REMOVE(qp, entry);

@@ -618,15 +618,27 @@ PHCA_TEST(gone, a_new_appliance_serves_who_opens_again)
 
 PHCA_TEST(gone, a_child_of_fork_asks_nothing)
 {
+	struct phca_ring hca;
+	struct phca_cqe *e;
+	struct ibv_cq *cq;
 	struct ibv_pd *pd;
+	struct ibv_qp *qp;
+	struct ibv_wc wc;
 	int status = 0;
 	pid_t child;
 
 	up();
 	pd = ibv_alloc_pd(ctx);
+	cq = ibv_create_cq(ctx, 4, NULL, NULL, 0);
+	qp = make_qp(pd, cq, 0);
+	hca = to_vcq(cq)->ring;
+	e = phca_ring_next(&hca);
+	e->wc = (struct phca_wc){ .wr_id = 99, .opcode = IBV_WC_RECV, .qp_num = qp->qp_num };
+	phca_ring_publish(&hca);
 	child = fork();
 	if (child == 0) { /* no CUnit here */
-		bool ok = ibv_alloc_pd(ctx) == NULL && errno == EIO && ibv_dealloc_pd(pd) == 0;
+		bool ok = ibv_alloc_pd(ctx) == NULL && errno == EIO && ibv_destroy_qp(qp) == 0 &&
+			ibv_destroy_cq(cq) == 0 && ibv_dealloc_pd(pd) == 0;
 
 		_exit(ok ? 42 : 1);
 	}
@@ -634,7 +646,12 @@ PHCA_TEST(gone, a_child_of_fork_asks_nothing)
 	CU_ASSERT(WIFEXITED(status));
 	CU_ASSERT_EQUAL(WEXITSTATUS(status), 42);
 	CU_ASSERT_EQUAL(box->count[PHCA_ADMIN_PD_FREE], 0);
-	CU_ASSERT_EQUAL(ibv_dealloc_pd(pd), 0); /* the parent's stands */
+	CU_ASSERT_EQUAL(box->count[PHCA_ADMIN_QP_DESTROY], 0);
+	CU_ASSERT_EQUAL(ibv_poll_cq(cq, 1, &wc), 1); /* the parent's completion is still there */
+	CU_ASSERT_EQUAL(wc.wr_id, 99);
+	CU_ASSERT_EQUAL(ibv_destroy_qp(qp), 0);
+	CU_ASSERT_EQUAL(ibv_destroy_cq(cq), 0);
+	CU_ASSERT_EQUAL(ibv_dealloc_pd(pd), 0); /* and so do its objects */
 	CU_ASSERT_EQUAL(box->count[PHCA_ADMIN_PD_FREE], 1);
 	down();
 }
