@@ -158,6 +158,7 @@ struct appliance {
 	struct phca_host *host;     /* serves other processes; NULL: there is no socket */
 	pthread_t host_thread;
 	int host_stop_fd;
+	struct phca_host_stats host_base; /* counters at the last clear */
 
 	struct port_obj **ports;
 	struct filter_obj **filters;

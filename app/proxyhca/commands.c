@@ -44,6 +44,8 @@ static const struct command table[] = {
 	{ "show cq <cq|all>", "qp", "completion queues", command_show_cq },
 	{ "show srq", "qp", "shared receive queues", command_show_srq },
 	{ "clear cq stats", "qp", "count from zero again, all CQs", command_clear_cq },
+	{ "show clients", "qp", "applications of other processes: who they are, what they have",
+		command_show_clients },
 	{ "show events", "qp", "the last things that happened to QPs and CQs", command_show_events },
 	{ "show congestion", "qp", "congestion control: QPs that are limited or met congestion",
 		command_show_congestion },

@@ -227,3 +227,8 @@ void command_show_events(struct command_args *c)
 	events_take(c->a); /* the tick may not have come yet */
 	text_events(c->a, c->out);
 }
+
+void command_show_clients(struct command_args *c)
+{
+	text_clients(c->a, c->out);
+}

@@ -284,6 +284,12 @@ void figures_clear_filter(struct filter_obj *f)
 	phca_filter_stats_get(phca_filter_slot_get(&f->slot), &f->base);
 }
 
+void figures_host(struct appliance *a, struct phca_host_stats *st)
+{
+	phca_host_stats_get(a->host, st);
+	subtract(&counters_host, st, &a->host_base);
+}
+
 void figures_clear_all(struct appliance *a)
 {
 	for (unsigned int i = 0; i < a->nb_ports; i++) {
@@ -303,4 +309,6 @@ void figures_clear_all(struct appliance *a)
 	for (unsigned int i = 0; i < a->nb_apps; i++)
 		figures_clear_app(a, a->apps[i]);
 	figures_clear_proxy(a);
+	if (a->host)
+		phca_host_stats_get(a->host, &a->host_base);
 }

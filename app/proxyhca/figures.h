@@ -63,6 +63,8 @@ void figures_proxy(struct appliance *a, struct phca_proxy_stats *st);
 void figures_offload(const struct offload_obj *o, struct phca_offload_stats *st);
 void figures_filter(const struct filter_obj *f, struct phca_filter_stats *st);
 void figures_lcore(const struct lcore_obj *l, struct phca_loop_stats *st);
+/** The admin server; there is one. */
+void figures_host(struct appliance *a, struct phca_host_stats *st);
 /** Call @p emit with each counter of an application. @return what emit returned if not 0 */
 int figures_app(const struct app_obj *app, int (*emit)(void *arg, const char *name, uint64_t value),
 		void *arg);

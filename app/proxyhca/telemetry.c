@@ -528,6 +528,53 @@ static int lcores(struct request *r)
 	return 0;
 }
 
+static int client(void *arg, const struct phca_host_info *i)
+{
+	static const char *const kinds[] = {
+#define KIND(e, f, d, h) #f,
+		PHCA_HOST_KINDS(KIND)
+#undef KIND
+	};
+	struct rte_tel_data *in = dict();
+	char name[32];
+
+	if (!in)
+		return -ENOMEM;
+	snprintf(name, sizeof(name), "client_%" PRIu32, i->id);
+	rte_tel_data_add_dict_int(in, "pid", i->pid);
+	rte_tel_data_add_dict_u64(in, "uid", i->uid);
+	rte_tel_data_add_dict_string(in, "user", i->user);
+	rte_tel_data_add_dict_string(in, "exe", i->exe);
+	rte_tel_data_add_dict_u64(in, "port", i->port);
+	rte_tel_data_add_dict_string(in, "leaving", i->leaving ? "yes" : "no");
+	for (unsigned int k = 0; k < PHCA_HOST_KIND_COUNT; k++)
+		rte_tel_data_add_dict_u64(in, kinds[k], i->objects[k]);
+	rte_tel_data_add_dict_u64(in, "mem_bytes", i->mem_bytes);
+	rte_tel_data_add_dict_u64(in, "arena_used", i->arena_used);
+	rte_tel_data_add_dict_u64(in, "requests", i->requests);
+	rte_tel_data_add_dict_u64(in, "failed", i->failed);
+	rte_tel_data_add_dict_u64(in, "events", i->events);
+	add_container(arg, name, in);
+	return 0;
+}
+
+static int clients(struct request *r)
+{
+	return r->a->host ? phca_host_each(r->a->host, client, r->d) : 0;
+}
+
+static int host(struct request *r)
+{
+	struct phca_host_stats st;
+
+	if (!r->a->host)
+		return 0;
+	figures_host(r->a, &st);
+	rte_tel_data_add_dict_string(r->d, "socket", phca_host_path(r->a->host));
+	add_counters(r->d, &counters_host, &st);
+	return 0;
+}
+
 static int names(struct request *r, const char *(*name)(struct appliance *a, unsigned int i))
 {
 	rte_tel_data_start_array(r->d, RTE_TEL_STRING_VAL);
@@ -598,6 +645,8 @@ static const struct endpoint endpoints[] = {
 	{ "/phca/offload", offload, offloads, "Counters of an offload. Parameter: name" },
 	{ "/phca/apps", apps, NULL, "Names of resident applications" },
 	{ "/phca/app", app, apps, "Counters of an application. Parameter: name" },
+	{ "/phca/clients", clients, NULL, "Applications of other processes" },
+	{ "/phca/host", host, NULL, "Socket and counters of the admin server" },
 	{ "/phca/lcores", lcores, NULL, "Roles and counters of lcores" },
 };
 

@@ -39,6 +39,9 @@ void text_cq(struct appliance *a, const struct qp_obj *q, FILE *out);
 void text_qp_rate(const struct qp_obj *q, FILE *out); /* a line; nothing for a QP without a rate */
 void text_congestion(struct appliance *a, FILE *out);
 
+/* text_clients.c */
+void text_clients(struct appliance *a, FILE *out);
+
 /* text_proxy.c */
 void text_proxy(struct appliance *a, FILE *out);
 void text_rules(struct appliance *a, FILE *out);
