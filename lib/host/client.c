@@ -224,6 +224,9 @@ int client_open(struct client *c, unsigned int port)
 {
 	struct phca_host *h = c->host;
 	const struct phca_host_limits *l = &h->conf.limits;
+	const struct region_limits max = { .bytes = l->mem_bytes, .count = l->objects[PHCA_HOST_MR],
+		.remote = l->remote };
+	const struct ucred who = { .pid = c->info.pid, .uid = c->info.uid, .gid = c->info.gid };
 	int ret;
 
 	if (h->nb_clients >= l->clients) {
@@ -235,8 +238,8 @@ int client_open(struct client *c, unsigned int port)
 	c->info.port = port;
 	for (unsigned int k = 0; k < PHCA_HOST_KIND_COUNT; k++)
 		c->tables[k] = (struct table){ .limit = l->objects[k] };
-	c->regions = regions_create(c->info.pid);
-	ret = c->regions != NULL ? arena_open(&c->arena, l->arena_bytes) : -ENOMEM;
+	c->regions = regions_create(&who, &max);
+	ret = c->regions != NULL ? arena_open(&c->arena, l->arena_bytes) : -rte_errno;
 	if (ret == 0)
 		ret = line_open(&c->events);
 	if (ret == 0)

@@ -28,7 +28,7 @@ RTE_LOG_REGISTER(phca_host_logtype, phca.host, NOTICE)
 void phca_host_limits_default(struct phca_host_limits *l)
 {
 	*l = (struct phca_host_limits){
-		.clients = 64, .mem_bytes = UINT64_C(1) << 40, .arena_bytes = UINT64_C(4) << 30,
+		.clients = 64, .mem_bytes = UINT64_C(1) << 40, .remote = true, .arena_bytes = UINT64_C(4) << 30,
 #define DEFAULT(e, f, d, h) .objects[PHCA_HOST_##e] = d,
 		PHCA_HOST_KINDS(DEFAULT)
 #undef DEFAULT
@@ -167,6 +167,17 @@ static int poll_make(struct phca_host *h, char *err, size_t err_len)
 	return fail(err, err_len, errno, h->path, "not waited on");
 }
 
+/* Clients' memory may go while lcores use it. */
+static int guard_make(struct phca_host *h, char *err, size_t err_len)
+{
+	int ret = region_guard_init();
+
+	if (ret < 0)
+		return fail(err, err_len, -ret, h->path, "SIGBUS not taken");
+	h->guarded = true;
+	return 0;
+}
+
 struct phca_host *phca_host_create(const struct phca_host_conf *conf, char *err, size_t err_len)
 {
 	struct phca_host *h = calloc(1, sizeof(*h));
@@ -179,8 +190,8 @@ struct phca_host *phca_host_create(const struct phca_host_conf *conf, char *err,
 	}
 	TAILQ_INIT(&h->clients);
 	h->listen_fd = h->epoll_fd = h->spare_fd = -1;
-	if ((ret = conf_take(h, conf, err, err_len)) != 0 || (ret = socket_make(h, err, err_len)) != 0 ||
-	    (ret = poll_make(h, err, err_len)) != 0) {
+	if ((ret = conf_take(h, conf, err, err_len)) != 0 || (ret = guard_make(h, err, err_len)) != 0 ||
+	    (ret = socket_make(h, err, err_len)) != 0 || (ret = poll_make(h, err, err_len)) != 0) {
 		phca_host_destroy(h);
 		rte_errno = -ret;
 		return NULL;
@@ -220,6 +231,8 @@ void phca_host_destroy(struct phca_host *h)
 			HOST_LOG(ERR, "client %u (pid %d, %s): a driver holds a request of it; its memory stays\n",
 				c->info.id, (int)c->info.pid, c->info.exe);
 	}
+	if (h->guarded && TAILQ_EMPTY(&h->clients)) /* lcores may use what stays */
+		region_guard_fini();
 	fd_close(h->epoll_fd);
 	fd_close(h->spare_fd);
 	free(h->path);
@@ -231,6 +244,26 @@ void phca_host_destroy(struct phca_host *h)
 int phca_host_fd(const struct phca_host *h)
 {
 	return h->epoll_fd;
+}
+
+/* A client whose memory has gone gets zeros in its place, but is not served any more. */
+static void broken_end(struct phca_host *h)
+{
+	struct region_stats rs;
+	struct client *c;
+
+	region_stats_get(&rs);
+	if (rs.client_memory_lost == h->lost)
+		return;
+	h->lost = rs.client_memory_lost;
+	TAILQ_FOREACH(c, &h->clients, listed) {
+		if (c->state != CLIENT_OPEN || c->dead || !memory_broken(c))
+			continue;
+		h->st.broken++;
+		HOST_LOG(WARNING, "client %u (pid %d, %s): memory that it had registered has gone, most likely a file "
+			"that was truncated; disconnected\n", c->info.id, (int)c->info.pid, c->info.exe);
+		client_kill(c);
+	}
 }
 
 unsigned int phca_host_poll(struct phca_host *h)
@@ -250,6 +283,7 @@ unsigned int phca_host_poll(struct phca_host *h)
 	now_ns = phca_loop_now_ns(); /* not before any connection was made */
 	if (n > 0 || now_ns - h->tick_ns >= TICK_NS) {
 		h->tick_ns = now_ns;
+		broken_end(h);
 		clients_reap(h, now_ns);
 	}
 	return n > 0 ? (unsigned int)n : 0;
@@ -321,9 +355,13 @@ const struct phca_host_limits *phca_host_limits_get(const struct phca_host *h)
 
 void phca_host_stats_get(const struct phca_host *h, struct phca_host_stats *st)
 {
+	struct region_stats rs;
 	struct client *c;
 
 	*st = h->st;
+	region_stats_get(&rs);
+	st->client_memory_lost = rs.client_memory_lost;
+	st->client_copies_failed = rs.client_copies_failed;
 	st->connected = h->nb_connected;
 	st->clients = h->nb_clients;
 	TAILQ_FOREACH(c, &h->clients, listed) {

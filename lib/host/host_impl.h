@@ -131,6 +131,8 @@ struct phca_host {
 	unsigned int nb_connected, nb_clients;
 	uint32_t next_id;
 	uint64_t tick_ns;
+	uint64_t lost;          /* pages of clients' memory, when clients were looked at */
+	bool guarded;           /* region_guard_init was called */
 	struct phca_host_stats st;
 	struct msg msg;
 };
@@ -172,6 +174,8 @@ int op_mr_dereg(struct client *c, struct msg *m);
 int op_mw_alloc(struct client *c, struct msg *m);
 int op_mw_dealloc(struct client *c, struct msg *m);
 void memory_close(struct client *c);
+/* @return whether some of its registered memory has gone */
+bool memory_broken(const struct client *c);
 /* --- queues.c --- */
 int op_channel_create(struct client *c, struct msg *m);
 int op_channel_destroy(struct client *c, struct msg *m);

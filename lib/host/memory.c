@@ -196,6 +196,16 @@ int op_mw_dealloc(struct client *c, struct msg *m)
 	return mw_dealloc(c, q[0], o);
 }
 
+bool memory_broken(const struct client *c)
+{
+	const struct obj_mr *o;
+
+	for (uint32_t i = 0; (o = table_next(&c->tables[PHCA_HOST_MR], &i)) != NULL; i++)
+		if (region_broken(o->region))
+			return true;
+	return false;
+}
+
 /* Nothing refers to a window now, and then nothing to a region, and then to a domain. */
 void memory_close(struct client *c)
 {

@@ -60,9 +60,14 @@ struct phca_host_limits {
 	/** Of each client: objects of each kind, 1..2^20. */
 	uint32_t objects[PHCA_HOST_KIND_COUNT];
 	uint64_t mem_bytes;   /**< of each client: bytes registered, whole pages, 1..2^46 */
+	/**
+	 * Memory that cannot be shared is read and written through the kernel. A client that
+	 * serves pages itself (FUSE, userfaultfd) can delay an HCA lcore then.
+	 */
+	bool remote;
 	uint64_t arena_bytes; /**< of each client: memory for queues, 2^20..2^40, a multiple of 2^16 */
 };
-/** Defaults: 64 clients, those of PHCA_HOST_KINDS, 1 TiB registered, 4 GiB of queues. */
+/** Defaults: 64 clients, those of PHCA_HOST_KINDS, 1 TiB registered, all kinds of memory, 4 GiB of queues. */
 void phca_host_limits_default(struct phca_host_limits *l);
 
 /** Who a client is, and what it has. */
@@ -165,6 +170,8 @@ const struct phca_host_limits *phca_host_limits_get(const struct phca_host *host
 	X(silent, "connections", "closed: no HELLO within 10 s") \
 	X(stuck, "connections", "closed: does not read its answers") \
 	X(broken, "clients", "closed: memory that they had registered went away") \
+	X(client_memory_lost, "pages", "of registered memory that were gone when touched; zeros since") \
+	X(client_copies_failed, "copies", "of registered memory that is not shared, which did not work") \
 	X(events, "events", "asynchronous events sent to clients") \
 	X(events_lost, "events", "asynchronous events not sent: their reader does not read") \
 	X(connected, "connections", "gauge: connections now") \

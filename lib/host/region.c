@@ -1,129 +1,368 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Memory of clients that lies in the sparse object of their process, in which
- * file offset is virtual address: a region is one mapping of its pages.
+ * A region: from the list of segments that a client sent to memory that lib/mem can
+ * use. The segments are mapped one behind the other, as they lie in the client, with
+ * addresses equal modulo the size of huge pages; one that cannot be mapped makes the
+ * whole region one without a pointer.
  *
- * Invariant: objects are sealed against shrinking and regions lie within them, so
- * an access to a mapped region finds a page, whatever the client does.
+ * It keeps: the list was checked as a whole before anything of it is used; what is
+ * mapped is of the size that the list says; what a client uses never exceeds its
+ * limits; a region whose creation fails leaves nothing.
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
-#include <rte_common.h>
+#include <rte_errno.h>
 
-#include "region.h"
+#include "region_impl.h"
 
-#define PAGE ((uint64_t)4096)
+#ifndef MADV_POPULATE_READ
+#define MADV_POPULATE_READ 22
+#define MADV_POPULATE_WRITE 23
+#endif
 
-struct regions {
-	pid_t pid;
-	int fd;                 /* PHCA_ADMIN_MEM_SWAP; -1: not shared */
-	uint64_t bytes;
-};
-struct region {
-	void *map;
-	size_t bytes;
-};
+#define ADDR_MAX  (1ull << 56) /* no address of a process is that large, and no sum wraps */
+#define WRITES    (PHCA_ACCESS_LOCAL_WRITE | PHCA_ACCESS_REMOTE_WRITE | PHCA_ACCESS_REMOTE_ATOMIC)
+#define ALIGN_MAX (1ull << 30) /* the largest page */
+#define TOUCH_MAX (1ull << 30) /* bytes of a region that are touched: a control thread waits for that */
+#define MAPS_KEPT 8192u        /* mappings of this process that are not for clients */
 
-struct regions *regions_create(pid_t pid)
+static uint32_t maps_used;     /* by all clients */
+
+/* ---------------------------------------------------------------- clients */
+
+struct regions *regions_create(const struct ucred *who, const struct region_limits *max)
 {
-	struct regions *rs = calloc(1, sizeof(*rs));
+	struct regions *c = calloc(1, sizeof(*c));
 
-	if (rs != NULL) {
-		rs->pid = pid;
-		rs->fd = -1;
+	if (c == NULL) {
+		rte_errno = ENOMEM;
+		return NULL;
 	}
-	return rs;
+	*c = (struct regions){ .pid = who->pid, .uid = who->uid, .gid = who->gid, .mem_fd = -1, .swap_fd = -1,
+		.huge_fd = -1, .max = *max };
+	c->pidfd = (int)syscall(SYS_pidfd_open, who->pid, 0);
+	if (c->pidfd < 0) {
+		rte_errno = errno == EINVAL ? ESRCH : errno;
+		free(c);
+		return NULL;
+	}
+	return c;
 }
 
-void regions_destroy(struct regions *rs)
+static void close_fd(int fd)
 {
-	if (rs == NULL)
+	if (fd >= 0)
+		close(fd);
+}
+
+void regions_destroy(struct regions *c)
+{
+	if (c == NULL)
 		return;
-	if (rs->fd >= 0)
-		close(rs->fd);
-	free(rs);
+	close_fd(c->pidfd);
+	close_fd(c->mem_fd);
+	close_fd(c->swap_fd);
+	close_fd(c->huge_fd);
+	free(c);
 }
 
-int regions_share(struct regions *rs, uint32_t which, int *fds)
+/* An object of offset == address: memory that cannot get smaller. */
+static int share_check(int fd, bool huge)
 {
-	struct stat st;
-	int seals;
+	struct region_object o;
+	int rc = region_fd_check(fd, &o);
 
-	if (which != PHCA_ADMIN_MEM_SWAP)
-		return -EOPNOTSUPP;
-	if (rs->fd >= 0)
+	if (rc < 0 || !o.memory || (o.page == region_page()) == huge)
+		return -EINVAL;
+	return fcntl(fd, F_GET_SEALS) & F_SEAL_SHRINK ? 0 : -EPERM;
+}
+
+int regions_share(struct regions *c, uint32_t which, int *fds)
+{
+	bool swap = which & PHCA_ADMIN_MEM_SWAP, huge = which & PHCA_ADMIN_MEM_HUGE;
+	int rc = 0;
+
+	if (which == 0 || (which & ~(PHCA_ADMIN_MEM_SWAP | PHCA_ADMIN_MEM_HUGE)) != 0)
+		return -EINVAL;
+	if ((swap && c->swap_fd >= 0) || (huge && c->huge_fd >= 0))
 		return -EEXIST;
-	seals = fcntl(fds[0], F_GET_SEALS);
-	if (seals < 0 || !(seals & F_SEAL_SHRINK) || fstat(fds[0], &st) != 0 || st.st_size <= 0)
-		return -EINVAL;
-	rs->bytes = (uint64_t)st.st_size;
-	rs->fd = fds[0];
+	if (swap)
+		rc = share_check(fds[0], false);
+	if (rc == 0 && huge)
+		rc = share_check(fds[swap], true);
+	if (rc < 0)
+		return rc;
+	if (swap)
+		c->swap_fd = fds[0];
+	if (huge)
+		c->huge_fd = fds[swap];
 	fds[0] = -1;
+	fds[swap && huge] = -1;
 	return 0;
 }
 
-/* Parts follow each other, are whole pages, and cover the region. */
-static int segs_check(const struct regions *rs, const struct phca_admin_mr_reg *r,
-		const struct phca_admin_seg *segs)
-{
-	uint64_t first = r->addr & ~(PAGE - 1), end, at;
+/* --------------------------------------------------------------- the list */
 
-	if (r->nb_segs == 0 || r->length == 0 || r->addr + r->length < r->addr ||
-	    r->addr + r->length > UINT64_MAX - PAGE)
+/*
+ * Mappings are few (vm.max_map_count, 65530 by default) and all clients' together: a client
+ * may have as many as are left after it, so that it leaves some for the others.
+ */
+static bool maps_left(const struct regions *c, uint32_t need)
+{
+	static uint32_t budget;
+	unsigned int max = 65530;
+	FILE *f;
+
+	if (budget == 0) {
+		f = fopen("/proc/sys/vm/max_map_count", "re");
+		if (f != NULL) {
+			if (fscanf(f, "%u", &max) != 1)
+				max = 65530;
+			fclose(f);
+		}
+		budget = max > 2 * MAPS_KEPT ? max - MAPS_KEPT : max / 2;
+	}
+	return maps_used <= budget && need <= budget - maps_used && c->maps + need <= budget - maps_used - need;
+}
+
+/* What the list comes to. */
+struct plan {
+	uint64_t len;   /* bytes of all segments */
+	bool remote, write;
+};
+
+static int segment_check(const struct phca_admin_seg *s, struct plan *p)
+{
+	const uint64_t page = region_page();
+
+	if (s->length == 0 || s->va >= ADDR_MAX || s->length >= ADDR_MAX || s->offset >= ADDR_MAX ||
+			!region_aligned(s->va | s->length | s->offset, page) || s->writable > 1 || s->rsvd != 0)
 		return -EINVAL;
-	end = RTE_ALIGN(r->addr + r->length, PAGE);
-	at = first;
-	for (uint32_t i = 0; i < r->nb_segs; i++) {
-		const struct phca_admin_seg *s = &segs[i];
-
-		if (s->va != at || s->length == 0 || s->length % PAGE != 0 || s->length > end - at ||
-		    s->rsvd != 0 || s->writable > 1)
-			return -EINVAL;
-		if (s->kind != PHCA_ADMIN_SEG_SWAP)
-			return -EOPNOTSUPP;
-		if (!s->writable && r->access & (PHCA_ACCESS_LOCAL_WRITE | PHCA_ACCESS_REMOTE_WRITE |
-						 PHCA_ACCESS_REMOTE_ATOMIC))
-			return -EACCES;
-		at += s->length;
+	switch (s->kind) {
+	case PHCA_ADMIN_SEG_REMOTE:
+		p->remote = true;
+		break;
+	case PHCA_ADMIN_SEG_SWAP:
+	case PHCA_ADMIN_SEG_HUGE:
+	case PHCA_ADMIN_SEG_FILE:
+	case PHCA_ADMIN_SEG_MAPPED:
+	case PHCA_ADMIN_SEG_SYSV:
+		break;
+	default:
+		return -EINVAL;
 	}
-	return at == end && rs->fd >= 0 && end <= rs->bytes ? 0 : -EINVAL;
+	return p->write && !s->writable ? -EACCES : 0;
 }
 
-int region_open(struct regions *rs, const struct phca_admin_mr_reg *r, const struct phca_admin_seg *segs,
-		int *fds, struct region **out, struct region_view *view)
+static int list_check(const struct regions *c, const struct phca_admin_mr_reg *rq,
+		const struct phca_admin_seg *segs, struct plan *p)
 {
-	uint64_t first = r->addr & ~(PAGE - 1);
-	int ret = segs_check(rs, r, segs), prot = PROT_READ | PROT_WRITE;
-	struct region *g;
+	uint64_t end;
 
-	(void)fds;
-	if (ret != 0)
-		return ret;
-	g = malloc(sizeof(*g));
-	if (g == NULL)
-		return -ENOMEM;
-	g->bytes = RTE_ALIGN(r->addr + r->length, PAGE) - first;
-	for (uint32_t i = 0; i < r->nb_segs; i++)
-		if (!segs[i].writable)
-			prot = PROT_READ;
-	g->map = mmap(NULL, g->bytes, prot, MAP_SHARED | MAP_POPULATE, rs->fd, (off_t)first);
-	if (g->map == MAP_FAILED) {
-		ret = -errno;
-		free(g);
-		return ret;
+	*p = (struct plan){ .write = (rq->access & WRITES) != 0 };
+	if (rq->nb_segs < 1 || rq->nb_segs > PHCA_ADMIN_SEGS_MAX || rq->length == 0 || rq->addr >= ADDR_MAX ||
+			rq->length >= ADDR_MAX)
+		return -EINVAL;
+	end = segs[0].va;
+	for (uint32_t i = 0; i < rq->nb_segs; i++) {
+		int rc = segment_check(&segs[i], p);
+
+		if (rc < 0)
+			return rc;
+		if (segs[i].va != end) /* a gap, an overlap, another order */
+			return -EINVAL;
+		end += segs[i].length;
 	}
-	*out = g;
-	*view = (struct region_view){ .base = (uint8_t *)g->map + (r->addr - first) };
+	/* they cover what is asked for, and not a page more; pages may be huge */
+	p->len = end - segs[0].va;
+	if (segs[0].va > rq->addr || rq->addr - segs[0].va >= segs[0].length || end < rq->addr + rq->length ||
+			end - (rq->addr + rq->length) >= segs[rq->nb_segs - 1].length)
+		return -EINVAL;
+	if (p->len > c->max.bytes || c->bytes > c->max.bytes - p->len || c->count >= c->max.count)
+		return -ENOMEM;
+	if (p->remote)
+		return c->max.remote ? 0 : -EOPNOTSUPP;
+	return maps_left(c, rq->nb_segs) ? 0 : -ENOMEM;
+}
+
+/* ------------------------------------------------------------------- map */
+
+/* Map an object at `at`. */
+static int map_object(const struct region_object *o, const struct phca_admin_seg *s, uint64_t offset, bool write,
+		void *at)
+{
+	uint64_t size;
+	struct stat st;
+
+	if (!region_aligned(s->va | s->length | offset, o->page))
+		return -EINVAL;
+	if (fstat(o->fd, &st) < 0)
+		return -errno;
+	size = ((uint64_t)st.st_size + o->page - 1) & ~(o->page - 1);
+	if (!S_ISREG(st.st_mode) || offset > size || s->length > size - offset)
+		return -EINVAL;
+	if (mmap(at, s->length, write ? PROT_READ | PROT_WRITE : PROT_READ, MAP_SHARED | MAP_FIXED, o->fd,
+			(off_t)offset) == MAP_FAILED)
+		return -errno;
 	return 0;
 }
 
-void region_close(struct region *g)
+static int map_fd(int fd, const struct phca_admin_seg *s, uint64_t offset, bool write, void *at,
+		struct region_object *o)
 {
-	munmap(g->map, g->bytes);
-	free(g);
+	int rc = fd < 0 ? -EINVAL : region_fd_check(fd, o);
+
+	return rc < 0 ? rc : map_object(o, s, offset, write, at);
+}
+
+static int map_segment(const struct regions *c, const struct phca_admin_seg *s, int file, bool write,
+		void *at, struct region_object *o)
+{
+	int rc, fd;
+
+	switch (s->kind) {
+	case PHCA_ADMIN_SEG_SWAP:
+		return map_fd(c->swap_fd, s, s->va, write, at, o);
+	case PHCA_ADMIN_SEG_HUGE:
+		return map_fd(c->huge_fd, s, s->va, write, at, o);
+	case PHCA_ADMIN_SEG_FILE:
+		return map_fd(file, s, s->offset, write, at, o);
+	case PHCA_ADMIN_SEG_MAPPED:
+		rc = region_open_mapped(c, s, write, &fd);
+		if (rc == 0) {
+			rc = map_fd(fd, s, s->offset, write, at, o);
+			close(fd);
+		}
+		return rc;
+	default:
+		*o = (struct region_object){ .fd = -1, .memory = true };
+		return region_map_sysv(c, s, write, at, &o->page);
+	}
+}
+
+/*
+ * Have all pages there, so that an lcore does not wait for them. Files are not written
+ * to for that. Where the kernel cannot, each is read; what is gone then is for the guard.
+ */
+static int touch(uint8_t *at, uint64_t len, bool write, uint64_t page)
+{
+	while (madvise(at, len, write ? MADV_POPULATE_WRITE : MADV_POPULATE_READ) < 0) {
+		if (errno == EINTR || errno == EAGAIN)
+			continue;
+		if (errno != EINVAL)
+			return errno == ENOMEM ? -ENOMEM : -EFAULT;
+		for (uint64_t i = 0; i < len; i += page)
+			(void)*(volatile uint8_t *)(at + i);
+		break;
+	}
+	return 0;
+}
+
+static int map_all(struct region *r, const struct phca_admin_seg *segs, uint32_t nb, const int *fds, bool write)
+{
+	struct region_object o;
+	uint64_t at = 0;
+	uint32_t file = 0;
+	int rc;
+
+	for (uint32_t i = 0; i < nb; i++, at += segs[i - 1].length) {
+		bool is_file = segs[i].kind == PHCA_ADMIN_SEG_FILE;
+
+		rc = map_segment(r->of, &segs[i], is_file ? fds[file] : -1, write, r->base + at, &o);
+		if (rc < 0)
+			return rc;
+		file += is_file;
+		r->parts[i] = (struct region_part){ .end = at + segs[i].length, .page = o.page };
+		/* neither in core files nor in children; as a wish */
+		(void)madvise(r->base + at, segs[i].length, MADV_DONTDUMP);
+		(void)madvise(r->base + at, segs[i].length, MADV_DONTFORK);
+		/* a write would change times and blocks of a file */
+		r->parts[i].populate_write = write && o.memory;
+	}
+	rc = region_guard(r);
+	at = 0;
+	for (uint32_t i = 0; rc == 0 && i < nb && at < TOUCH_MAX; at = r->parts[i++].end) {
+		uint64_t end = r->parts[i].end < TOUCH_MAX ? r->parts[i].end : TOUCH_MAX;
+
+		rc = touch(r->base + at, end - at, r->parts[i].populate_write, r->parts[i].page);
+	}
+	return rc == 0 && region_broken(r) ? -EFAULT : rc;
+}
+
+/* Of a region that is mapped: one that lies in huge pages needs as much alignment. */
+static uint64_t align_of(const struct phca_admin_seg *segs, uint32_t nb)
+{
+	for (uint64_t align = ALIGN_MAX; align > GRANULE; align >>= 9)
+		for (uint32_t i = 0; i < nb; i++)
+			if (segs[i].length >= align && region_aligned(segs[i].va | segs[i].length, align))
+				return align;
+	return GRANULE;
+}
+
+int region_open(struct regions *c, const struct phca_admin_mr_reg *rq, const struct phca_admin_seg *segs,
+		const int *fds, struct region **out, struct region_view *view)
+{
+	struct region *r;
+	struct plan p;
+	int rc = list_check(c, rq, segs, &p);
+
+	if (rc < 0)
+		return rc;
+	r = calloc(1, sizeof(*r));
+	if (r == NULL)
+		return -ENOMEM;
+	*r = (struct region){ .of = c, .len = p.len, .va = rq->addr };
+	c->bytes += r->len;
+	c->count++;
+	if (p.remote) {
+		rc = region_open_mem(c);
+		r->mem_fd = c->mem_fd;
+		*view = (struct region_view){ .io = &region_remote_io, .arg = r };
+	} else {
+		r->parts = calloc(rq->nb_segs, sizeof(*r->parts));
+		r->nb_parts = rq->nb_segs;
+		c->maps += r->nb_parts;
+		maps_used += r->nb_parts;
+		rc = r->parts == NULL ? -ENOMEM : region_room(r, segs[0].va, align_of(segs, rq->nb_segs));
+		if (rc == 0)
+			rc = map_all(r, segs, rq->nb_segs, fds, p.write);
+		if (rc == 0)
+			*view = (struct region_view){ .base = r->base + (rq->addr - segs[0].va) };
+	}
+	if (rc < 0) {
+		region_close(r);
+		return rc;
+	}
+	*out = r;
+	return 0;
+}
+
+void region_close(struct region *r)
+{
+	r->of->bytes -= r->len;
+	r->of->count--;
+	r->of->maps -= r->nb_parts;
+	maps_used -= r->nb_parts;
+	if (r->base != NULL)
+		region_room_free(r);
+	free(r->parts);
+	free(r);
+}
+
+bool region_broken(const struct region *r)
+{
+	return __atomic_load_n(&r->broken, __ATOMIC_ACQUIRE) != 0;
+}
+
+void region_stats_get(struct region_stats *st)
+{
+	st->client_memory_lost = region_guard_lost();
+	st->client_copies_failed = region_remote_failed();
 }
