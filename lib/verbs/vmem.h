@@ -57,10 +57,11 @@ struct vmem_seg {
  *   -EACCES  need_write, and some page is read-only
  *   -E2BIG   more segments than max
  *   -ENOMEM  no memory, or too many mappings (vm.max_map_count)
+ *   -ENOSPC  no huge page left for a copy
  *   -EFBIG   RLIMIT_FSIZE does not allow the memfd
  *   -EBADF   the application closed the memfd behind our back
- *   other    of memfd_create(2), ftruncate(2), open(2) of /proc/self/maps, pwrite(2): the
- *            caller registers the range as one VMEM_REMOTE
+ *   other    of memfd_create(2), ftruncate(2), open(2) of /proc/self/maps, pwrite(2), clone(2)
+ *   After all but -EFAULT, -EACCES and -ENOMEM the range can still be one VMEM_REMOTE.
  */
 int vmem_reg(const void *addr, size_t len, bool need_write, struct vmem_seg *segs,
 		unsigned int max, unsigned int *n);

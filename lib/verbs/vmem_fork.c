@@ -16,7 +16,9 @@
  * everything on purpose, and cost nothing here.
  */
 #include <fcntl.h>
+#include <poll.h>
 #include <sys/mman.h>
+#include <time.h>
 
 #include "vmem_impl.h"
 
@@ -25,26 +27,27 @@
 #define STACK_ABOVE (UINT64_C(4) << 10)
 #define TLS_BELOW (UINT64_C(16) << 10)
 
+/* How long a parent waits for its child's copies at most, in s. */
+#define FORK_LIMIT_S 60
+
 /* Whether prepare() of this thread got the lock. */
 static __thread bool locked __attribute__((tls_model("initial-exec")));
 
 static void park_one(const struct vmem_plan *plan)
 {
 	struct vmem_plan *p = &vmem->parked[vmem->n_parked];
-	long base;
 
 	if (vmem->n_parked == VMEM_PARKED_MAX)
 		return;
 	*p = *plan;
-	base = vmem_sys(SYS_mmap, 0, p->end - p->start, PROT_READ | PROT_WRITE,
-		MAP_PRIVATE | MAP_ANONYMOUS, (uint64_t)-1, 0);
-	if (base < 0 && base > -4096)
+	p->base = vmem_mmap(p->end - p->start, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
+		-1, 0);
+	if (p->base == NULL)
 		return;
-	p->base = (char *)base;
 	if (vmem_run(vmem_restore, p) == 0)
 		vmem->n_parked++;
 	else
-		vmem_sys(SYS_munmap, (uint64_t)base, p->end - p->start, 0, 0, 0, 0);
+		vmem_munmap(p->base, p->end - p->start);
 }
 
 /* Make private what is swapped of [start, end); the counts stay. */
@@ -72,7 +75,7 @@ static void unpark(bool rejoin)
 
 		if (rejoin)
 			vmem_run(vmem_rejoin, p);
-		vmem_sys(SYS_munmap, (uintptr_t)p->base, p->end - p->start, 0, 0, 0, 0);
+		vmem_munmap(p->base, p->end - p->start);
 	}
 	vmem->n_parked = 0;
 }
@@ -100,16 +103,18 @@ static void prepare(void)
 
 static void parent(void)
 {
+	struct pollfd end = { .events = 0 };
+	struct timespec limit = { .tv_sec = FORK_LIMIT_S };
 	sigset_t old;
-	char c;
 
 	if (!locked)
 		return;
 	if (vmem->fork_pipe[0] >= 0) {
+		end.fd = vmem->fork_pipe[0];
 		close(vmem->fork_pipe[1]);
-		/* the end: the child has closed it, or is no more, or was never made */
-		while (vmem_sys(SYS_read, (uint64_t)vmem->fork_pipe[0], (uintptr_t)&c, 1, 0, 0, 0) == -EINTR)
-			;
+		/* the end: the child has closed it, or is no more, or was never made. A limit, as
+		 * somebody may have a copy of the pipe who was made without these handlers */
+		vmem_sys(SYS_ppoll, (uintptr_t)&end, 1, (uintptr_t)&limit, 0, 0, 0);
 		close(vmem->fork_pipe[0]);
 	}
 	unpark(true);
@@ -130,12 +135,11 @@ static void make_private(struct vmem_plan *p, int fd)
 }
 
 /* All mappings of the memfds, also those that the application moved. */
-static int make_all_private(void *arg)
+static void make_all_private(void)
 {
 	struct vmem_vma vma;
 	uint64_t from = 0;
 
-	(void)arg;
 	while (vmem_vma_first(from, &vma) == 1) {
 		bool huge = vmem_vma_is(&vma, &vmem->huge);
 		struct vmem_plan p = {
@@ -147,7 +151,6 @@ static int make_all_private(void *arg)
 		if (huge || vmem_vma_is(&vma, &vmem->mem))
 			make_private(&p, huge ? vmem->huge.fd : vmem->mem.fd);
 	}
-	return 0;
 }
 
 static void child(void)
@@ -161,7 +164,7 @@ static void child(void)
 	vmem_own_close(&vmem->maps); /* they are the parent's */
 	vmem_own_close(&vmem->uffd);
 	if (vmem->n_ranges > 0 && vmem_maps_open() == 0)
-		vmem_off_stack(make_all_private, NULL);
+		make_all_private();
 	unpark(false);
 	vmem_own_close(&vmem->mem);
 	vmem_own_close(&vmem->huge);

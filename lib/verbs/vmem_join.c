@@ -68,14 +68,13 @@ static void wake(uint64_t tcb, uint64_t start, uint64_t end)
 	uint64_t first = tcb > start ? tcb : start;
 	uint64_t last = tcb + JOIN_AREA < end ? tcb + JOIN_AREA : end;
 	uint64_t from = vmem_floor(first, VMEM_PAGE);
-	char *view = mmap(NULL, last - from, PROT_READ | PROT_WRITE, MAP_SHARED, vmem->mem.fd,
-		(off_t)from);
+	char *view = vmem_mmap(last - from, PROT_READ | PROT_WRITE, MAP_SHARED, vmem->mem.fd, from);
 
-	if (view == MAP_FAILED)
+	if (view == NULL)
 		return;
 	for (uint64_t at = first - from; at < last - from; at += sizeof(uint32_t))
 		vmem_sys(SYS_futex, (uintptr_t)view + at, FUTEX_WAKE, INT_MAX, 0, 0, 0);
-	munmap(view, last - from);
+	vmem_munmap(view, last - from);
 }
 
 /* [start, end) is private again; its pages are still in the memfd. */

@@ -113,13 +113,6 @@ VMEM_BARE static long copy_in(int fd, uint64_t to, uint64_t len, uint64_t offset
 	return 0;
 }
 
-static void *map(uint64_t len, int prot, int flags, int fd, uint64_t offset)
-{
-	long p = vmem_sys(SYS_mmap, 0, len, (uint64_t)prot, (uint64_t)flags, (uint64_t)fd, offset);
-
-	return p < 0 && p > -4096 ? NULL : (void *)p;
-}
-
 /* hugetlbfs has no write(): through a mapping of it. */
 VMEM_BARE static long copy_self(uint64_t va, uint64_t len, char *window)
 {
@@ -171,14 +164,14 @@ int vmem_swap(struct vmem_plan *p)
 		char *window = NULL;
 
 		if (huge) {
-			window = map(len, PROT_READ | PROT_WRITE, MAP_SHARED, fd, va);
+			window = vmem_mmap(len, PROT_READ | PROT_WRITE, MAP_SHARED, fd, va);
 			if (window == NULL)
 				rc = -ENOMEM;
 		}
 		if (rc == 0)
 			rc = swap_step(p, va, len, fd, window);
 		if (window != NULL)
-			munmap(window, len);
+			vmem_munmap(window, len);
 		if (rc == 0)
 			va += len;
 	}
@@ -189,7 +182,8 @@ int vmem_swap(struct vmem_plan *p)
 		back.offset = p->start;
 		vmem_restore(&back);
 	}
-	return rc;
+	/* out of huge pages is not out of memory: there are other ways */
+	return huge && rc == -ENOMEM ? -ENOSPC : rc;
 }
 
 /* Into private memory at "to", and that to va. */
@@ -230,7 +224,7 @@ int vmem_restore(struct vmem_plan *p)
 	int rc = 0;
 	const struct vmem_own *own = p->kind == VMEM_HUGE ? &vmem->huge : &vmem->mem;
 	int fd = vmem_own_good(own) ? own->fd : -1; /* else read the mapping itself */
-	char *to = map(len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS |
+	char *to = vmem_mmap(len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS |
 		(p->kind == VMEM_HUGE ? MAP_HUGETLB | 21 << MAP_HUGE_SHIFT : 0), -1, 0);
 
 	p->done = 0;
@@ -245,7 +239,7 @@ int vmem_restore(struct vmem_plan *p)
 		done += step;
 	}
 	if (done < len)
-		munmap(to + done, len - done);
+		vmem_munmap(to + done, len - done);
 	p->done = done;
 	return rc;
 }

@@ -48,4 +48,20 @@ VMEM_BARE static inline long vmem_sys(long nr, uint64_t a, uint64_t b, uint64_t 
 #endif
 }
 
+/*
+ * mmap() and munmap() without whoever put itself between the application and libc (UCX
+ * does, to deregister what is unmapped: it would come back here). @return NULL on error
+ */
+static inline void *vmem_mmap(uint64_t len, int prot, int flags, int fd, uint64_t offset)
+{
+	long p = vmem_sys(SYS_mmap, 0, len, (uint64_t)prot, (uint64_t)flags, (uint64_t)fd, offset);
+
+	return p < 0 && p > -4096 ? NULL : (void *)p;
+}
+
+static inline void vmem_munmap(void *p, uint64_t len)
+{
+	vmem_sys(SYS_munmap, (uintptr_t)p, len, 0, 0, 0, 0);
+}
+
 #endif

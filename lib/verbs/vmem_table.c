@@ -32,13 +32,13 @@ int vmem_arena_make(void)
 
 	if (__atomic_load_n(&vmem, __ATOMIC_ACQUIRE) != NULL)
 		return 0;
-	base = mmap(NULL, ARENA_SIZE + 2 * VMEM_PAGE, PROT_NONE,
+	base = vmem_mmap(ARENA_SIZE + 2 * VMEM_PAGE, PROT_NONE,
 		MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	if (base == MAP_FAILED)
-		return -errno;
+	if (base == NULL)
+		return -ENOMEM;
 	base += VMEM_PAGE;
 	if (mprotect(base, STATE_SIZE + STACK_SIZE, PROT_READ | PROT_WRITE) != 0) {
-		munmap(base - VMEM_PAGE, ARENA_SIZE + 2 * VMEM_PAGE);
+		vmem_munmap(base - VMEM_PAGE, ARENA_SIZE + 2 * VMEM_PAGE);
 		return -ENOMEM;
 	}
 	made = (struct vmem *)base;
@@ -58,7 +58,7 @@ int vmem_arena_make(void)
 	/* two threads may be the first; and nothing is written to this word ever after */
 	if (!__atomic_compare_exchange_n(&vmem, &none, made, false, __ATOMIC_ACQ_REL,
 			__ATOMIC_ACQUIRE))
-		munmap((char *)made - VMEM_PAGE, ARENA_SIZE + 2 * VMEM_PAGE);
+		vmem_munmap((char *)made - VMEM_PAGE, ARENA_SIZE + 2 * VMEM_PAGE);
 	return 0;
 }
 
