@@ -143,7 +143,8 @@ static void notes_write(struct phca_cqws *l, struct phca_cqw *w)
 			if (note(w))
 				continue;
 		}
-		w->owed++;
+		if (w->owed < UINT32_MAX)
+			w->owed++;
 		if (!w->owing)
 			owing_push(l, w);
 	}

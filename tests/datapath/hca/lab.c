@@ -90,7 +90,8 @@ static void lcores(struct lab *l, const struct lab_opts *o)
 		CU_ASSERT_FATAL(l->hca_loops[i] != NULL);
 	}
 	for (unsigned int i = 0; i < RTE_MAX(l->nb_proxies, 1u); i++) {
-		l->proxy_loops[i] = phca_loop_create("lab-proxy", l->qsbr, LAB_LCORES + i, PHCA_IDLE_POLL);
+		l->proxy_loops[i] = phca_loop_create("lab-proxy", l->qsbr, LAB_LCORES + i,
+			o->sleeps ? PHCA_IDLE_SLEEP : PHCA_IDLE_POLL);
 		CU_ASSERT_FATAL(l->proxy_loops[i] != NULL);
 		if (l->nb_proxies == 0)
 			continue;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* CQs that get another size while completions come: none is lost, all stay in order. */
 #include <errno.h>
+#include <pthread.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -8,6 +9,8 @@
 
 struct fx {
 	struct lab *l;
+	bool threads;            /* both lcores run; else the test turns them */
+	pthread_t lcore[2];
 	struct outside o;
 	struct phca_ring next;   /* where the consumer goes on when cqr is empty */
 	bool moves;
@@ -15,9 +18,47 @@ struct fx {
 	int fd[2];
 };
 
+static void *run(void *loop)
+{
+	phca_loop_run(loop);
+	return NULL;
+}
+
+static void threads_start(struct fx *x)
+{
+	struct phca_loop *loop[2] = { x->l->hca_loop, x->l->proxy_loop };
+
+	x->threads = true;
+	for (unsigned int i = 0; i < 2; i++) {
+		CU_ASSERT_EQUAL_FATAL(pthread_create(&x->lcore[i], NULL, run, loop[i]), 0);
+		while (!phca_loop_is_running(loop[i]))
+			usleep(100);
+	}
+}
+
+static void threads_stop(struct fx *x)
+{
+	x->threads = false;
+	phca_loop_stop(x->l->hca_loop);
+	phca_loop_stop(x->l->proxy_loop);
+	for (unsigned int i = 0; i < 2; i++)
+		pthread_join(x->lcore[i], NULL);
+}
+
+static void turn(struct fx *x, unsigned int n)
+{
+	if (x->threads)
+		usleep(n);
+	else
+		lab_turn(x->l, n);
+}
+
 static void fx_open(struct fx *x, bool proxy)
 {
-	x->l = lab_open(NULL);
+	const struct lab_opts o = { .sleeps = true };
+
+	x->l = lab_open(&o);
+	x->threads = false;
 	x->moves = false;
 	x->seen[0] = x->seen[1] = 0;
 	outside_open(&x->o, x->l, false);
@@ -71,13 +112,15 @@ static int resize(struct fx *x, uint32_t cqe)
 	return 0;
 }
 
-static void under_traffic(bool proxy)
+static void under_traffic(bool proxy, bool threads)
 {
 	unsigned int rings = 0, left = 0;
 	uint64_t rnd = 7, posted = 0;
 	struct fx x;
 
 	fx_open(&x, proxy);
+	if (threads)
+		threads_start(&x);
 	for (unsigned int round = 0; round < 2000; round++) {
 		unsigned int n = 1 + (unsigned int)(phca_test_rand(&rnd) >> 20) % 8;
 
@@ -86,7 +129,12 @@ static void under_traffic(bool proxy)
 			posted += n;
 			left += 2 * n;
 		}
-		lab_turn(x.l, 3);
+		turn(&x, 3);
+		if (round % 3 == 0)
+			phca_cq_arm(&x.o.cqr, round & 1);
+		if (round % 20 == 0)
+			CU_ASSERT_EQUAL(phca_cq_notify_set(x.o.cq, round % 40 == 0 ? x.fd[1] : -1), 0);
+		outside_notes(x.fd[0], x.o.cq);
 		if (!x.moves && round % 50 == 49) {
 			CU_ASSERT_EQUAL_FATAL(resize(&x, 48 + (uint32_t)(phca_test_rand(&rnd) >> 20) % 64), 0);
 			rings++;
@@ -94,8 +142,12 @@ static void under_traffic(bool proxy)
 		}
 		left -= take(&x, (unsigned int)(phca_test_rand(&rnd) >> 20) % 12);
 	}
-	lab_turn(x.l, 10);
-	take(&x, 100);
+	for (unsigned int i = 0; i < 10000 && x.seen[0] + x.seen[1] < 2 * posted; i++) {
+		turn(&x, 10);
+		take(&x, 100);
+	}
+	if (threads)
+		threads_stop(&x);
 	CU_ASSERT_EQUAL(x.seen[0], posted);
 	CU_ASSERT_EQUAL(x.seen[1], posted);
 	CU_ASSERT(rings > 20 && posted > 1000);
@@ -106,12 +158,14 @@ static void under_traffic(bool proxy)
 
 PHCA_TEST(resize, under_traffic_of_the_hca)
 {
-	under_traffic(false);
+	under_traffic(false, false);
+	under_traffic(false, true);
 }
 
 PHCA_TEST(resize, under_traffic_of_the_proxy)
 {
-	under_traffic(true);
+	under_traffic(true, false);
+	under_traffic(true, true);
 }
 
 /* Armed stays armed: in the old ring before, in the new one, and in the old one after it. */

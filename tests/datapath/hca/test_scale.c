@@ -177,6 +177,30 @@ PHCA_TEST(scale, idle_queue_pairs_cost_a_turn_nothing)
 	expect_no_more(beside_idle(MANY), beside_idle(1));
 }
 
+/* A turn in which k of n queue pairs ring the doorbell. */
+static uint64_t ringing(unsigned int n, unsigned int k)
+{
+	struct flows s = flows_open(n, 1);
+	uint64_t cost;
+
+	s.mute = true;
+	flows_turn(&s, SETTLE);
+	for (unsigned int i = 0; i < k; i++)
+		flows_post(&s, i * (n / k), PHCA_WR_RDMA_WRITE, 64);
+	cost = count(one_turn, s.l);
+	CU_ASSERT_EQUAL(flows_sent_all(&s, 0, n), k);
+	flows_close(&s);
+	return cost;
+}
+
+PHCA_TEST(scale, doorbells_cost_by_how_many_ring)
+{
+	uint64_t many = ringing(MANY, 32), few = ringing(FEW, 4);
+
+	expect_no_more(many, ringing(32, 32));
+	CU_ASSERT(many < 8 * few);
+}
+
 static uint64_t beside_error(unsigned int n)
 {
 	const struct phca_qp_attr err = { .state = PHCA_QPS_ERR };
