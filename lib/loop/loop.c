@@ -12,6 +12,7 @@
 #include <inttypes.h>
 #include <poll.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -32,6 +33,7 @@
 
 #define COMMANDS_MAX 64          /* commands waiting at once; more callers wait */
 #define EMPTY_TURNS 1000         /* polls that many times in vain before it sleeps */
+#define YIELD_TURNS 32           /* and lets who shares its CPU run after that many */
 #define SLEEP_MIN_NS 50000u
 #define SLEEP_MAX_NS 1000000u
 #define EDGES 16                 /* eventfds of others that it looks at after one sleep */
@@ -308,6 +310,8 @@ static void rest(struct phca_loop *l, unsigned int did)
 		l->empty_turns = 0;
 		l->sleep_ns = 0;
 	} else if (++l->empty_turns < EMPTY_TURNS) {
+		if (l->empty_turns % YIELD_TURNS == 0)
+			sched_yield();
 		return;
 	} else if (!l->announced) {
 		if (l->sleep_ns == 0)
