@@ -181,6 +181,71 @@ PHCA_TEST(vmem_race, no_write_is_lost_as_nobody)
 	VMEM_SCENARIO(vmem_test_child(race, vmem_test_nobody));
 }
 
+/* ----------------------------------------------------- everybody registers */
+
+/* Small blocks of one heap: neighbours on a page come and go while others register theirs. */
+static int small_blocks(uint64_t seed, unsigned int n_rounds)
+{
+	struct vmem_seg s[SEGS];
+	unsigned int n;
+
+	for (unsigned int k = 0; k < n_rounds; k++) {
+		size_t len = 16 + phca_test_rand(&seed) % 6000;
+		unsigned char *p = malloc(len), c = (unsigned char)phca_test_rand(&seed) | 1;
+
+		NEED(p != NULL);
+		memset(p, c, len);
+		NEED(vmem_reg(p, len, true, s, SEGS, &n) == 0 && n >= 1);
+		NEED(vmem_test_peek(p + len - 1) == (char)c);
+		memset(p, c ^ 0x80, len);
+		NEED(vmem_test_peek(p) == (char)(c ^ 0x80));
+		NEED(vmem_test_poke(p + len / 2, (char)(c ^ 0x40)) && p[len / 2] == (c ^ 0x40));
+		p[len / 2] ^= 0xc0;
+		if (k % 7 == 0)
+			free(malloc(200000)); /* another mapping */
+		vmem_dereg(p, len);
+		for (size_t i = 0; i < len; i++)
+			NEED(p[i] == (c ^ 0x80));
+		free(p);
+	}
+	return 0;
+}
+
+static void *blocks_thread(void *arg)
+{
+	int *line = arg;
+
+	*line = small_blocks((uint64_t)*line, how_many());
+	return NULL;
+}
+
+static int everybody(void)
+{
+	enum { THREADS = 4 };
+	int line[THREADS];
+	pthread_t t[THREADS];
+
+	for (int i = 0; i < THREADS; i++) {
+		line[i] = i + 1;
+		NEED(pthread_create(&t[i], NULL, blocks_thread, &line[i]) == 0);
+	}
+	for (int i = 0; i < THREADS; i++)
+		pthread_join(t[i], NULL);
+	for (int i = 0; i < THREADS; i++)
+		NEED(line[i] == 0);
+	return vmem_test_idle() ? 0 : __LINE__;
+}
+
+PHCA_TEST(vmem_race, threads_register_blocks_of_one_heap)
+{
+	static const enum vmem_guard guard[] = { VMEM_GUARD_SEGV, VMEM_GUARD_UFFD_USER, VMEM_GUARD_UFFD };
+
+	for (unsigned int i = 0; i < 3; i++) {
+		vmem_guard_limit(guard[i]);
+		VMEM_SCENARIO(everybody());
+	}
+}
+
 /* ------------------------------------------------------------------ stacks */
 
 struct stack_user {
