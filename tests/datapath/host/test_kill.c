@@ -44,7 +44,8 @@ static void child(const char *path)
 		else if (op == PHCA_ADMIN_SRQ_CREATE)
 			m.req.u.srq_create = (struct phca_admin_srq_create){ .max_wr = 4 };
 		else if (op == PHCA_ADMIN_QP_CREATE)
-			m.req.u.qp_create = (struct phca_admin_qp_create){ .type = 4, .srq = i & 8 ? 0 : PHCA_ADMIN_NONE };
+			m.req.u.qp_create = (struct phca_admin_qp_create){
+				.type = 4, .srq = i & 8 ? 0 : PHCA_ADMIN_NONE };
 		else if (op == PHCA_ADMIN_MW_ALLOC)
 			m.req.u.mw_alloc = (struct phca_admin_mw_alloc){ 0, 1 };
 		else if (op == PHCA_ADMIN_QP_MODIFY)
