@@ -128,6 +128,9 @@ static const struct key limit_keys[] = {
 	PHCA_HOST_KINDS(LIMIT_KIND)
 	{ .name = "registered_mib", .kind = &kind_uint, LIMIT(mem_bytes), .min = 1, .max = 1u << 26, .def = 1u << 20,
 		.scale = 1u << 20, .unit = "MiB", .help = "memory registered by a client" },
+	{ .name = "remote", .kind = &kind_bool, LIMIT(remote), .def = true, .def_doc = "true",
+		.help = "memory of a client that cannot be shared is read and written through the kernel; "
+			"false: its registration fails" },
 	{ .name = "queues_mib", .kind = &kind_uint, LIMIT(arena_bytes), .min = 1, .max = 1u << 20, .def = 4096,
 		.scale = 1u << 20, .unit = "MiB", .help = "memory for the queues of a client; used as they are made" },
 	END

@@ -27,12 +27,14 @@ RTE_LOG_REGISTER(phca_host_logtype, phca.host, NOTICE)
 
 void phca_host_limits_default(struct phca_host_limits *l)
 {
-	*l = (struct phca_host_limits){
-		.clients = 64, .mem_bytes = UINT64_C(1) << 40, .remote = true, .arena_bytes = UINT64_C(4) << 30,
-#define DEFAULT(e, f, d, h) .objects[PHCA_HOST_##e] = d,
-		PHCA_HOST_KINDS(DEFAULT)
+	memset(l, 0, sizeof(*l)); /* padding, too: they are compared */
+	l->clients = 64;
+	l->mem_bytes = UINT64_C(1) << 40;
+	l->remote = true;
+	l->arena_bytes = UINT64_C(4) << 30;
+#define DEFAULT(e, f, d, h) l->objects[PHCA_HOST_##e] = d;
+	PHCA_HOST_KINDS(DEFAULT)
 #undef DEFAULT
-	};
 }
 
 static int fail(char *err, size_t err_len, int error, const char *path, const char *what)

@@ -52,7 +52,8 @@ FULL = {
                    "burst_bytes": 0},
     "host": {"socket": "/tmp/s", "device": "rdma0", "mode": "0660", "group": 0,
              "limits": {"clients": 3, "pds": 4, "mrs": 5, "mws": 6, "channels": 7, "cqs": 8, "srqs": 9,
-                        "qps": 10, "registered_mib": 11, "queues_mib": 12}},
+                        "qps": 10, "registered_mib": 11, "remote": False,
+                        "queues_mib": 12}},
     "ports": [
         {"name": "p0", "description": "d", "device": "net_pcap0", "mtu": 2048, "vlan": 7,
          "addresses": ["192.0.2.1/24", "2001:db8::1/64"], "mac": "02:00:00:00:00:01",

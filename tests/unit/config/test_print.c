@@ -23,7 +23,7 @@ static const char all_keys[] =
 "\"min_rate_bps\":2000000,\"cnp_interval_us\":4,\"burst_bytes\":0},"
 "\"host\":{\"socket\":\"/tmp/s\",\"device\":\"rdma0\",\"mode\":\"0060\",\"group\":65533,\"limits\":{"
 "\"clients\":3,\"pds\":4,\"mrs\":5,\"mws\":6,\"channels\":7,\"cqs\":8,\"srqs\":9,\"qps\":10,"
-"\"registered_mib\":11,\"queues_mib\":12}},"
+"\"registered_mib\":11,\"remote\":false,\"queues_mib\":12}},"
 "\"ports\":[{\"name\":\"p0\",\"description\":\"dp\",\"device\":\"0000:01:00.0\","
 "\"addresses\":[\"192.0.2.1/24\",\"2001:db8::1/64\"],\"mtu\":2048,\"vlan\":0,\"mac\":\"02:AB:00:00:00:01\","
 "\"neighbours\":[{\"address\":\"192.0.2.2\",\"mac\":\"02:00:00:00:00:02\"},"
