@@ -16,7 +16,7 @@ static const struct command table[] = {
 	{ "delay <milliseconds>", "control", "wait before the next command", command_delay },
 	{ "help", "control", "list all commands", command_help },
 	{ "help <topic>", "control", "list the commands of one topic", command_help_topic },
-	{ "load config <file>", "config", "add filters, offloads, QPs, proxy QPs and applications of a "
+	{ "load config <file>", "config", "add filters, offloads, QPs, proxy QPs, rules and applications of a "
 		"JSON file, all or none", command_load_config },
 	{ "show config", "config", "the configuration as it is now, as JSON with defaults",
 		command_show_config },

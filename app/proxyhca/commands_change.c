@@ -236,8 +236,9 @@ void command_load_config(struct command_args *c)
 		counts_restore(a->cfg, &was);
 		return;
 	}
-	fprintf(c->out, "Added %u filters, %u offloads, %u QP groups, %u proxy QP groups, %u apps\n",
+	fprintf(c->out, "Added %u filters, %u offloads, %u QP groups, %u proxy QP groups, %u entries of "
+		"app_proxy, %u apps\n",
 		a->cfg->nb_filters - was.nb_filters, a->cfg->nb_offloads - was.nb_offloads,
 		a->cfg->nb_qps - was.nb_qps, a->cfg->nb_proxy_qps - was.nb_proxy_qps,
-		a->cfg->nb_apps - was.nb_apps);
+		a->cfg->nb_app_proxy - was.nb_app_proxy, a->cfg->nb_apps - was.nb_apps);
 }

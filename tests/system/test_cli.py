@@ -334,16 +334,20 @@ class Prompt(unittest.TestCase):
                 "qps": [{"name": "ud-more", "type": "UD", "qpn": 0x31, "app": "sink2"}],
                 "apps": [{"name": "sink2", "driver": "sink"}],
                 "proxy_qps": [{"qps": ["ud-more"],
-                               "rules": [{"filter": "size", "offload": "null2"}]}]}
+                               "rules": [{"filter": "size", "offload": "null2"}]}],
+                "app_proxy": [{"name": "late", "match": {"exe": "kv*"}}]}
         bad = {"offloads": [{"name": "null3", "driver": "null"}],
-               "qps": [{"name": "ud-bad", "type": "UD", "qpn": 0x11, "app": "sink"}]}
+               "qps": [{"name": "ud-bad", "type": "UD", "qpn": 0x11, "app": "sink"}],
+               "app_proxy": [{"name": "never", "match": {}}]}
         with tempfile.TemporaryDirectory() as tmp:
             for name, config in (("more", more), ("bad", bad)):
                 with open(f"{tmp}/{name}.json", "w") as f:
                     json.dump(config, f)
             self.box.do(f"load config {tmp}/bad.json")
             self.assertNotIn("null3", self.box.do("show offload all"))
-            self.box.do(f"load config {tmp}/more.json")
+            self.assertNotIn("never", self.box.do("show rules"))
+            self.assertIn("1 entries of app_proxy", self.box.do(f"load config {tmp}/more.json"))
+        self.assertIn("late: exe kv*; taken 0", self.box.do("show rules"))
         self.assertIn("null2", self.box.do("show offload all"))
         self.assertIn("size, offload null2", self.box.do("show qp 0x31"))
 
