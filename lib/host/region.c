@@ -194,27 +194,42 @@ static int list_check(const struct regions *c, const struct phca_admin_mr_reg *r
 
 /* ------------------------------------------------------------------- map */
 
-/* Map an object at `at`. */
-static int map_object(const struct region_object *o, const struct phca_admin_seg *s, uint64_t offset, bool write,
-		void *at)
+int region_widen(struct phca_admin_seg *s, uint64_t *offset, uint64_t page, const struct region_place *at)
 {
+	uint64_t from = s->va & ~(page - 1), to = (s->va + s->length + page - 1) & ~(page - 1);
+
+	if (page > GRANULE && !region_aligned(s->va | s->length, page))
+		return -EOPNOTSUPP;
+	if ((from != s->va && !at->first) || (to != s->va + s->length && !at->last) || s->va - from > *offset)
+		return -EINVAL;
+	*offset -= s->va - from;
+	s->va = from;
+	s->length = to - from;
+	return region_aligned(*offset, page) ? 0 : -EINVAL;
+}
+
+/* Map an object at its place. */
+static int map_object(const struct region_object *o, struct phca_admin_seg *s, uint64_t offset, bool write,
+		const struct region_place *at)
+{
+	int rc = region_widen(s, &offset, o->page, at);
 	uint64_t size;
 	struct stat st;
 
-	if (!region_aligned(s->va | s->length | offset, o->page))
-		return -EINVAL;
+	if (rc < 0)
+		return rc;
 	if (fstat(o->fd, &st) < 0)
 		return -errno;
 	size = ((uint64_t)st.st_size + o->page - 1) & ~(o->page - 1);
 	if (!S_ISREG(st.st_mode) || offset > size || s->length > size - offset)
 		return -EINVAL;
-	if (mmap(at, s->length, write ? PROT_READ | PROT_WRITE : PROT_READ, MAP_SHARED | MAP_FIXED, o->fd,
-			(off_t)offset) == MAP_FAILED)
+	if (mmap((void *)(at->delta + s->va), s->length, write ? PROT_READ | PROT_WRITE : PROT_READ,
+			MAP_SHARED | MAP_FIXED, o->fd, (off_t)offset) == MAP_FAILED)
 		return -errno;
 	return 0;
 }
 
-static int map_fd(int fd, const struct phca_admin_seg *s, uint64_t offset, bool write, void *at,
+static int map_fd(int fd, struct phca_admin_seg *s, uint64_t offset, bool write, const struct region_place *at,
 		struct region_object *o)
 {
 	int rc = fd < 0 ? -EINVAL : region_fd_check(fd, o);
@@ -222,8 +237,8 @@ static int map_fd(int fd, const struct phca_admin_seg *s, uint64_t offset, bool 
 	return rc < 0 ? rc : map_object(o, s, offset, write, at);
 }
 
-static int map_segment(const struct regions *c, const struct phca_admin_seg *s, int file, bool write,
-		void *at, struct region_object *o)
+static int map_segment(const struct regions *c, struct phca_admin_seg *s, int file, bool write,
+		const struct region_place *at, struct region_object *o)
 {
 	int rc, fd;
 
@@ -243,7 +258,7 @@ static int map_segment(const struct regions *c, const struct phca_admin_seg *s, 
 		return rc;
 	default:
 		*o = (struct region_object){ .fd = -1, .memory = true };
-		return region_map_sysv(c, s, write, at, &o->page);
+		return region_map_sysv(c, s, at, write, &o->page);
 	}
 }
 
@@ -265,30 +280,44 @@ static int touch(uint8_t *at, uint64_t len, bool write, uint64_t page)
 	return 0;
 }
 
+/* Map all segments; *r gets the size that they have then. */
 static int map_all(struct region *r, const struct phca_admin_seg *segs, uint32_t nb, const int *fds, bool write)
 {
+	uint64_t from = segs[0].va, to = from;
 	struct region_object o;
-	uint64_t at = 0;
 	uint32_t file = 0;
-	int rc;
 
-	for (uint32_t i = 0; i < nb; i++, at += segs[i - 1].length) {
+	for (uint32_t i = 0; i < nb; i++) {
+		const struct region_place at = { .delta = r->delta, .first = i == 0, .last = i == nb - 1 };
 		bool is_file = segs[i].kind == PHCA_ADMIN_SEG_FILE;
+		struct phca_admin_seg s = segs[i];
+		void *p;
+		int rc = map_segment(r->of, &s, is_file ? fds[file] : -1, write, &at, &o);
 
-		rc = map_segment(r->of, &segs[i], is_file ? fds[file] : -1, write, r->base + at, &o);
 		if (rc < 0)
 			return rc;
 		file += is_file;
-		r->parts[i] = (struct region_part){ .end = at + segs[i].length, .page = o.page };
-		/* neither in core files nor in children; as a wish */
-		(void)madvise(r->base + at, segs[i].length, MADV_DONTDUMP);
-		(void)madvise(r->base + at, segs[i].length, MADV_DONTFORK);
+		if (i == 0)
+			from = s.va;
+		to = s.va + s.length;
 		/* a write would change times and blocks of a file */
-		r->parts[i].populate_write = write && o.memory;
+		r->parts[i] = (struct region_part){ .end = to - from, .page = o.page,
+			.populate_write = write && o.memory };
+		/* neither in core files nor in children; as a wish */
+		p = (void *)(r->delta + s.va);
+		(void)madvise(p, s.length, MADV_DONTDUMP);
+		(void)madvise(p, s.length, MADV_DONTFORK);
 	}
-	rc = region_guard(r);
-	at = 0;
-	for (uint32_t i = 0; rc == 0 && i < nb && at < TOUCH_MAX; at = r->parts[i++].end) {
+	region_trim(r, r->delta + from, r->delta + to);
+	return 0;
+}
+
+static int touch_all(struct region *r)
+{
+	uint64_t at = 0;
+	int rc = 0;
+
+	for (uint32_t i = 0; rc == 0 && i < r->nb_parts && at < TOUCH_MAX; at = r->parts[i++].end) {
 		uint64_t end = r->parts[i].end < TOUCH_MAX ? r->parts[i].end : TOUCH_MAX;
 
 		rc = touch(r->base + at, end - at, r->parts[i].populate_write, r->parts[i].page);
@@ -306,6 +335,25 @@ static uint64_t align_of(const struct phca_admin_seg *segs, uint32_t nb)
 	return GRANULE;
 }
 
+static int open_mapped(struct region *r, const struct phca_admin_mr_reg *rq, const struct phca_admin_seg *segs,
+		const int *fds, bool write)
+{
+	int rc;
+
+	r->parts = calloc(rq->nb_segs, sizeof(*r->parts));
+	if (r->parts == NULL)
+		return -ENOMEM;
+	r->nb_parts = rq->nb_segs;
+	r->of->maps += r->nb_parts;
+	maps_used += r->nb_parts;
+	rc = region_room(r, segs[0].va, align_of(segs, rq->nb_segs));
+	if (rc == 0)
+		rc = map_all(r, segs, rq->nb_segs, fds, write);
+	if (rc == 0)
+		rc = region_guard(r);
+	return rc == 0 ? touch_all(r) : rc;
+}
+
 int region_open(struct regions *c, const struct phca_admin_mr_reg *rq, const struct phca_admin_seg *segs,
 		const int *fds, struct region **out, struct region_view *view)
 {
@@ -318,23 +366,17 @@ int region_open(struct regions *c, const struct phca_admin_mr_reg *rq, const str
 	r = calloc(1, sizeof(*r));
 	if (r == NULL)
 		return -ENOMEM;
-	*r = (struct region){ .of = c, .len = p.len, .va = rq->addr };
-	c->bytes += r->len;
+	*r = (struct region){ .of = c, .len = p.len, .va = rq->addr, .counted = p.len };
+	c->bytes += r->counted;
 	c->count++;
 	if (p.remote) {
 		rc = region_open_mem(c);
 		r->mem_fd = c->mem_fd;
 		*view = (struct region_view){ .io = &region_remote_io, .arg = r };
 	} else {
-		r->parts = calloc(rq->nb_segs, sizeof(*r->parts));
-		r->nb_parts = rq->nb_segs;
-		c->maps += r->nb_parts;
-		maps_used += r->nb_parts;
-		rc = r->parts == NULL ? -ENOMEM : region_room(r, segs[0].va, align_of(segs, rq->nb_segs));
+		rc = open_mapped(r, rq, segs, fds, p.write);
 		if (rc == 0)
-			rc = map_all(r, segs, rq->nb_segs, fds, p.write);
-		if (rc == 0)
-			*view = (struct region_view){ .base = r->base + (rq->addr - segs[0].va) };
+			*view = (struct region_view){ .base = (void *)(r->delta + rq->addr) };
 	}
 	if (rc < 0) {
 		region_close(r);
@@ -346,7 +388,7 @@ int region_open(struct regions *c, const struct phca_admin_mr_reg *rq, const str
 
 void region_close(struct region *r)
 {
-	r->of->bytes -= r->len;
+	r->of->bytes -= r->counted;
 	r->of->count--;
 	r->of->maps -= r->nb_parts;
 	maps_used -= r->nb_parts;

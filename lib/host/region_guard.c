@@ -148,7 +148,7 @@ static uint64_t granules(const struct region *r, uint64_t *nb)
 int region_room(struct region *r, uint64_t va, uint64_t align)
 {
 	uint64_t head = va & (GRANULE - 1), in = va & (align - 1);
-	uint64_t body = (head + r->len + GRANULE - 1) & ~(GRANULE - 1), all = body + align, at, end;
+	uint64_t body = (head + r->len + GRANULE - 1) & ~(GRANULE - 1), all = body + align, at;
 	uint8_t *p = mmap(NULL, all, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 
 	if (p == MAP_FAILED)
@@ -156,13 +156,23 @@ int region_room(struct region *r, uint64_t va, uint64_t align)
 	/* The first address behind p that is va modulo align, with its whole granule. */
 	at = ((uintptr_t)p + head + align - 1 - in) & ~(align - 1);
 	at += in;
-	r->base = (uint8_t *)at;
-	end = (uintptr_t)p + all;
-	if (at > (uintptr_t)p)
-		munmap(p, at - (uintptr_t)p);
-	if (at + r->len < end)
-		munmap(r->base + r->len, end - (at + r->len));
+	r->base = p;
+	r->len = all;
+	r->delta = at - va;
+	region_trim(r, at - head, at - head + body);
 	return 0;
+}
+
+void region_trim(struct region *r, uint64_t from, uint64_t to)
+{
+	uint64_t base = (uintptr_t)r->base, end = base + r->len;
+
+	if (from > base)
+		munmap(r->base, from - base);
+	if (to < end)
+		munmap((void *)to, end - to);
+	r->base = (uint8_t *)from;
+	r->len = to - from;
 }
 
 static struct slot *slot_make(uint64_t addr)

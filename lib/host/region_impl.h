@@ -23,6 +23,8 @@ struct region {
 	uint32_t broken;   /* the signal handler writes it, atomic */
 
 	struct regions *of;
+	uint64_t delta;    /* what is to be added to the client's addresses; modulo 2^64 */
+	uint64_t counted;  /* bytes in of->bytes */
 	int mem_fd;        /* REMOTE: the client's */
 	uint64_t va;       /* REMOTE: of the first byte that was asked for, in the client */
 };
@@ -47,6 +49,19 @@ struct region_object {
 	bool memory;   /* its pages live in memory, not in a file system */
 };
 
+/* Where a segment goes. */
+struct region_place {
+	uint64_t delta;   /* see struct region */
+	bool first, last; /* of its region */
+};
+
+/*
+ * region.c: a client knows nothing of the size of pages of what it has mapped. Widen the
+ * first and the last segment to whole ones; others lie between mappings of the client, so
+ * they are whole. -EINVAL they are not; -EOPNOTSUPP pages larger than a granule
+ */
+int region_widen(struct phca_admin_seg *s, uint64_t *offset, uint64_t page, const struct region_place *at);
+
 uint64_t region_page(void); /* the system's */
 static inline bool region_aligned(uint64_t v, uint64_t to)
 {
@@ -58,14 +73,19 @@ static inline bool region_aligned(uint64_t v, uint64_t to)
 int region_fd_check(int fd, struct region_object *o);
 /* Open what a segment MAPPED names; write: to be written to. The descriptor is the caller's. */
 int region_open_mapped(const struct regions *c, const struct phca_admin_seg *s, bool write, int *fd);
-/* Map part of a SYSV segment at `at`, where something is mapped. *page: see struct region_part. */
-int region_map_sysv(const struct regions *c, const struct phca_admin_seg *s, bool write, void *at,
-		uint64_t *page);
+/* Map part of a SYSV segment, widened (region_widen). *page: see struct region_part. */
+int region_map_sysv(const struct regions *c, struct phca_admin_seg *s, const struct region_place *at,
+		bool write, uint64_t *page);
 /* The address space of the client, kept in c->mem_fd. */
 int region_open_mem(struct regions *c);
 
-/* region_guard.c. The region gets its base: enough room, aligned as va modulo align. -ENOMEM */
+/*
+ * region_guard.c. The region gets base and len: room for len bytes from va on, with all of
+ * the granules that they touch, and delta, which is 0 modulo align. -ENOMEM
+ */
 int region_room(struct region *r, uint64_t va, uint64_t align);
+/* Give back what is not from..to-1, addresses in this process. */
+void region_trim(struct region *r, uint64_t from, uint64_t to);
 /* Guarded from here on. -ENOMEM */
 int region_guard(struct region *r);
 /* Not guarded any more, and not mapped. */

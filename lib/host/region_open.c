@@ -262,17 +262,19 @@ static uint64_t page_of(int shmid)
 	return page;
 }
 
-/* Move the part that is wanted out of the segment, which is at p, to `at`. */
-static int take_part(const struct phca_admin_seg *s, uint8_t *p, uint64_t size, void *at, uint64_t page)
+/* Move the part that is wanted out of the segment, which is at p, to its place. */
+static int take_part(struct phca_admin_seg *s, uint8_t *p, uint64_t size, const struct region_place *at, uint64_t page)
 {
+	int rc = region_widen(s, &s->offset, page, at);
 	uint64_t end = s->offset + s->length;
 
 	size = (size + page - 1) & ~(page - 1);
-	if (!region_aligned(s->va | s->length | s->offset, page) || end > size) {
+	if (rc < 0 || end > size) {
 		munmap(p, size);
-		return -EINVAL;
+		return rc < 0 ? rc : -EINVAL;
 	}
-	if (mremap(p + s->offset, s->length, s->length, MREMAP_MAYMOVE | MREMAP_FIXED, at) == MAP_FAILED) {
+	if (mremap(p + s->offset, s->length, s->length, MREMAP_MAYMOVE | MREMAP_FIXED, (void *)(at->delta + s->va)) ==
+			MAP_FAILED) {
 		munmap(p, size);
 		return -ENOMEM;
 	}
@@ -283,8 +285,8 @@ static int take_part(const struct phca_admin_seg *s, uint8_t *p, uint64_t size, 
 	return 0;
 }
 
-int region_map_sysv(const struct regions *c, const struct phca_admin_seg *s, bool write, void *at,
-		uint64_t *page)
+int region_map_sysv(const struct regions *c, struct phca_admin_seg *s, const struct region_place *at,
+		bool write, uint64_t *page)
 {
 	int rc = ipc_shared(c);
 	struct shmid_ds ds;

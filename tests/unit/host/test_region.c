@@ -329,10 +329,12 @@ PHCA_TEST(region, huge_pages)
 	CU_ASSERT_EQUAL((uintptr_t)g.view.base % (2u << 20), 3);
 	((char *)g.view.base)[(2u << 20) + 1] = 1;
 	rig_free(&g);
-	s.va += PAGE;
-	CU_ASSERT_EQUAL(rig_open(&g, va + PAGE, 8, RW, &s, 1, NULL), -EINVAL);
+	s.va += size - PAGE; /* its last page ends with the object */
+	CU_ASSERT_EQUAL(rig_open(&g, va + size - PAGE, 8, RW, &s, 1, NULL), -EINVAL);
 	s = rig_seg(PHCA_ADMIN_SEG_HUGE, va, PAGE);
-	CU_ASSERT_EQUAL(rig_open(&g, va, 8, RW, &s, 1, NULL), -EINVAL);
+	CU_ASSERT_EQUAL(rig_open(&g, va, 8, RW, &s, 1, NULL), 0);
+	CU_ASSERT_EQUAL(((char *)g.view.base)[5], 0);
+	rig_free(&g);
 	rig_close(&g);
 }
 
@@ -351,9 +353,21 @@ PHCA_TEST(region, system_v_segment_of_huge_pages)
 	CU_ASSERT_EQUAL_FATAL(rig_open(&g, 8 * huge + 1, huge - 1, RW, &s, 1, NULL), 0);
 	memset(g.view.base, 1, huge - 1);
 	rig_free(&g);
-	s.length = PAGE;
-	CU_ASSERT_EQUAL(rig_open(&g, 8 * huge, PAGE, RW, &s, 1, NULL), -EINVAL);
-	s.length = huge;
+	/* a client names base pages of it; there is more behind and before them */
+	s = rig_seg(PHCA_ADMIN_SEG_SYSV, 9 * huge - PAGE, 3 * PAGE);
+	s.shmid = (uint32_t)id;
+	s.offset = huge - PAGE;
+	CU_ASSERT_EQUAL_FATAL(rig_open(&g, 9 * huge - 5, PAGE, RW, &s, 1, NULL), 0);
+	memcpy(g.view.base, "over the seam", 14);
+	CU_ASSERT_EQUAL((uintptr_t)g.view.base % huge, huge - 5);
+	rig_free(&g);
+	CU_ASSERT_EQUAL_FATAL(rig_open(&g, 9 * huge - 5, PAGE, PHCA_ACCESS_REMOTE_READ, &s, 1, NULL), 0);
+	CU_ASSERT_STRING_EQUAL((char *)g.view.base, "over the seam");
+	rig_free(&g);
+	s.offset = huge; /* and the client's addresses are not those of a mapping of it */
+	CU_ASSERT_EQUAL(rig_open(&g, 9 * huge - 5, PAGE, RW, &s, 1, NULL), -EINVAL);
+	s = rig_seg(PHCA_ADMIN_SEG_SYSV, 8 * huge, huge);
+	s.shmid = (uint32_t)id;
 	s.offset = 2 * huge;
 	CU_ASSERT_EQUAL(rig_open(&g, 8 * huge, huge, RW, &s, 1, NULL), -EINVAL);
 	shmctl(id, IPC_RMID, NULL);
