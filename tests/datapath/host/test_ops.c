@@ -2,6 +2,7 @@
 /* Ports, addresses, memory, queue pairs, multicast: each with good and bad values; limits. */
 #include <errno.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -308,5 +309,37 @@ PHCA_TEST(limits, of_clients)
 		peer_close(&many[i]);
 	peer_close(&p[1]);
 	peer_close(&p[2]);
+	rig_close(r);
+}
+
+/* No descriptor is left: connections are closed, not left to wait, and the server goes on. */
+PHCA_TEST(limits, of_descriptors)
+{
+	struct rig *r = rig_open(NULL);
+	struct rlimit was, low;
+	struct peer p, more[3];
+	char c;
+	int fd;
+
+	peer_open(r, &p);
+	for (unsigned int i = 0; i < RTE_DIM(more); i++)
+		CU_ASSERT(peer_connect(r, &more[i]));
+	fd = dup(0);
+	close(fd);
+	CU_ASSERT_EQUAL(getrlimit(RLIMIT_NOFILE, &was), 0);
+	low = was;
+	low.rlim_cur = (rlim_t)fd; /* all numbers below are taken */
+	CU_ASSERT_EQUAL(setrlimit(RLIMIT_NOFILE, &low), 0);
+	rig_poll(r);
+	CU_ASSERT_EQUAL(rig_stats(r).refused_limit, RTE_DIM(more));
+	CU_ASSERT_EQUAL(peer_call(&p, PHCA_ADMIN_CHANNEL_CREATE, NULL, 0), -EMFILE);
+	CU_ASSERT_EQUAL(peer_call(&p, PHCA_ADMIN_CLOCK, NULL, 0), 0);
+	CU_ASSERT_EQUAL(setrlimit(RLIMIT_NOFILE, &was), 0);
+	for (unsigned int i = 0; i < RTE_DIM(more); i++) {
+		CU_ASSERT_EQUAL(recv(more[i].fd, &c, 1, MSG_DONTWAIT), 0);
+		peer_close(&more[i]);
+	}
+	CU_ASSERT_EQUAL(peer_call(&p, PHCA_ADMIN_CHANNEL_CREATE, NULL, 0), 0);
+	peer_close(&p);
 	rig_close(r);
 }
