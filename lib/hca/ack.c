@@ -70,6 +70,7 @@ static void progress(struct shard *h, struct phca_qp *qp)
 	r->retry_left = qp->retry_cnt;
 	r->rnr_left = qp->rnr_retry;
 	r->recovering = false;
+	r->window = RTE_MIN(2 * r->window, (uint32_t)PHCA_RC_WINDOW);
 	if (r->una_psn.v != qp->sq_psn.v)
 		requester_timer_arm(h, qp);
 	if (r->wait != REQ_WAIT_NONE && r->wait != REQ_WAIT_PLACE)

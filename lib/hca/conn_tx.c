@@ -3,8 +3,8 @@
  * Request packets of a connected queue pair (RC, UC): a work request becomes
  * packets of the path MTU, sent from its copy, for the first time or again.
  *
- * RC: at most PHCA_RC_WINDOW PSNs are outstanding, those of READ responses
- * included; a READ whose answer is longer than READ_CHUNK packets is asked for
+ * RC: at most PHCA_RC_WINDOW PSNs are outstanding (less after a timeout, see retry.c),
+ * those of READ responses included; a READ whose answer is longer than READ_CHUNK packets is asked for
  * in several requests, so that it is bounded, too. Chunks begin at multiples of
  * READ_CHUNK packets of the READ; one that is asked for again ends where it ended.
  *
@@ -80,12 +80,12 @@ static enum sq_result may_send(struct shard *h, struct port *p, struct phca_qp *
 static bool may_be_outstanding(struct phca_qp *qp, const struct sq_wr *e, const struct piece *c)
 {
 	struct requester *r = &qp->req;
-	uint32_t out = (uint32_t)phca_psn_diff(qp->sq_psn, r->una_psn);
+	uint32_t out = (uint32_t)phca_psn_diff(r->psn, r->una_psn);
 
 	/* set to 0 in SQD: what was taken before goes one at a time */
 	if ((wr_is_read(e) || wr_is_atomic(e)) && r->nb_rd >= RTE_MAX(qp->max_rd_atomic, 1u))
 		return false;
-	return r->psn.v != qp->sq_psn.v || out + c->nb_psn <= PHCA_RC_WINDOW;
+	return out == 0 || out + c->nb_psn <= r->window;
 }
 
 /* ------------------------------------------------------------ one packet */
@@ -199,7 +199,7 @@ static bool wants_ack(const struct shard *h, struct phca_qp *qp, const struct sq
 	if (wr_is_read(e) || wr_is_atomic(e))
 		return true; /* answered anyway */
 	if (r->no_ackreq + 1 >= ACKREQ_EVERY ||
-	    (uint32_t)phca_psn_diff(phca_psn_add(r->psn, 1), r->una_psn) >= PHCA_RC_WINDOW ||
+	    (uint32_t)phca_psn_diff(phca_psn_add(r->psn, 1), r->una_psn) >= r->window ||
 	    congestion_last(h, qp, c->len))
 		return true;
 	if (!c->last)

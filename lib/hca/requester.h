@@ -55,6 +55,7 @@ struct requester {
 	struct phca_psn last_psn; /* its PSN */
 	uint32_t no_ackreq; /* packets since the last one that the peer must answer */
 	uint32_t nb_rd;     /* READ requests and atomics outstanding */
+	uint32_t window;    /* PSNs from una_psn on that may be sent */
 	uint32_t rd_place;  /* behind the last READ or atomic that was offloaded; */
 	bool rd_offloaded;  /* there was one */
 	uint8_t wait;       /* enum req_wait */

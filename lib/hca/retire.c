@@ -198,6 +198,7 @@ void requester_rts(struct shard *h, struct phca_qp *qp)
 	if (qp->state != PHCA_QPS_SQD) {
 		r->psn = r->una_psn = qp->sq_psn;
 		r->halted = false;
+		r->window = PHCA_RC_WINDOW;
 	}
 	if (r->una_psn.v == qp->sq_psn.v) {
 		r->retry_left = qp->retry_cnt;

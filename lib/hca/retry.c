@@ -7,6 +7,10 @@
  * else it is the local ACK timeout, armed while something is outstanding. It
  * is not disarmed by the last acknowledgement: it expires to find nothing.
  *
+ * After a timeout only SLOW_WINDOW packets go out, and with each progress twice as
+ * many: where the queues on the way are full, a whole window would keep them so, and
+ * queue pairs would run out of tries behind copies of what others have sent before.
+ *
  * Invariant: every try that is not progress costs one of retry_cnt or rnr_retry,
  * and progress, which is una_psn moving, restores both (C9-140, C9-141).
  */
@@ -16,6 +20,7 @@
 
 #define TIMER_BUDGET 256
 #define RNR_RETRY_FOREVER 7
+#define SLOW_WINDOW 4 /* PSNs: after a timeout */
 
 /* Time of an RNR NAK's code, in units of 10 us (9.7.5.2.8, table 46). */
 static const uint32_t rnr_10us[32] = {
@@ -90,6 +95,7 @@ static void expired(void *arg, struct phca_timer *t)
 		return;
 	PHCA_STAT_ADD(qp->st.timeouts, 1);
 	r->recovering = false;
+	r->window = SLOW_WINDOW;
 	requester_again(h, qp);
 }
 

@@ -50,6 +50,35 @@ PHCA_TEST(rc_retry, timeout_sends_again_and_then_gives_up)
 	peer_close(&p);
 }
 
+PHCA_TEST(rc_retry, after_a_timeout_the_window_opens_slowly)
+{
+	struct peer p = peer_open(lab_open(NULL), PHCA_QPT_RC, NULL);
+	unsigned int i, done = 0;
+
+	for (i = 1; i <= 60; i++) {
+		struct phca_send_wr w = nth(&p, PHCA_WR_SEND, 8, i);
+
+		CU_ASSERT_EQUAL(phca_post_send(p.q.qp, &w, 1), 1);
+	}
+	lab_turn(p.l, 10);
+	CU_ASSERT_EQUAL(peer_drain(&p), 60);
+	for (i = 4; i < 32; i *= 2) {
+		if (i == 4)
+			peer_wait(&p, PEER_TIMEOUT_NS);
+		CU_ASSERT_EQUAL(peer_drain(&p), i);
+		CU_ASSERT(p.p.flags & PHCA_PKT_ACKREQ);
+		done += i;
+		peer_ack(&p, PEER_PSN + done - 1, PEER_ACK);
+		lab_turn(p.l, 4);
+	}
+	CU_ASSERT_EQUAL(peer_drain(&p), 60 - done); /* 32 that are left of 60 */
+	peer_ack(&p, PEER_PSN + 59, PEER_ACK);
+	for (i = 1; i <= 60; i++)
+		peer_wc(&p, i, PHCA_WC_SUCCESS);
+	CU_ASSERT_EQUAL(lab_info(&p.q).stats.timeouts, 1);
+	peer_close(&p);
+}
+
 PHCA_TEST(rc_retry, progress_restores_the_count)
 {
 	struct peer_opts o = { .retry_cnt = 1 };
