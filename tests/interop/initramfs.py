@@ -11,6 +11,8 @@ import re
 import stat
 import subprocess
 
+from lib import runner
+
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
 KERNEL = os.path.join(ROOT, "build", "kernel")
@@ -161,6 +163,18 @@ def build(path, more=(), settings=""):
         archive.data("settings", settings.encode())
     finally:
         archive.close()
+
+
+def appliance():
+    """Files for build() that bring the appliance and the drop-in library of the build: programs
+    /usr/bin/dpdk-proxyhca, libraries in /phca."""
+    files = [(runner.built("app/proxyhca/dpdk-proxyhca"), "usr/bin/dpdk-proxyhca")]
+    for name in ("libibverbs.so.1", "libphca-compat.so"):
+        files.append((runner.built(f"lib/verbs/drop-in/{name}"), f"phca/{name}"))
+    for name in ("bus_vdev", "mempool_ring", "net_null"):
+        path = next(_found([f"/usr/lib/x86_64-linux-gnu/dpdk/pmds-*/librte_{name}.so.*.*"]))
+        files.append((path, path))
+    return files
 
 
 def _in_usr(path):

@@ -9,6 +9,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 import unittest
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -82,14 +83,24 @@ def appliance(segment, more=None):
         "ports": [{"name": "p0", "device": "net_impair0", "mtu": 4096,
                    "addresses": [f"{a}/{vm.LENGTH[f]}" for f, a in vm.APPLIANCE.items()]}],
         "memory": {"mbuf_size": 8192 + 256},
-        "filters": [{"name": "huge", "object": system.filter_object("by_size"),
-                     "params": {"min_len": 1 << 30}}],
-        "offloads": [{"name": "null", "driver": "null"}],
         **(more or {})}
     # A frame of the ring has room for the greatest packet, and a header of its own.
-    return system.Appliance(config, segment, args=["--idle=sleep"],
-                            vdev=",blocksz=65536,framesz=8192,framecnt=512",
-                            after=["--vdev=net_impair0,lower=net_af_packet0"])
+    return Appliance(config, segment, args=["--idle=sleep"],
+                     vdev=",blocksz=65536,framesz=8192,framecnt=512",
+                     after=["--vdev=net_impair0,lower=net_af_packet0"])
+
+
+class Appliance(system.Appliance):
+    """With a socket of its own for the drop-in library."""
+
+    def __init__(self, config, segment, args=(), **kwargs):
+        self.run_dir = tempfile.mkdtemp(prefix="phca")
+        self.socket = os.path.join(self.run_dir, "phca0.sock")
+        super().__init__(config, segment, args=[*args, "--socket", self.socket], **kwargs)
+
+    def close(self):
+        super().close()
+        shutil.rmtree(self.run_dir, ignore_errors=True)
 
 
 @functools.lru_cache(None)

@@ -14,6 +14,10 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import stage  # noqa: E402
 import vm  # noqa: E402
 from resident import Resident  # noqa: E402,F401
+if stage.LONG:
+    from verbs import Whole, WholeProxies  # noqa: E402,F401
+else:
+    from verbs import Proxies, Verbs  # noqa: E402,F401
 
 
 class Guest(stage.TestCase):

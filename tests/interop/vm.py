@@ -74,6 +74,16 @@ class Segment:
             raise
         return s
 
+    def listens(self, port):
+        """Whether a program of this machine listens on a TCP port here."""
+        with self.namespace.entered():
+            for name in ("tcp", "tcp6"):
+                with open(f"/proc/thread-self/net/{name}") as f:
+                    if any(x[1].endswith(f":{port:04X}") and x[3] == "0A"
+                           for x in map(str.split, f)):
+                        return True
+        return False
+
     def close(self):
         self.namespace.close()
 
