@@ -125,7 +125,8 @@ void arena_free(void *arena, void *mem, size_t n)
 	uint64_t bytes = RTE_ALIGN(n, PAGE), offset = (uint64_t)((uint8_t *)mem - a->base);
 	struct extent **pp = &a->free, *prev = NULL, *next;
 
-	punch(a, offset, bytes);
+	if (!a->keep)
+		punch(a, offset, bytes);
 	a->used -= bytes;
 	while (*pp != NULL && (*pp)->offset < offset) {
 		prev = *pp;

@@ -262,24 +262,47 @@ int client_open(struct client *c, unsigned int port)
 
 void client_kill(struct client *c)
 {
-	if (c->fd >= 0) {
-		close(c->fd); /* leaves the epoll set, too: nobody else has it */
-		c->fd = -1;
-		c->host->nb_connected--;
-	}
+	if (!c->dead && c->fd >= 0)
+		epoll_ctl(c->host->epoll_fd, EPOLL_CTL_DEL, c->fd, NULL);
 	c->dead = true;
+}
+
+static void hang_up(struct client *c)
+{
+	if (c->fd < 0)
+		return;
+	close(c->fd);
+	c->fd = -1;
+	c->host->nb_connected--;
+}
+
+/*
+ * A client that hears that it is cut off flushes what has not completed: nothing may complete
+ * any more by then, and what did must be there. So its queue pairs go first, and its rings
+ * stay as they are.
+ */
+int client_end(struct client *c)
+{
+	int ret = 0;
+
+	client_kill(c);
+	if (c->state == CLIENT_OPEN || c->state == CLIENT_LEAVING) {
+		c->state = CLIENT_LEAVING;
+		c->info.leaving = true;
+		c->arena.keep = true;
+		ret = qps_close(c);
+	}
+	hang_up(c);
+	return ret;
 }
 
 int client_close(struct client *c)
 {
 	struct phca_host *h = c->host;
 
-	client_kill(c);
-	if (c->state == CLIENT_OPEN || c->state == CLIENT_LEAVING) {
-		c->state = CLIENT_LEAVING;
-		c->info.leaving = true;
-		if (qps_close(c) != 0)
-			return -EBUSY;
+	if (client_end(c) != 0)
+		return -EBUSY;
+	if (c->state == CLIENT_LEAVING) {
 		queues_close(c);
 		memory_close(c);
 		phca_client_close(c->hca);

@@ -226,7 +226,7 @@ void phca_host_destroy(struct phca_host *h)
 		return;
 	socket_remove(h);
 	TAILQ_FOREACH(c, &h->clients, listed)
-		client_kill(c); /* all know at once */
+		client_end(c); /* none is told long after its peers were */
 	for (c = TAILQ_FIRST(&h->clients); c != NULL; c = next) {
 		next = TAILQ_NEXT(c, listed);
 		if (client_close(c) != 0)

@@ -29,6 +29,7 @@ struct arena {
 	int fd;                 /* memfd; -1: none */
 	uint8_t *base;
 	uint64_t bytes, used;
+	bool keep;              /* what is freed stays as it is: the client still reads it */
 	struct extent *free;    /* by offset; neighbours are joined. Not in the shared memory */
 };
 int arena_open(struct arena *a, uint64_t bytes);
@@ -141,8 +142,10 @@ struct phca_host {
 void client_accept(struct phca_host *h);
 /* HELLO: make all that a client has. @return 0 or negative errno */
 int client_open(struct client *c, unsigned int port);
-/* Close the connection now, free all else once the batch is over. */
+/* Serve it no more; end and free it once the batch is over. */
 void client_kill(struct client *c);
+/* Destroy its queue pairs, then hang up. @return 0, -EBUSY: a queue pair stays */
+int client_end(struct client *c);
 /* Free clients that are dead; try again those that could not be freed. */
 void clients_reap(struct phca_host *h, uint64_t now_ns);
 /* @return 0, -EBUSY: it stays */

@@ -22,14 +22,18 @@ class Host(appliance.Appliance):
     ports     the configuration's; one net_null port by default
     more      other members of the configuration
     host      members of the configuration's "host"
+    socket    its path in a folder that is there; without: in a folder of its own
     """
 
     serial = 0
 
-    def __init__(self, ports=None, more=None, host=None, eal=None, args=("--idle=sleep",), **kwargs):
-        self.socket_dir = tempfile.mkdtemp(prefix="phcasock")
-        os.chmod(self.socket_dir, 0o755)
-        self.socket = os.path.join(self.socket_dir, "phca0.sock")
+    def __init__(self, ports=None, more=None, host=None, eal=None, args=("--idle=sleep",),
+                 socket=None, **kwargs):
+        self.socket_dir = None
+        if socket is None:
+            self.socket_dir = tempfile.mkdtemp(prefix="phcasock")
+            os.chmod(self.socket_dir, 0o755)
+        self.socket = socket or os.path.join(self.socket_dir, "phca0.sock")
         self.tcp_port = FIRST_TCP_PORT
         if ports is None:
             ports = [{"name": "p0", "device": "net_null0", "mtu": 4096,
@@ -76,7 +80,8 @@ class Host(appliance.Appliance):
 
     def close(self):
         super().close()
-        shutil.rmtree(self.socket_dir, ignore_errors=True)
+        if self.socket_dir:
+            shutil.rmtree(self.socket_dir, ignore_errors=True)
 
 
 def _end(processes):
@@ -89,6 +94,12 @@ def _end(processes):
 def _start(argv, log, env):
     return subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT,
                             start_new_session=True, env=env)
+
+
+def next_port():
+    """A TCP port for a server and its client to meet at."""
+    Host.serial += 1
+    return FIRST_TCP_PORT + os.getpid() % 500 * 20 + Host.serial % 20
 
 
 def listens(port):
@@ -135,8 +146,7 @@ def meet(server_host, server, client_host, client, port, user=None, timeout_s=60
 def tool(server_host, client_host, argv, user=None, timeout_s=60, env=None, options=("-p",),
          server_more=(), client_more=()):
     """Run a tool (perftest, *_pingpong) at both ends, its two sides joined by TCP over lo."""
-    Host.serial += 1
-    port = FIRST_TCP_PORT + os.getpid() % 500 * 20 + Host.serial % 20
+    port = next_port()
     common = [*argv, options[0], str(port)]
     return meet(server_host, [*common, *server_more], client_host, [*common, *client_more, "127.0.0.1"],
                 port, user, timeout_s, env)
