@@ -145,6 +145,18 @@ static int client_fill(struct phca_client *c, const struct phca_client_conf *con
 	return 0;
 }
 
+/* For a client whose queue pairs keep together. */
+static uint8_t home_pick(const struct phca_hca *hca)
+{
+	unsigned int best = 0;
+
+	for (unsigned int i = 1; i < hca->nb_shards; i++)
+		if (hca->shards[i]->nb_homes < hca->shards[best]->nb_homes)
+			best = i;
+	hca->shards[best]->nb_homes++;
+	return (uint8_t)best;
+}
+
 struct phca_client *phca_client_open_conf(struct phca_hca *hca, const struct phca_client_conf *conf)
 {
 	struct phca_client *c;
@@ -171,6 +183,7 @@ struct phca_client *phca_client_open_conf(struct phca_hca *hca, const struct phc
 		rte_errno = -ret;
 		return NULL;
 	}
+	c->home = conf->one_shard ? home_pick(hca) : SHARD_NONE;
 	for (unsigned int i = 0; i < hca->nb_shards; i++)
 		phca_loop_call(hca->shards[i]->loops[i], client_link, &c->sh[i]);
 	c->next = hca->clients;
@@ -244,6 +257,8 @@ int phca_client_close(struct phca_client *c)
 		if (c->sh[i].wake_fd >= 0)
 			phca_loop_fd_remove(hca->shards[i]->loops[i], c->sh[i].wake_fd);
 	}
+	if (c->home != SHARD_NONE)
+		hca->shards[c->home]->nb_homes--;
 	while (*pp != c)
 		pp = &(*pp)->next;
 	*pp = c->next;

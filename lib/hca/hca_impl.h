@@ -216,6 +216,7 @@ struct phca_client {
 	void *ring_arg, *priv;
 	uint32_t num;
 	bool resident;              /* its application is in this process: uses the user_ views */
+	uint8_t home;               /* shard of all its QPs, or SHARD_NONE */
 	struct phca_loop *app_loop; /* woken when completions were written */
 	struct phca_client *next;
 	struct phca_qp *qps;        /* control thread */
@@ -298,7 +299,7 @@ struct shard {
 	uint8_t loop_port[LOOP_STAGE];
 
 	/* control thread */
-	unsigned int nb_qps;
+	unsigned int nb_qps, nb_homes; /* of queue pairs; of clients that keep to it */
 };
 
 /* Members of a multicast group; constant while published. */

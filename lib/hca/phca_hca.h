@@ -184,6 +184,12 @@ struct phca_client_conf {
 	void *arg;         /**< of both */
 	void *priv;        /**< the caller's; phca_client_priv gives it back */
 	/**
+	 * All its QPs belong to one HCA lcore, the one with the fewest such clients, so that it may
+	 * share its CQs and SRQs among them as it likes; else each goes where there are the fewest
+	 * QPs, and phca_qp_create may say -EXDEV.
+	 */
+	bool one_shard;
+	/**
 	 * Of each HCA lcore (phca_hca_nb_shards), an eventfd in non-blocking mode that the client's
 	 * process writes to wake a sleeping lcore; NULL, or -1 in it: none. The caller's, open until
 	 * the client is closed; the array is copied.

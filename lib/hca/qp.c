@@ -60,7 +60,7 @@ static unsigned int shard_idlest(const struct phca_hca *hca)
  * What a QP uses has one consumer or producer, so all of it is of one shard.
  * @return the shard; -EXDEV
  */
-static int shard_pick(struct phca_hca *hca, const struct phca_qp_init *i)
+static int shard_pick(const struct phca_client *c, const struct phca_qp_init *i)
 {
 	const uint8_t has[] = { i->send_cq->shard, i->recv_cq->shard, i->srq ? i->srq->shard : SHARD_NONE };
 	unsigned int shard = SHARD_NONE;
@@ -73,7 +73,7 @@ static int shard_pick(struct phca_hca *hca, const struct phca_qp_init *i)
 		shard = has[k];
 	}
 	if (shard == SHARD_NONE)
-		shard = shard_idlest(hca);
+		shard = c->home != SHARD_NONE ? c->home : shard_idlest(c->hca);
 	return (int)shard;
 }
 
@@ -217,7 +217,7 @@ int phca_qp_create(struct phca_client *c, const struct phca_qp_init *init, struc
 
 	if (ret != 0)
 		return ret;
-	shard = shard_pick(hca, init);
+	shard = shard_pick(c, init);
 	if (shard < 0)
 		return shard;
 	qp = aligned_alloc(64, RTE_ALIGN(sizeof(*qp), (size_t)64));

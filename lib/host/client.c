@@ -196,7 +196,7 @@ static int hca_open(struct client *c)
 	const struct phca_client_conf conf = {
 		.name = name, .max_qp = c->host->conf.limits.objects[PHCA_HOST_QP],
 		.ring_alloc = arena_alloc, .ring_free = arena_free, .arg = &c->arena,
-		.priv = c, .wake_fds = c->wake_fds,
+		.priv = c, .wake_fds = c->wake_fds, .one_shard = true,
 	};
 
 	snprintf(name, sizeof(name), "%s:%d", c->info.exe, (int)c->info.pid);

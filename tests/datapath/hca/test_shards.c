@@ -338,6 +338,53 @@ PHCA_TEST(shards, queue_pairs_of_several_proxies)
 	close_shards(l, q);
 }
 
+/* Applications in other processes use any CQ with any other; each is spread over the shards as a whole. */
+PHCA_TEST(shards, a_client_can_keep_to_one)
+{
+	const struct lab_opts o = { .nb_shards = 2, .nb_queues = 1 };
+	const struct phca_client_conf conf = { .name = "one", .max_qp = 16, .one_shard = true };
+	struct lab *l = lab_open(&o);
+	struct phca_client *first = NULL, *c;
+	struct phca_qp_info info;
+	unsigned int used[2] = { 0, 0 };
+
+	for (unsigned int k = 0; k < 2; k++) {
+		struct phca_qp_init i = { .type = PHCA_QPT_UD, .pd = l->pd };
+		struct phca_cq *cq[4];
+		struct phca_qp *qp;
+
+		c = phca_client_open_conf(l->hca, &conf);
+		CU_ASSERT_FATAL(c != NULL);
+		if (k == 0)
+			first = c;
+		for (unsigned int n = 0; n < 4; n++)
+			CU_ASSERT_FATAL(phca_cq_create(c, 8, &cq[n]) == 0);
+		/* two pairs of CQs that have nothing to do with each other, then one of each */
+		for (unsigned int n = 0; n < 5; n++) {
+			i.send_cq = cq[n < 4 ? n : 0];
+			i.recv_cq = cq[n < 4 ? n ^ 1 : 2];
+			CU_ASSERT_FATAL(phca_qp_create(c, &i, &qp) == 0);
+			phca_qp_info_get(qp, &info);
+			used[k] |= 1u << info.shard;
+		}
+		CU_ASSERT(used[k] == 1 || used[k] == 2);
+		if (k == 1)
+			CU_ASSERT_EQUAL(used[0] | used[1], 3);
+		if (k == 0)
+			continue;
+		CU_ASSERT_EQUAL(phca_client_close(c), 0);
+		c = phca_client_open_conf(l->hca, &conf); /* takes the place of the one that went */
+		CU_ASSERT_FATAL(c != NULL && phca_cq_create(c, 8, &cq[0]) == 0);
+		i.send_cq = i.recv_cq = cq[0];
+		CU_ASSERT_FATAL(phca_qp_create(c, &i, &qp) == 0);
+		phca_qp_info_get(qp, &info);
+		CU_ASSERT_EQUAL(1u << info.shard, used[1]);
+		CU_ASSERT_EQUAL(phca_client_close(c), 0);
+	}
+	CU_ASSERT_EQUAL(phca_client_close(first), 0);
+	lab_close(l);
+}
+
 /* A CQ has one writer: queue pairs of two shards cannot share it. */
 PHCA_TEST(shards, a_cq_is_of_one_shard)
 {
