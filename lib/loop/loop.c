@@ -34,6 +34,8 @@
 #define COMMANDS_MAX 64          /* commands waiting at once; more callers wait */
 #define EMPTY_TURNS 1000         /* polls that many times in vain before it sleeps */
 #define YIELD_TURNS 32           /* and lets who shares its CPU run after that many */
+#define CROWDED_NS 50000u        /* a yield that took so long: somebody else wants the CPU for a whole time slice */
+#define CROWDED_NAPS 4096        /* then it does not yield but sleeps, which ends when there is work, so many times */
 #define SLEEP_MIN_NS 50000u
 #define SLEEP_MAX_NS 1000000u
 #define EDGES 16                 /* eventfds of others that it looks at after one sleep */
@@ -68,6 +70,7 @@ struct phca_loop {
 	struct idle idles[PHCA_LOOP_TURNS_MAX];
 	unsigned int nb_turns, nb_idles;
 	bool announced;              /* that it will sleep; the next turn is the last before */
+	unsigned int crowded;        /* naps before it yields again */
 	uint64_t clock_scale;
 	uint64_t sleep_ns;           /* next sleep; 0: polls */
 	unsigned int empty_turns;
@@ -301,6 +304,25 @@ static void announce(struct phca_loop *l, bool sleeps)
 		__atomic_thread_fence(__ATOMIC_SEQ_CST);
 }
 
+/*
+ * Another thread may want the CPU. If it keeps it, yielding is no way to share it: a
+ * sleeper is put on the CPU when there is work for it, who yielded when a slice is over.
+ */
+static void yield(struct phca_loop *l)
+{
+	uint64_t before = rte_rdtsc();
+
+	if (l->crowded == 0) {
+		sched_yield();
+		if (loop_clock_ns(rte_rdtsc() - before, l->clock_scale) > CROWDED_NS)
+			l->crowded = CROWDED_NAPS;
+	}
+	if (l->crowded > 0) {
+		l->crowded--;
+		l->empty_turns = EMPTY_TURNS;
+	}
+}
+
 /* What follows a turn: poll on, announce that it will sleep, or sleep. */
 static void rest(struct phca_loop *l, unsigned int did)
 {
@@ -311,7 +333,7 @@ static void rest(struct phca_loop *l, unsigned int did)
 		l->sleep_ns = 0;
 	} else if (++l->empty_turns < EMPTY_TURNS) {
 		if (l->empty_turns % YIELD_TURNS == 0)
-			sched_yield();
+			yield(l);
 		return;
 	} else if (!l->announced) {
 		if (l->sleep_ns == 0)
