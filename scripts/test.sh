@@ -83,9 +83,11 @@ program "tidy" 300 "$python" tests/tidy/tidy.py
 program "tidy of tidy" 300 "$python" tests/tidy/test_tidy.py
 
 # 4. Whole processes.
+system_s=240
+[ $long = 0 ] || system_s=3600
 for t in tests/system/test_*.py; do
 	name=${t##*/}
-	program "system ${name%.py}" 240 "$python" "$t" build
+	program "system ${name%.py}" $system_s "$python" "$t" build
 done
 
 # 5. Against Linux Soft-RoCE, in a virtual machine.
@@ -111,14 +113,21 @@ elif [ $asan = 1 ]; then
 	meson_tests build-asan "asan " programs
 fi
 
+# An appliance that AddressSanitizer looks into, and clients that mean harm.
+if [ $asan = 1 ]; then
+	program "asan test_verbs_hostile" $system_s env PHCA_APPLIANCE_BUILD=build-asan \
+		"$python" tests/system/test_verbs_hostile.py build
+fi
+
 # 7. Fuzz smoke: each target for some seconds, from a copy of its corpus,
 # what is committed and what the build makes.
 # The short run repeats itself: the same inputs each time, so that it fails for a
 # reason that the change brought. What is new is looked for by --long.
-fuzz_s=30 fuzz_how="-seed=1 -runs=100000"
+fuzz_s=20 fuzz_how="-seed=1 -runs=100000"
 [ $long = 0 ] || fuzz_s=300 fuzz_how=
-if step "build fuzz" 600 scripts/build.sh --fuzz; then
-	for t in $(find build-fuzz/tests -type f -executable -name 'fuzz-*' | sort); do
+fuzz() { # targets...
+	local t name corpus seeds
+	for t in "$@"; do
 		name=${t##*/}
 		corpus=$logs/corpus-$name
 		mkdir -p "$corpus"
@@ -129,6 +138,13 @@ if step "build fuzz" 600 scripts/build.sh --fuzz; then
 		step "$name" $((fuzz_s + 60)) "$t" $fuzz_how -max_total_time=$fuzz_s -timeout=5 \
 			-artifact_prefix="$logs/$name-" "$corpus"
 	done
+}
+if step "build fuzz" 600 scripts/build.sh --fuzz; then
+	mapfile -t targets < <(find build-fuzz/tests -type f -executable -name 'fuzz-*' | sort)
+	half=$(((${#targets[@]} + 1) / 2))
+	beside fuzz "${targets[@]:0:half}"
+	fuzz "${targets[@]:half}"
+	join
 fi
 
 echo "all of it took $SECONDS s"
