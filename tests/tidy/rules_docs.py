@@ -10,6 +10,7 @@ FOREIGN = set("""
     --no-huge --no-pci --vdev --file-prefix --in-memory --lcores --main-lcore --socket-mem
     --proc-type --log-level --legacy-mem --telemetry --no-telemetry --huge-dir --single-file-segments
     --iova-mode --allow --block --version --help
+    --pid --fork --mount-proc --ipc --net
     --print-errorlogs --test-args --verbose
     --forward-mode --no-recommends --buildtype --reconfigure --ff-only --rm --privileged
     --auto-start --total-num-mbufs --total-num-mbufs --rxq --txq --nb-cores --portmask --depth --branch
@@ -150,6 +151,20 @@ def paths(tree):
                     yield name, no, f"`{p}` does not exist: mend the text"
 
 
+def verbs(tree):
+    """Every public function of the drop-in libibverbs has its place in doc/verbs.md."""
+    symbols = "lib/verbs/drop-in/symbols.txt"
+    if symbols not in tree.files:
+        return
+    text, public = _doc_text(tree), False
+    for no, line in tree.lines(symbols):
+        words = line.split("#", 1)[0].split()
+        if len(words) > 1 and words[0] in ("node", "old", "private"):
+            public = words[0] == "node"
+        elif words and public and f"`{words[0]}`" not in text:
+            yield symbols, no, f"{words[0]} is not in doc/verbs.md: say whether the device has it"
+
+
 def changelog(tree):
     """CHANGELOG.md has an Unreleased section with entries."""
     if "CHANGELOG.md" not in tree.files:
@@ -160,4 +175,4 @@ def changelog(tree):
         yield "CHANGELOG.md", 1, "list what users will notice under '## [Unreleased]'"
 
 
-RULES = {f.__name__: f for f in (options, verdicts, counters, config_keys, paths, changelog)}
+RULES = {f.__name__: f for f in (options, verdicts, counters, config_keys, paths, verbs, changelog)}
