@@ -3,7 +3,8 @@
  * Which devices there are: each port of each appliance whose socket answers.
  *
  * Invariant: a port of an appliance is the same struct ibv_device each time it is found.
- * A name, once given, is never given to another device of this process.
+ * A name, once given, is never given to another device of this process, unless to that of
+ * the appliance that has the socket now.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -30,6 +31,14 @@ static const char not_a_provider; /* what vdev.ops points to */
 struct paths {
 	char *path[PATHS_MAX];
 	unsigned int n;
+};
+
+/* A port of an appliance that answered. */
+struct found {
+	const char *path;
+	uint32_t port;
+	struct phca_admin_device device;
+	struct vdev *v; /* NULL: not yet one of ours */
 };
 
 /* --------------------------------------------------------------- where to look */
@@ -122,12 +131,13 @@ static struct vdev *known(const char *path, uint32_t port, const struct phca_adm
 	return NULL;
 }
 
-static bool name_taken(const char *name)
+/* By another device than that which this socket and port had before. */
+static bool name_taken(const char *name, const char *path, uint32_t port)
 {
 	struct vdev *v;
 
 	TAILQ_FOREACH(v, &devices, entry)
-		if (strcmp(v->device.name, name) == 0)
+		if (strcmp(v->device.name, name) == 0 && (v->port != port || strcmp(v->path, path) != 0))
 			return true;
 	return false;
 }
@@ -138,7 +148,7 @@ static void name_device(struct vdev *v, const char *name)
 	struct ibv_device *d = &v->device;
 
 	snprintf(d->name, sizeof(d->name), "%s", name[0] != '\0' ? name : "phca0");
-	for (unsigned int i = 0; name_taken(d->name); i++)
+	for (unsigned int i = 0; name_taken(d->name, v->path, v->port); i++)
 		snprintf(d->name, sizeof(d->name), "phca%u", i);
 	snprintf(d->dev_name, sizeof(d->dev_name), "uverbs%u", v->index);
 	snprintf(d->dev_path, sizeof(d->dev_path), "/sys/class/infiniband_verbs/%s", d->dev_name);
@@ -162,12 +172,12 @@ static struct vdev *new_device(const char *path, uint32_t port, const struct phc
 	v->port = port;
 	v->index = nb_devices++;
 	name_device(v, d->name);
-	TAILQ_INSERT_TAIL(&devices, v, entry);
+	TAILQ_INSERT_HEAD(&devices, v, entry); /* found by its name before an older one */
 	return v;
 }
 
-/* @return ports of the appliance, and the device of this one in *v; 0: it does not answer */
-static uint32_t probe(const char *path, uint32_t port, struct vdev **v)
+/* @return ports of the appliance, and what it says of this one in *f; 0: it does not answer */
+static uint32_t probe(const char *path, uint32_t port, struct found *f)
 {
 	struct phca_admin_hello_ans h;
 	uint32_t nb_fds;
@@ -179,9 +189,7 @@ static uint32_t probe(const char *path, uint32_t port, struct vdev **v)
 		return 0;
 	}
 	close(sock);
-	*v = known(path, port, &h.device);
-	if (*v == NULL)
-		*v = new_device(path, port, &h.device);
+	*f = (struct found){ .path = path, .port = port, .device = h.device };
 	return h.device.nb_ports > PORTS_MAX ? PORTS_MAX : h.device.nb_ports;
 }
 
@@ -192,26 +200,56 @@ static int by_device_name(const void *a, const void *b)
 	return strverscmp((*x)->name, (*y)->name);
 }
 
-static unsigned int find_devices(struct ibv_device **list)
+/* All ports that answer, in the order of sockets. @return how many */
+static unsigned int probe_all(const struct paths *p, struct found *f)
 {
-	struct paths p;
 	unsigned int n = 0;
 
-	find_paths(&p);
-	for (unsigned int i = 0; i < p.n; i++) {
+	for (unsigned int i = 0; i < p->n; i++) {
 		uint32_t nb_ports = 1;
 
-		for (uint32_t port = 0; port < nb_ports; port++) {
-			struct vdev *v = NULL;
-			uint32_t have = probe(p.path[i], port, &v);
+		for (uint32_t port = 0; port < nb_ports && n < DEVICES_MAX; port++) {
+			uint32_t have = probe(p->path[i], port, &f[n]);
 
 			if (port == 0)
 				nb_ports = have;
-			if (have != 0 && v != NULL && n < DEVICES_MAX)
-				list[n++] = &v->device;
+			n += have != 0;
 		}
-		free(p.path[i]);
 	}
+	return n;
+}
+
+/* Whether it would get its appliance's own name now. */
+static bool name_is_free(const struct found *f)
+{
+	return !name_taken(f->device.name, f->path, f->port);
+}
+
+static unsigned int find_devices(struct ibv_device **list)
+{
+	struct found *f = calloc(DEVICES_MAX, sizeof(*f));
+	unsigned int nb_found, n = 0;
+	struct paths p;
+
+	if (f == NULL)
+		return 0;
+	find_paths(&p);
+	nb_found = probe_all(&p, f);
+	/* Those that keep their names first: else one that does not might take the name of one that would. */
+	for (unsigned int pass = 0; pass < 2; pass++) {
+		for (unsigned int i = 0; i < nb_found; i++) {
+			if (f[i].v == NULL)
+				f[i].v = known(f[i].path, f[i].port, &f[i].device);
+			if (f[i].v == NULL && (pass == 1 || name_is_free(&f[i])))
+				f[i].v = new_device(f[i].path, f[i].port, &f[i].device);
+		}
+	}
+	for (unsigned int i = 0; i < nb_found; i++)
+		if (f[i].v != NULL)
+			list[n++] = &f[i].v->device;
+	for (unsigned int i = 0; i < p.n; i++)
+		free(p.path[i]);
+	free(f);
 	qsort(list, n, sizeof(*list), by_device_name);
 	return n;
 }
