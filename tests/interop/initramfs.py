@@ -135,7 +135,8 @@ class Archive:
 def build(path, more=(), settings=""):
     """Write the archive.
 
-    more      (file of this machine, path in the guest), ...; libraries come by themselves
+    more      (file of this machine, path in the guest), ...; libraries come by themselves.
+              (None, "path target") is a link
     settings  shell variables that the guest's /init reads
     """
     archive = Archive(path)
@@ -147,7 +148,7 @@ def build(path, more=(), settings=""):
             archive.folder(d)
         tools = list(_found(TOOLS))
         loaded = list(_found(LOADED))
-        objects = [p for p in [*tools, *loaded, *(f for f, _ in more)] if _is_elf(p)]
+        objects = [p for p in [*tools, *loaded, *(f for f, _ in more if f)] if _is_elf(p)]
         for p in [*tools, *loaded, *libraries(objects)]:
             archive.copy(p, _in_usr(p))
         archive.copy(next(_found(["/bin/busybox"])), "usr/lib/busybox/busybox")
@@ -159,7 +160,10 @@ def build(path, more=(), settings=""):
         for p in sorted(glob.glob(os.path.join(HERE, "guest", "*"))):
             archive.copy(p, os.path.basename(p))
         for p, name in more:
-            archive.copy(p, name)
+            if p:
+                archive.copy(p, name)
+            else:
+                archive.link(*name.split())
         archive.data("settings", settings.encode())
     finally:
         archive.close()
@@ -171,9 +175,13 @@ def appliance():
     files = [(runner.built("app/proxyhca/dpdk-proxyhca"), "usr/bin/dpdk-proxyhca")]
     for name in ("libibverbs.so.1", "libphca-compat.so"):
         files.append((runner.built(f"lib/verbs/drop-in/{name}"), f"phca/{name}"))
+    # Drivers, which EAL opens by the names in its folder. These are links: the same file under
+    # two names would be loaded twice, if the program links with it, and be two buses.
     for name in ("bus_vdev", "mempool_ring", "net_null"):
-        path = next(_found([f"/usr/lib/x86_64-linux-gnu/dpdk/pmds-*/librte_{name}.so.*.*"]))
-        files.append((path, path))
+        link = next(_found([f"/usr/lib/x86_64-linux-gnu/dpdk/pmds-*/librte_{name}.so.*.*"]))
+        library = re.sub(r"/dpdk/pmds-[^/]*/(.*)\.\d+$", r"/\1", link)
+        files += [(library, library), (None, f"{link} {library}")]
+    files += [(p, p) for p in _found(["/usr/lib/x86_64-linux-gnu/libgcc_s.so.1"])]
     return files
 
 

@@ -23,7 +23,7 @@ PINGPONGS = [
 ]
 SENDS = [
     *_each("ib_send_bw", "", "-e", "-b", "-q 16 -s 4096", "--use-srq", "--use-srq -q 4 -s 4096",
-           "-c UC", "-c UC -b", "-c UD -s 1024", "-c UD -s 1024 -b -e", "-a -n 5", "-I 32 -s 32",
+           "-c UC -s 4096", "-c UC -s 4096 -b", "-c UD -s 1024", "-c UD -s 1024 -b -e", "-a -n 5", "-I 32 -s 32",
            *(f"-m {m}" for m in SIZES)),
     *_each("ib_send_lat", "", "-e", "-c UC", "-c UD", "-a -n 5", "-I 32", "--use-srq"),
 ]
