@@ -92,7 +92,7 @@ static void user_find(struct phca_host_info *i)
 static void refuse(struct phca_host *h, int fd)
 {
 	h->st.refused_limit++;
-	close(fd);
+	connection_close(fd);
 }
 
 /* No descriptor left: take the connection with the spare one, so that it does not wait for ever. */
@@ -103,7 +103,7 @@ static void accept_spare(struct phca_host *h)
 	if (h->spare_fd < 0)
 		return;
 	close(h->spare_fd);
-	fd = accept4(h->listen_fd, NULL, NULL, SOCK_CLOEXEC);
+	fd = accept4(h->listen_fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
 	if (fd >= 0)
 		refuse(h, fd);
 	h->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
@@ -271,7 +271,7 @@ static void hang_up(struct client *c)
 {
 	if (c->fd < 0)
 		return;
-	close(c->fd);
+	connection_close(c->fd);
 	c->fd = -1;
 	c->host->nb_connected--;
 }

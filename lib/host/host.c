@@ -22,6 +22,7 @@
 
 RTE_LOG_REGISTER(phca_host_logtype, phca.host, NOTICE)
 
+#define BACKLOG 128 /* connections that wait to be accepted */
 #define BATCH 32   /* events handled at once; one request of each client */
 #define TICK_NS UINT64_C(1000000000)
 
@@ -151,7 +152,7 @@ static int socket_make(struct phca_host *h, char *err, size_t err_len)
 	}
 	if (h->conf.set_group && lchown(h->path, (uid_t)-1, h->conf.gid) != 0)
 		return fail(err, err_len, errno, h->path, "not given to its group");
-	if (listen(h->listen_fd, 128) != 0)
+	if (listen(h->listen_fd, BACKLOG) != 0)
 		return fail(err, err_len, errno, h->path, "not listened on");
 	if (chmod(h->path, h->conf.mode) != 0)
 		return fail(err, err_len, errno, h->path, "mode not set");
@@ -212,10 +213,18 @@ static void fd_close(int fd)
 static void socket_remove(struct phca_host *h)
 {
 	struct stat st;
+	int fd;
 
-	fd_close(h->listen_fd);
 	if (h->path != NULL && h->ino != 0 && lstat(h->path, &st) == 0 && st.st_ino == h->ino && st.st_dev == h->dev)
 		unlink(h->path);
+	/* those who were not accepted: no more than were waiting can be there */
+	for (unsigned int i = 0; h->listen_fd >= 0 && i <= BACKLOG; i++) {
+		fd = accept4(h->listen_fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+		if (fd < 0)
+			break;
+		connection_close(fd);
+	}
+	fd_close(h->listen_fd);
 }
 
 void phca_host_destroy(struct phca_host *h)

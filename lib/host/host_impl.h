@@ -7,6 +7,7 @@
 #define HOST_IMPL_H
 
 #include <sys/queue.h>
+#include <sys/socket.h>
 
 #include <rte_common.h>
 #include <rte_log.h>
@@ -137,6 +138,20 @@ struct phca_host {
 	struct phca_host_stats st;
 	struct msg msg;
 };
+
+/* --- drop.c: closing what came from clients without waiting for them --- */
+#define FDS_SENT_MAX 253 /* SCM_MAX_FD: descriptors of one message that the kernel passes on */
+/* What comes beside a message, all of it: what finds no room is closed by the kernel, in this thread. */
+union fd_control {
+	struct cmsghdr align;
+	uint8_t bytes[CMSG_SPACE(FDS_SENT_MAX * sizeof(int)) + CMSG_SPACE(sizeof(struct ucred))];
+};
+/* Any descriptor that came from a client. */
+void fd_drop(int fd);
+/* Take the first of those that were received, drop the others. @return how many came */
+unsigned int fds_take(struct msghdr *h, int *fds, unsigned int max);
+/* A connection, with what was sent there and not received. */
+void connection_close(int fd);
 
 /* --- client.c --- */
 void client_accept(struct phca_host *h);

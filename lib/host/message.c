@@ -45,35 +45,19 @@ static int (*const ops[])(struct client *c, struct msg *m) = {
 	[PHCA_ADMIN_MCAST_DETACH] = op_mcast_detach,
 };
 
-union control {
-	struct cmsghdr align;
-	uint8_t bytes[CMSG_SPACE(PHCA_ADMIN_FDS_MAX * sizeof(int))];
-};
-
 static void fds_close(struct msg *m)
 {
 	for (unsigned int i = 0; i < m->nb_fds; i++)
 		if (m->fds[i] >= 0)
-			close(m->fds[i]);
+			fd_drop(m->fds[i]);
 	m->nb_fds = 0;
-}
-
-static void fds_take(struct msg *m, struct msghdr *h)
-{
-	for (struct cmsghdr *k = CMSG_FIRSTHDR(h); k != NULL; k = CMSG_NXTHDR(h, k)) {
-		unsigned int n = (unsigned int)((k->cmsg_len - CMSG_LEN(0)) / sizeof(int));
-
-		if (k->cmsg_level != SOL_SOCKET || k->cmsg_type != SCM_RIGHTS)
-			continue;
-		for (unsigned int i = 0; i < n && m->nb_fds < PHCA_ADMIN_FDS_MAX; i++)
-			memcpy(&m->fds[m->nb_fds++], CMSG_DATA(k) + i * sizeof(int), sizeof(int));
-	}
 }
 
 /* @return 1 a message; 0 none; -EPIPE the client has gone; BAD_MESSAGE */
 static int receive(struct client *c, struct msg *m)
 {
-	union control control;
+	union fd_control control;
+	unsigned int nb_fds;
 	struct iovec io = { m->in.bytes, sizeof(m->in.bytes) };
 	struct msghdr h = {
 		.msg_iov = &io, .msg_iovlen = 1, .msg_control = control.bytes,
@@ -84,11 +68,12 @@ static int receive(struct client *c, struct msg *m)
 	m->nb_fds = 0;
 	if (n < 0)
 		return errno == EAGAIN || errno == EINTR ? 0 : -EPIPE;
-	fds_take(m, &h);
-	if (n == 0 && m->nb_fds == 0)
+	nb_fds = fds_take(&h, m->fds, PHCA_ADMIN_FDS_MAX);
+	m->nb_fds = RTE_MIN(nb_fds, (unsigned int)PHCA_ADMIN_FDS_MAX);
+	if (n == 0 && nb_fds == 0)
 		return -EPIPE;
 	m->in_len = (uint32_t)n;
-	return h.msg_flags & (MSG_TRUNC | MSG_CTRUNC) ? BAD_MESSAGE : 1;
+	return nb_fds > m->nb_fds || h.msg_flags & (MSG_TRUNC | MSG_CTRUNC) ? BAD_MESSAGE : 1;
 }
 
 /* Another version's HELLO may be longer; all else has one length. */
@@ -137,7 +122,7 @@ static bool answer(struct client *c, struct msg *m, int status)
 	uint32_t len = answer_len(m, status);
 	struct iovec io = { m->out.bytes, len };
 	struct msghdr h = { .msg_iov = &io, .msg_iovlen = 1 };
-	union control control;
+	union fd_control control;
 
 	m->out.ans.magic = PHCA_ADMIN_MAGIC;
 	m->out.ans.op = m->in.req.op;
