@@ -25,6 +25,8 @@ int verbs_query_port(struct ibv_context *c, uint8_t port, struct ibv_port_attr *
 int verbs_query_device_ex(struct ibv_context *c, const struct ibv_query_device_ex_input *in,
 	struct ibv_device_attr_ex *attr, size_t len);
 int verbs_query_rt_values(struct ibv_context *c, struct ibv_values_ex *values);
+/* Of the port's link, in bits per second. @return 0 or positive errno */
+int verbs_port_bps(struct ibv_context *c, uint32_t port, uint64_t *bps);
 uint32_t mtu_to_bytes(enum ibv_mtu mtu); /* 0: no such */
 enum ibv_mtu bytes_to_mtu(uint32_t bytes);
 

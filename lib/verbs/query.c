@@ -143,6 +143,13 @@ static const struct speed {
 };
 #define NB_SPEEDS (sizeof(speeds) / sizeof(speeds[0]))
 
+#define UNKNOWN_BPS UINT64_C(10000000000) /* virtual: 10 Gb/s */
+
+static uint64_t port_bps(const struct phca_admin_port *p)
+{
+	return p->speed_bps != 0 ? p->speed_bps : UNKNOWN_BPS;
+}
+
 static void fill_port(const struct phca_admin_port *p, struct ibv_port_attr *a)
 {
 	unsigned int i = 0;
@@ -157,17 +164,16 @@ static void fill_port(const struct phca_admin_port *p, struct ibv_port_attr *a)
 	a->max_msg_sz = p->max_msg_sz;
 	a->pkey_tbl_len = 1;
 	a->max_vl_num = 1;
-	while (i < NB_SPEEDS - 1 && speeds[i].bps < p->speed_bps)
+	while (i < NB_SPEEDS - 1 && speeds[i].bps < port_bps(p))
 		i++;
-	if (p->speed_bps == 0)
-		i = 2; /* not known, virtual: 10 Gb/s */
 	a->active_width = speeds[i].width;
 	a->active_speed = speeds[i].speed;
 	a->phys_state = p->state == IBV_PORT_ACTIVE ? PHYS_LINK_UP : PHYS_DISABLED;
 	a->link_layer = IBV_LINK_LAYER_ETHERNET;
 }
 
-static int ask_port(struct ibv_context *c, uint8_t port, struct ibv_port_attr *a)
+/* @return 0 or positive errno */
+static int ask_port(struct ibv_context *c, uint32_t port, struct phca_admin_port *p)
 {
 	struct phca_admin_req req;
 	struct phca_admin_ans ans;
@@ -177,19 +183,30 @@ static int ask_port(struct ibv_context *c, uint8_t port, struct ibv_port_attr *a
 		return EINVAL;
 	admin_req(&req, PHCA_ADMIN_PORT_QUERY);
 	rc = admin_call(to_vctx(c), &req, &ans);
-	if (rc != 0)
-		return -rc;
-	fill_port(&ans.u.port, a);
-	return 0;
+	if (rc == 0)
+		*p = ans.u.port;
+	return -rc;
+}
+
+int verbs_port_bps(struct ibv_context *c, uint32_t port, uint64_t *bps)
+{
+	struct phca_admin_port p;
+	int rc = ask_port(c, port, &p);
+
+	if (rc == 0)
+		*bps = port_bps(&p);
+	return rc;
 }
 
 int verbs_query_port(struct ibv_context *c, uint8_t port, struct ibv_port_attr *attr, size_t len)
 {
+	struct phca_admin_port p;
 	struct ibv_port_attr a;
-	int rc = ask_port(c, port, &a);
+	int rc = ask_port(c, port, &p);
 
 	if (rc != 0)
 		return rc;
+	fill_port(&p, &a);
 	memset(attr, 0, len);
 	memcpy(attr, &a, len < sizeof(a) ? len : sizeof(a));
 	return 0;
@@ -198,12 +215,15 @@ int verbs_query_port(struct ibv_context *c, uint8_t port, struct ibv_port_attr *
 /* The symbol is of programs whose struct ends with link_layer. */
 int ibv_query_port(struct ibv_context *context, uint8_t port_num, struct _compat_ibv_port_attr *attr)
 {
+	struct phca_admin_port p;
 	struct ibv_port_attr a;
-	int rc = ask_port(context, port_num, &a);
+	int rc = ask_port(context, port_num, &p);
 
-	if (rc == 0)
-		memcpy(attr, &a, offsetof(struct ibv_port_attr, flags));
-	return rc;
+	if (rc != 0)
+		return rc;
+	fill_port(&p, &a);
+	memcpy(attr, &a, offsetof(struct ibv_port_attr, flags));
+	return 0;
 }
 
 int ibv_query_pkey(struct ibv_context *context, uint8_t port_num, int index, __be16 *pkey)

@@ -66,12 +66,16 @@ BODY = {
 }
 
 
-def forward(name, local, args):
+SOURCE = {"source": "int", "text": "const char *"}
+
+
+def forward(name, local, kind):
     """A function of the sources, under another name."""
+    returns, args = SOURCE[kind.split(None, 1)[0]], kind.split(None, 1)[1]
     types = args.split(",")
     params = ", ".join(f"{t.strip()} a{i}" for i, t in enumerate(types))
     call = ", ".join(f"a{i}" for i in range(len(types)))
-    return (f"int {name}({args});\nint {local}({params});\nint {local}({params})\n"
+    return (f"{returns} {name}({args});\n{returns} {local}({params});\n{returns} {local}({params})\n"
             f"{{\n\treturn {name}({call});\n}}\n")
 
 
@@ -94,10 +98,10 @@ def code(old, private):
             for s, kind in symbols:
                 first = n == numbers[0]
                 local = s if first else f"{ALIAS}{s}_{n}"
-                if not kind.startswith("source"):
+                if kind.split()[0] not in SOURCE:
                     out.append(BODY[kind].format(n=local))
                 elif not first:
-                    out.append(forward(s, local, kind.split(None, 1)[1]))
+                    out.append(forward(s, local, kind))
                 if not first:
                     alias(local, s, f"IBVERBS_PRIVATE_{n}")
     return "\n".join(out)
