@@ -115,7 +115,7 @@ static int start_poll(struct ibv_cq_ex *ex, struct ibv_poll_cq_attr *attr)
 	}
 	if (ret <= 0)
 		return ret == 0 ? ENOENT : EIO;
-	cq->polling = true;
+	atomic_store_explicit(&cq->poller, pthread_self(), memory_order_relaxed);
 	return 0;
 }
 
@@ -137,9 +137,9 @@ static void end_poll(struct ibv_cq_ex *ex)
 {
 	struct vcq *cq = ex_to_vcq(ex);
 
-	if (!cq->polling)
+	if (atomic_load_explicit(&cq->poller, memory_order_relaxed) == 0)
 		return;
-	cq->polling = false;
+	atomic_store_explicit(&cq->poller, 0, memory_order_relaxed);
 	vcq_release(cq);
 	pthread_spin_unlock(&cq->lock);
 }

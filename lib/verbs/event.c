@@ -29,10 +29,14 @@ _Static_assert(sizeof(struct phca_admin_note) == 8 && sizeof(struct phca_admin_e
 int vcq_req_notify(struct ibv_cq *ibcq, int solicited_only)
 {
 	struct vcq *cq = to_vcq(ibcq);
+	/* Between ibv_start_poll and ibv_end_poll the lock is this thread's. */
+	bool locked = pthread_equal(atomic_load_explicit(&cq->poller, memory_order_relaxed), pthread_self());
 
-	pthread_spin_lock(&cq->lock); /* which ring it is */
+	if (!locked)
+		pthread_spin_lock(&cq->lock); /* which ring it is */
 	phca_cq_arm(&cq->ring, solicited_only != 0);
-	pthread_spin_unlock(&cq->lock);
+	if (!locked)
+		pthread_spin_unlock(&cq->lock);
 	return 0;
 }
 

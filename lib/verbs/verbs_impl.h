@@ -178,7 +178,7 @@ struct vcq {
 	void *old_mem;            /* a ring of our own; freed with the CQ, or by the next resize */
 	struct phca_cqe cur;      /* cq_ex: completion that the accessors read */
 	uint32_t idle;            /* polls in a row that found nothing */
-	bool polling;             /* cq_ex: between start_poll and end_poll, lock held */
+	_Atomic pthread_t poller; /* cq_ex: who is between start_poll and end_poll and has the lock; 0: nobody */
 	uint64_t wall_ns;         /* cq_ex: what to add to the HCA's clock for CLOCK_REALTIME, */
 	uint64_t wall_asked_ns;   /* as asked at this time of CLOCK_MONOTONIC; under wall_lock */
 	pthread_mutex_t wall_lock;
