@@ -9,8 +9,8 @@
   latency  64-byte messages, half of a round trip, us: typical (ours, UCX), mean (others)
 
   ours     ib_send_bw, ib_write_bw, ib_read_bw, ib_send_lat, ib_write_lat: both ends on one
-           appliance that polls on CPU 1; the tools run on CPU 0 (latency: where the
-           scheduler puts them, "-e": asleep until an event, else polling)
+           appliance on CPU 1 (--idle sleep); the tools run on CPU 0 (latency: where the
+           scheduler puts them; "-e": asleep until an event, else polling)
   tcp      sockperf (rate, latency), iperf3 (bulk): the kernel's TCP over a veth pair between
            two namespaces; both CPUs are theirs
   ucx      ucx_perftest with UCX_TLS=tcp over the same pair
@@ -172,7 +172,7 @@ def report(row, unit, more, rounds):
     print(f"\n{row} ({unit})")
     for name, value in medians.items():
         line = f"  {name:24} {value:10.3f}"
-        if not name.startswith("ours"):
+        if not name.startswith("ours") and any(k.startswith("ours") for k in medians):
             ratios = []
             for r in rounds:
                 mine = best(v for k, v in r.items() if k.startswith("ours"))
@@ -190,15 +190,18 @@ def main():
     parser.add_argument("--row", default="rate,bulk,latency")
     parser.add_argument("--json")
     parser.add_argument("--appliance", default="(0-1)@1", help="EAL's --lcores of the appliance")
+    parser.add_argument("--idle", default="sleep", help="what its lcores do without work: sleep, poll")
+    parser.add_argument("--only", default="", help="figures whose name contains this")
     args = parser.parse_args()
     runner._build = os.path.abspath(args.builddir)
     veth = Veth()
-    box = verbs.Host(args=[], lcores=args.appliance)
+    box = verbs.Host(args=["--idle=" + args.idle], lcores=args.appliance)
     result = {}
     try:
         table = rows(box, veth, args)
         for row in args.row.split(","):
             unit, more, figures = table[row]
+            figures = {k: f for k, f in figures.items() if args.only in k}
             rounds = [{name: figure() for name, figure in figures.items()} for _ in range(args.repeat)]
             result[row] = report(row, unit, more, rounds)
     finally:
