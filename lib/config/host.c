@@ -125,8 +125,12 @@ const struct kind kind_group = { group_parse, group_print, group_schema, "number
 int cfg_host_finish(struct loader *l, void *obj, const json_t *v)
 {
 	struct phca_config_host *h = obj;
+	struct phca_host_limits def;
 
 	(void)l;
+	phca_host_limits_default(&def);
+	if (h->limits.mem_bytes == 0) /* not given; it depends on the machine */
+		h->limits.mem_bytes = def.mem_bytes;
 	h->given = v != NULL;
 	if (v == NULL || json_object_get(v, "mode") == NULL)
 		h->mode = MODE_DEFAULT;

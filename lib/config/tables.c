@@ -126,8 +126,9 @@ static const struct key limit_keys[] = {
 	{ .name = "clients", .kind = &kind_uint, LIMIT(clients), .min = 1, .max = PHCA_HOST_CLIENTS_MAX, .def = 64,
 		.help = "processes connected at once; one counts for each device that it opened" },
 	PHCA_HOST_KINDS(LIMIT_KIND)
-	{ .name = "registered_mib", .kind = &kind_uint, LIMIT(mem_bytes), .min = 1, .max = 1u << 26, .def = 1u << 20,
-		.scale = 1u << 20, .unit = "MiB", .help = "memory registered by a client" },
+	{ .name = "registered_mib", .kind = &kind_uint, LIMIT(mem_bytes), .min = 1, .max = 1u << 26,
+		.def_doc = "the machine's memory", .scale = 1u << 20, .unit = "MiB",
+		.help = "memory registered by a client" },
 	{ .name = "remote", .kind = &kind_bool, LIMIT(remote), .def = true, .def_doc = "true",
 		.help = "memory of a client that cannot be shared is read and written through the kernel; "
 			"false: its registration fails" },

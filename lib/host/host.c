@@ -25,12 +25,23 @@ RTE_LOG_REGISTER(phca_host_logtype, phca.host, NOTICE)
 #define BACKLOG 128 /* connections that wait to be accepted */
 #define BATCH 32   /* events handled at once; one request of each client */
 #define TICK_NS UINT64_C(1000000000)
+#define MIB (UINT64_C(1) << 20)
+#define MEM_MAX (UINT64_C(1) << 46)
+
+/* A limit beyond it would be none: what is registered is touched. */
+static uint64_t memory_of_machine(void)
+{
+	const long pages = sysconf(_SC_PHYS_PAGES), page = sysconf(_SC_PAGESIZE);
+	uint64_t bytes = pages > 0 && page > 0 ? (uint64_t)pages * (uint64_t)page : UINT64_C(1) << 30;
+
+	return RTE_MIN(RTE_MAX(RTE_ALIGN_FLOOR(bytes, MIB), MIB), MEM_MAX);
+}
 
 void phca_host_limits_default(struct phca_host_limits *l)
 {
 	memset(l, 0, sizeof(*l)); /* padding, too: they are compared */
 	l->clients = 64;
-	l->mem_bytes = UINT64_C(1) << 40;
+	l->mem_bytes = memory_of_machine();
 	l->remote = true;
 	l->arena_bytes = UINT64_C(4) << 30;
 #define DEFAULT(e, f, d, h) l->objects[PHCA_HOST_##e] = d;
@@ -52,7 +63,7 @@ static bool limits_ok(const struct phca_host_limits *l)
 		if (l->objects[k] < 1 || l->objects[k] > 1u << 20)
 			return false;
 	return l->clients >= 1 && l->clients <= PHCA_HOST_CLIENTS_MAX && l->mem_bytes >= 1 &&
-		l->mem_bytes <= UINT64_C(1) << 46 && l->arena_bytes >= UINT64_C(1) << 20 &&
+		l->mem_bytes <= MEM_MAX && l->arena_bytes >= UINT64_C(1) << 20 &&
 		l->arena_bytes <= UINT64_C(1) << 40 && l->arena_bytes % (UINT64_C(1) << 16) == 0;
 }
 

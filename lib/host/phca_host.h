@@ -67,7 +67,10 @@ struct phca_host_limits {
 	bool remote;
 	uint64_t arena_bytes; /**< of each client: memory for queues, 2^20..2^40, a multiple of 2^16 */
 };
-/** Defaults: 64 clients, those of PHCA_HOST_KINDS, 1 TiB registered, all kinds of memory, 4 GiB of queues. */
+/**
+ * Defaults: 64 clients, those of PHCA_HOST_KINDS, as much registered as the machine has memory (whole MiB),
+ * all kinds of memory, 4 GiB of queues.
+ */
 void phca_host_limits_default(struct phca_host_limits *l);
 
 /** Who a client is, and what it has. */

@@ -108,6 +108,9 @@ static void check_host(const struct phca_config_host *h)
 	CU_ASSERT(!h->given && !h->has_group && h->socket == NULL && h->device == NULL);
 	CU_ASSERT_EQUAL(h->mode, 0666);
 	CU_ASSERT_EQUAL(memcmp(&h->limits, &def, sizeof(def)), 0);
+	/* one client cannot be given more than there is */
+	CU_ASSERT(h->limits.mem_bytes > 0 && h->limits.mem_bytes % (1 << 20) == 0);
+	CU_ASSERT(h->limits.mem_bytes / (uint64_t)sysconf(_SC_PAGESIZE) <= (uint64_t)sysconf(_SC_PHYS_PAGES));
 }
 
 PHCA_TEST(load, empty_object_has_the_defaults)
