@@ -322,7 +322,7 @@ static bool close_due(struct client *c, uint64_t now_ns)
 {
 	if (c->state == CLIENT_LEAVING)
 		return now_ns - c->since_ns >= RETRY_NS;
-	if (c->state == CLIENT_NEW && !c->dead && now_ns - c->since_ns >= HELLO_NS) {
+	if (c->state != CLIENT_OPEN && !c->dead && now_ns - c->since_ns >= HELLO_NS) {
 		c->host->st.silent++;
 		return true;
 	}

@@ -87,7 +87,6 @@ struct client {
 	int fd;
 	enum client_state state;
 	bool dead;              /* to be closed when the batch of events was handled */
-	bool said;              /* something: HELLO in time */
 	uint64_t since_ns;      /* connected; leaving: tried last */
 	struct phca_host_info info;
 

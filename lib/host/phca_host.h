@@ -170,7 +170,7 @@ const struct phca_host_limits *phca_host_limits_get(const struct phca_host *host
 	X(requests, "requests", "answered") \
 	X(failed, "requests", "answered with an error") \
 	X(bad_messages, "connections", "closed: a message that breaks the protocol") \
-	X(silent, "connections", "closed: no HELLO within 10 s") \
+	X(silent, "connections", "closed: no HELLO within 10 s that makes a client") \
 	X(stuck, "connections", "closed: does not read its answers") \
 	X(broken, "clients", "closed: memory that they had registered went away") \
 	X(client_memory_lost, "pages", "of registered memory that were gone when touched; zeros since") \
