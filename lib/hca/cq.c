@@ -45,6 +45,9 @@ int phca_cq_create(struct phca_client *c, uint32_t cqe, struct phca_cq **out)
 	cq->w.cqn = h->next_cqn++;
 	cq->w.consumer = c->app_loop;
 	cq->next = h->cqs;
+	cq->link = &h->cqs;
+	if (cq->next != NULL)
+		cq->next->link = &cq->next;
 	h->cqs = cq;
 	*out = cq;
 	return 0;
@@ -186,15 +189,13 @@ int phca_cq_resize(struct phca_cq *cq, uint32_t cqe)
 
 int phca_cq_destroy(struct phca_cq *cq)
 {
-	struct phca_cq **pp = &cq->client->hca->cqs;
-
 	if (cq->refs > 0)
 		return -EBUSY;
 	if (cq->w.notify != PHCA_CQW_NOTIFY_NONE)
 		phca_cq_notify_set(cq, -1);
-	while (*pp != cq)
-		pp = &(*pp)->next;
-	*pp = cq->next;
+	*cq->link = cq->next; /* there may be very many, and a client destroys all of its at once */
+	if (cq->next != NULL)
+		cq->next->link = cq->link;
 	ring_drop(cq->client, &cq->old);
 	ring_drop(cq->client, &cq->w.ring);
 	free(cq);

@@ -175,7 +175,7 @@ struct phca_cq {
 	uint32_t cqe;
 	unsigned int refs;      /* control thread */
 	uint8_t shard;          /* control thread: index, or SHARD_NONE before the first QP */
-	struct phca_cq *next;   /* control thread */
+	struct phca_cq *next, **link; /* control thread; what points to it */
 	struct phca_ring old;   /* control thread: before a resize, until the consumer has left it; hdr NULL: none */
 	struct phca_ring user __attribute__((aligned(64))); /* application's thread */
 	struct phca_ring user_next; /* goes on with it when `moved` is set, which it clears */
@@ -194,7 +194,7 @@ struct phca_srq {
 	struct phca_client *client;
 	unsigned int refs;      /* control thread */
 	uint8_t shard;          /* control thread: as of a CQ */
-	struct phca_srq *next;  /* control thread */
+	struct phca_srq *next, **link; /* control thread; what points to it */
 	struct phca_ring user __attribute__((aligned(64))); /* application's thread */
 };
 

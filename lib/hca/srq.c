@@ -42,6 +42,9 @@ int phca_srq_create(struct phca_client *c, const struct phca_srq_init *init, str
 	srq->srqn = hca->next_srqn++;
 	srq->shard = SHARD_NONE;
 	srq->next = hca->srqs;
+	srq->link = &hca->srqs;
+	if (srq->next != NULL)
+		srq->next->link = &srq->next;
 	hca->srqs = srq;
 	*out = srq;
 	return 0;
@@ -80,13 +83,11 @@ uint32_t phca_srq_limit(struct phca_srq *srq)
 
 int phca_srq_destroy(struct phca_srq *srq)
 {
-	struct phca_srq **pp = &srq->client->hca->srqs;
-
 	if (srq->refs > 0)
 		return -EBUSY;
-	while (*pp != srq)
-		pp = &(*pp)->next;
-	*pp = srq->next;
+	*srq->link = srq->next;
+	if (srq->next != NULL)
+		srq->next->link = srq->link;
 	phca_pd_put(srq->client->hca->mem, srq->pd);
 	ring_drop(srq->client, &srq->rq);
 	free(srq);
