@@ -18,6 +18,7 @@
 #include "text.h"
 
 #define TICK_MS 100          /* events and periods are looked at so often */
+#define EVENTS_MAX 1024      /* taken at once: as many as the HCA keeps */
 #define LINK_NS 1000000000u  /* links are looked at so often */
 #define DRAIN_MS 2000        /* what is in flight may take so long to end */
 
@@ -46,10 +47,15 @@ static void event_keep(struct appliance *a, const struct phca_event *ev)
 void events_take(struct appliance *a)
 {
 	struct phca_event ev[32];
-	unsigned int n = phca_hca_events(a->hca, ev, RTE_DIM(ev));
+	unsigned int n, all = 0;
 
-	for (unsigned int i = 0; i < n; i++)
-		event_keep(a, &ev[i]);
+	/* all there are now, so that many of one client leave room for others'; not those that follow for ever */
+	do {
+		n = phca_hca_events(a->hca, ev, RTE_DIM(ev));
+		for (unsigned int i = 0; i < n; i++)
+			event_keep(a, &ev[i]);
+		all += n;
+	} while (n == RTE_DIM(ev) && all < EVENTS_MAX);
 }
 
 /* Links have no event of their own: they are looked at each second. */
