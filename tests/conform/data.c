@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Cases of the data path: what posting refuses, what completions say, windows, regions, groups. */
+#include <unistd.h>
+
 #include "conform.h"
 
 /* -------------------------------------------------------------------- posting */
@@ -286,8 +288,8 @@ static void answer_to_datagram(void)
 
 static void group(void)
 {
-	union ibv_gid mgid = { .raw = { [10] = 0xff, 0xff, 239, 1, 2, 3 } };
-	union ibv_gid mgid6 = { .raw = { 0xff, 0x0e, [15] = 0x42 } };
+	union ibv_gid mgid = { .raw = { [10] = 0xff, 0xff, 239 } }, mgid6 = { .raw = { 0xff, 0x0e } };
+	uint32_t pid = (uint32_t)getpid(); /* a group of this process */
 	struct ibv_context *c = open_again();
 	struct pair_opts o = { .other = c };
 	struct ibv_ah_attr a = { .is_global = 1, .port_num = 1 };
@@ -295,6 +297,8 @@ static void group(void)
 	struct pair p;
 	struct ibv_ah *own;
 
+	for (unsigned int i = 13; i < 16; i++, pid >>= 8)
+		mgid.raw[i] = mgid6.raw[i] = (uint8_t)pid;
 	CHECK(c != NULL && pair_make(&p, IBV_QPT_UD, &o));
 	own = p.ah;
 	a.grh.dgid = gid.raw[10] == 0xff ? mgid : mgid6;

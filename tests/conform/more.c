@@ -78,6 +78,24 @@ static void drained(void)
 	CHECK(pair_free(&p));
 }
 
+/* More completions than a queue has room for: an event, and its queue pair is of no use. */
+static void overrun(void)
+{
+	struct pair_opts o = { .depth = 64, .cqe = 16 };
+	struct ibv_async_event ev;
+	struct pair p;
+	int n;
+
+	CHECK(pair_make(&p, IBV_QPT_RC, &o));
+	for (n = 0; n < 64; n++) /* the device may have room for some more */
+		if (send_one(&p, 0, IBV_WR_RDMA_WRITE, 8, 1) != 0)
+			break;
+	CHECK(n > 3 * p.cq[0]->cqe);
+	CHECK(wait_async(ctx, IBV_EVENT_CQ_ERR, &ev) && ev.element.cq == p.cq[0]);
+	ibv_ack_async_event(&ev);
+	CHECK(pair_free(&p));
+}
+
 static _Atomic int destroyed;
 
 static void *destroy(void *qp)
@@ -421,6 +439,8 @@ static void open_close(void)
 		if (i == 20)
 			maps = lines("/proc/self/maps");
 	}
+	for (unsigned int i = 0; i < 5000 && entries("/proc/self/task") != tasks; i++)
+		usleep(1000); /* who has been joined is there for a moment more */
 	CHECK(entries("/proc/self/fd") == fds && entries("/proc/self/task") == tasks);
 	CHECK(lines("/proc/self/maps") <= maps + 2); /* malloc's may split */
 }
@@ -517,7 +537,7 @@ static void newer(void)
 }
 
 const struct conform_case more_cases[] = {
-	CASE(completion_events), CASE(srq_events), CASE(drained), CASE(destroy_waits), CASE(threads),
+	CASE(completion_events), CASE(srq_events), CASE(drained), CASE(overrun), CASE(destroy_waits), CASE(threads),
 	CASE(resize_keeps), CASE(wr_calls), CASE(wr_windows), CASE(cq_calls), CASE(two_contexts),
 	CASE(open_close), CASE(child_of_fork), CASE(before_main), CASE(newer), { NULL, NULL },
 };
