@@ -7,6 +7,7 @@ their own."""
 import functools
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -113,7 +114,9 @@ def stage():
 
 
 def run():
-    """Run the tests of the program that calls this, and take the stage down."""
+    """Run the tests of the program that calls this, and take the stage down; when it is
+    stopped because it took too long, too."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
         runner.main()
     finally:

@@ -192,11 +192,16 @@ class Proxies(Case):
     """All queue pairs of our end are proxy QPs."""
 
     more = proxies()
-    cases = _each("datacheck", "-c RC") + _each("ib_write_bw", "-q 4 -s 4096") \
-        + _each("ib_read_bw", "-s 4096") + _each("ibv_rc_pingpong", "-e -c")
+    cases = [(HERE, "datacheck -c RC"), (GUEST, "datacheck -c RC"),
+             (GUEST, "ib_write_bw -q 4 -s 4096"), (HERE, "ibv_rc_pingpong -e -c")]
+
+    def tools(self):
+        for server, text in self.cases:
+            with self.subTest(text, server=server):
+                self.meet(server, text.split(), 4)
 
     def test_tools(self):
-        self.both_ways(self.cases, (4,))
+        self.tools()
         for name in ("reads", "atomics", "some", "others"):
             self.assertGreater(self.box.figures("/phca/filter", name)["offload"], 0, name)
         for name in ("null", "delay"):
@@ -207,3 +212,6 @@ class WholeProxies(Proxies):
     """The matrix again, IPv4."""
 
     cases = DATA + PINGPONGS + SENDS + [c for c in WRITES if c[0] == "ib_write_bw"] + READS + ATOMICS
+
+    def tools(self):
+        self.both_ways(self.cases, (4,))

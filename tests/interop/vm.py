@@ -156,6 +156,8 @@ class Guest:
         addresses = " ".join(f"{a}/{LENGTH[f]}" for f, a in GUEST.items())
         initramfs.build(archive, more, f"ADDRESSES='{addresses}'\nMTU={MTU}\nPORT={AGENT}\n")
         argv = [
+            # However this program ends, the virtual machine does not outlive it.
+            "setpriv", "--pdeathsig", "KILL",
             path, "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
             "-machine", "q35", "-accel", "tcg,thread=multi", "-cpu", "max",
             "-smp", str(cpus), "-m", str(memory_mb), "-serial", "stdio",
