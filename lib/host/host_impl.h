@@ -47,7 +47,7 @@ struct table {
 	uint32_t size, used, limit;
 	uint32_t low;           /* no slot below is free */
 };
-/* Make room for one more. @return 0, -EMFILE limit, -ENOMEM */
+/* Make room for one more. @return 0, -ENOMEM: its limit, or no memory */
 int table_room(struct table *t);
 /* There is room. @return the handle */
 uint32_t table_add(struct table *t, void *obj);

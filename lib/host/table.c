@@ -19,7 +19,7 @@ int table_room(struct table *t)
 	void **slots;
 
 	if (t->used >= t->limit)
-		return -EMFILE;
+		return -ENOMEM;
 	if (t->used < t->size)
 		return 0;
 	size = RTE_MIN(RTE_MAX(2 * t->size, SLOTS_MIN), t->limit);
