@@ -247,14 +247,26 @@ int op_qp_destroy(struct client *c, struct msg *m)
 	return o != NULL && q[1] == 0 ? qp_destroy(c, q[0], o) : -EINVAL;
 }
 
+/* One that is not waited for stops, too: nobody reaches the client's memory through it. */
+static void qp_stop(struct obj_qp *o)
+{
+	const struct phca_qp_attr a = { .state = PHCA_QPS_ERR };
+
+	(void)phca_qp_modify(o->qp, &a, PHCA_QP_STATE); /* else it is one that leaves already */
+}
+
 int qps_close(struct client *c)
 {
 	void *o;
+	int ret = 0;
 
-	for (uint32_t i = 0; (o = table_next(&c->tables[PHCA_HOST_QP], &i)) != NULL; i++)
-		if (qp_destroy(c, i, o) != 0)
-			return -EBUSY;
-	return 0;
+	for (uint32_t i = 0; (o = table_next(&c->tables[PHCA_HOST_QP], &i)) != NULL; i++) {
+		if (ret != 0)
+			qp_stop(o);
+		else if (qp_destroy(c, i, o) != 0)
+			ret = -EBUSY; /* took its time: the others are not tried now */
+	}
+	return ret;
 }
 
 /* ------------------------------------------------------------ multicast */

@@ -69,9 +69,9 @@ static void on_gone(void *arg, const struct phca_host_info *info)
 	r->who = *info;
 }
 
-struct rig *rig_open(const struct phca_host_limits *limits)
+static struct rig *open_with(const struct phca_host_limits *limits, bool proxy)
 {
-	const struct lab_opts o = { .no_proxy = true };
+	const struct lab_opts o = { .no_proxy = !proxy };
 	struct rig *r = calloc(1, sizeof(*r));
 	struct phca_host_conf conf = {
 		.device = "phcatest", .path = r->path, .version = "1.2.3", .mode = 0600, .max_qp = 4096,
@@ -97,6 +97,16 @@ struct rig *rig_open(const struct phca_host_limits *limits)
 		fprintf(stderr, "%s\n", err);
 	CU_ASSERT_PTR_NOT_NULL_FATAL(r->host);
 	return r;
+}
+
+struct rig *rig_open(const struct phca_host_limits *limits)
+{
+	return open_with(limits, false);
+}
+
+struct rig *rig_open_proxy(void)
+{
+	return open_with(NULL, true);
 }
 
 void rig_close(struct rig *r)

@@ -49,6 +49,7 @@ struct peer {
 };
 
 struct rig *rig_open(const struct phca_host_limits *limits);
+struct rig *rig_open_proxy(void); /* with an lcore for offloads */
 void rig_close(struct rig *r);
 void rig_poll(struct rig *r);
 struct phca_host_stats rig_stats(const struct rig *r);
