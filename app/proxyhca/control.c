@@ -31,6 +31,14 @@ void event_text(const struct phca_event *ev, char *buf, size_t len)
 			phca_wc_status_str(ev->status));
 }
 
+/* Of an object of an application in another process: it is told, and what it does with its objects is its matter. */
+static bool event_theirs(const struct appliance *a, const struct phca_event *ev)
+{
+	const struct phca_client *c = phca_event_client(a->hca, ev);
+
+	return c != NULL && phca_client_priv(c) != NULL;
+}
+
 static void event_keep(struct appliance *a, const struct phca_event *ev)
 {
 	struct event_obj *e = &a->events[a->nb_events++ % EVENTS_KEPT];
@@ -39,7 +47,10 @@ static void event_keep(struct appliance *a, const struct phca_event *ev)
 	e->time_s = (uint64_t)time(NULL);
 	e->ev = *ev;
 	event_text(ev, text, sizeof(text));
-	APP_LOG(WARNING, "%s\n", text);
+	if (event_theirs(a, ev))
+		APP_LOG(INFO, "%s\n", text);
+	else
+		APP_LOG(WARNING, "%s\n", text);
 	if (a->host)
 		phca_host_event(a->host, ev);
 }
