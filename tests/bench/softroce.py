@@ -45,7 +45,7 @@ CONFIG = """{"ports": [{"name": "p0", "device": "net_null0", "mtu": 4096, "addre
 def start(guest):
     """The appliance in the guest; how a program there is run on it."""
     guest.run(f"echo '{CONFIG}' >/run/phca.json; mkdir -p /var/run; "
-              "dpdk-proxyhca -l 0-1 --no-huge -m 256 --no-pci --vdev=net_null0 -- "
+              "dpdk-proxyhca -l 0-1 --no-huge -m 256 --no-pci --vdev=net_null0,no-rx=1 -- "
               "--config /run/phca.json --socket /run/phca0.sock --idle sleep >/run/phca.log 2>&1 &")
     guest.run("for i in $(seq 300); do [ -S /run/phca0.sock ] && exit 0; sleep 0.1; done; "
               "cat /run/phca.log; exit 1", timeout_s=60)
