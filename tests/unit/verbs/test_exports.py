@@ -85,9 +85,8 @@ class Exports(unittest.TestCase):
 def main():
     result = unittest.main(exit=False, verbosity=0).result
     bad, skipped = len(result.failures) + len(result.errors), len(result.skipped)
-    print(f"tests {result.testsRun} passed {result.testsRun - bad - skipped} "
-          f"failed {bad} skipped {skipped}")
-    return 1 if bad else 0
+    print(f"tests {result.testsRun - bad - skipped} passed {bad} failed {skipped} skipped")
+    return bad != 0 or result.testsRun == 0
 
 
 sys.exit(main())
