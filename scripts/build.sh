@@ -12,7 +12,8 @@
 # --asan     AddressSanitizer and UBSan, gcc               build-asan
 # --tsan     ThreadSanitizer, clang (gcc's refuses the     build-tsan
 #            atomic_thread_fence of DPDK's headers)
-# --fuzz     libFuzzer targets, AddressSanitizer, clang    build-fuzz
+# --fuzz     libFuzzer targets only, AddressSanitizer,     build-fuzz
+#            clang
 #
 # CC and the usual meson variables are respected. JOBS limits ninja's jobs.
 set -eu
@@ -28,7 +29,7 @@ while [ $# -gt 0 ]; do
 	case $1 in
 	--debug | --asan | --tsan | --clang | --fuzz) kind=${1#--} ;;
 	-h | --help)
-		sed -n '4,17s/^# \{0,1\}//p' "$0"
+		sed -n '4,18s/^# \{0,1\}//p' "$0"
 		exit 0
 		;;
 	-*) die "unknown option $1 (known: --debug --asan --tsan --clang --fuzz --help)" ;;
@@ -46,6 +47,8 @@ asan) opts=(--buildtype=debugoptimized '-Db_sanitize=address,undefined' -Db_lund
 tsan) cc=${CC:-clang} opts=(--buildtype=debugoptimized -Db_sanitize=thread -Db_lundef=false) ;;
 fuzz) cc=${CC:-clang} opts=(--buildtype=debugoptimized '-Db_sanitize=address,undefined' -Db_lundef=false -Dfuzz=true) ;;
 esac
+# Shared libraries do not link with what libFuzzer asks of the compiler.
+[ "$kind" != fuzz ] || [ ${#targets[@]} -gt 0 ] || targets=(fuzzers)
 if [ -z "$dir" ]; then
 	dir=$root/build
 	[ "$kind" = release ] || dir=$root/build-$kind

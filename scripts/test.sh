@@ -37,8 +37,9 @@ done
 
 # The tests that a build directory knows, from its meson files: those of suite
 # "stress", or the rest (but benchmarks), so that none is forgotten. "programs"
-# are those of the rest that are no scripts: what a sanitizer can look into.
-meson_tests() { # builddir label stress|rest|programs
+# are those of the rest that are no scripts: what a sanitizer can look into; "threads"
+# those of them that have more than one.
+meson_tests() { # builddir label stress|rest|programs|threads
 	local dir=$1 label=$2 which=$3 name limit cmd found=0
 	while IFS=$'\t' read -r name limit cmd; do
 		found=1
@@ -52,8 +53,9 @@ meson_tests() { # builddir label stress|rest|programs
 		for t in json.loads(out):
 		    suites = {s.split(":")[-1] for s in t["suite"]}
 		    which = "bench" if "bench" in suites else "stress" if "stress" in suites else "rest"
-		    if sys.argv[2] == "programs" and "python" not in t["cmd"][0]:
-		        which = which.replace("rest", "programs")
+		    if sys.argv[2] in ("programs", "threads") and "python" not in t["cmd"][0]:
+		        if sys.argv[2] == "programs" or "one-thread" not in suites:
+		            which = which.replace("rest", sys.argv[2])
 		    if which != sys.argv[2]:
 		        continue
 		    env = ["env"] + [f"{k}={v}" for k, v in t["env"].items()]
@@ -105,7 +107,7 @@ if step "build asan" 600 scripts/build.sh --asan; then
 fi
 if step "build tsan" 600 scripts/build.sh --tsan; then
 	[ $asan = 0 ] || beside meson_tests build-asan "asan " programs
-	meson_tests build-tsan "tsan " programs
+	meson_tests build-tsan "tsan " threads
 	[ $asan = 0 ] || join
 	meson_tests build-tsan "tsan " stress
 elif [ $asan = 1 ]; then
@@ -138,7 +140,7 @@ fuzz() { # targets...
 			-artifact_prefix="$logs/$name-" "$corpus"
 	done
 }
-if step "build fuzz" 600 scripts/build.sh --fuzz build-fuzz fuzzers; then
+if step "build fuzz" 600 scripts/build.sh --fuzz; then
 	mapfile -t targets < <(find build-fuzz/tests -type f -executable -name 'fuzz-*' | sort)
 	half=$(((${#targets[@]} + 1) / 2))
 	beside fuzz "${targets[@]:0:half}"
