@@ -20,6 +20,7 @@ Rounds run all of a row one after the other; a ratio is taken within a round, wh
 printed is the median over the rounds. Machines are shared and noisy: believe ratios.
 """
 import argparse
+import itertools
 import json
 import os
 import re
@@ -36,7 +37,7 @@ from lib import net, runner, verbs  # noqa: E402
 
 MIB = 1 << 20
 SERVER, CLIENT = "192.0.2.1", "192.0.2.2"
-TCP_PORT = "18600"
+_ports = (str(n) for n in itertools.count(18600))  # each run has its own: a closed one is in use for a while
 
 
 class Veth:
@@ -79,23 +80,25 @@ def found(pattern, text):
 # ------------------------------------------------------------------ rivals
 
 def sockperf(veth, args, mode, pattern, scale):
-    common = ["--tcp", "-i", SERVER, "-p", TCP_PORT]
+    common = ["--tcp", "-i", SERVER, "-p", next(_ports)]
     out = veth.pair(["sockperf", "server", *common],
                     ["sockperf", mode, *common, "-m", "64", "-t", str(args.seconds)])
     return found(pattern, out) * scale
 
 
 def iperf3(veth, args):
-    out = veth.pair(["iperf3", "-s", "-1", "-p", TCP_PORT],
-                    ["iperf3", "-c", SERVER, "-p", TCP_PORT, "-l", "1M", "-t", str(args.seconds), "-J"])
+    port = next(_ports)
+    out = veth.pair(["iperf3", "-s", "-1", "-p", port],
+                    ["iperf3", "-c", SERVER, "-p", port, "-l", "1M", "-t", str(args.seconds), "-J"])
     return json.loads(out)["end"]["sum_received"]["bits_per_second"] / 1e9
 
 
 def ucx(veth, args, test, size, count):
     """Columns of ucx_perftest's last line: typical latency, bandwidth MB/s, messages a second."""
     del args
-    out = veth.pair(["ucx_perftest", "-p", TCP_PORT],
-                    ["ucx_perftest", SERVER, "-p", TCP_PORT, "-t", test, "-s", str(size), "-n", str(count),
+    port = next(_ports)
+    out = veth.pair(["ucx_perftest", "-p", port],
+                    ["ucx_perftest", SERVER, "-p", port, "-t", test, "-s", str(size), "-n", str(count),
                      "-w", str(max(1, count // 10)), "-f"],
                     env={"UCX_TLS": "tcp", "UCX_NET_DEVICES": "all", "UCX_WARN_UNUSED_ENV_VARS": "n"})
     line = [x for x in out.splitlines() if x.strip()][-1].split()
