@@ -112,7 +112,7 @@ enum phca_admin_seg_kind {
 	PHCA_ADMIN_SEG_MAPPED = 4, /**< in a shared mapping of which the client has no descriptor:
 	                            *   /proc/PID/map_files/vma_start-vma_end, at offset in that file */
 	PHCA_ADMIN_SEG_SYSV = 5,   /**< in the System V segment shmid, at offset */
-	PHCA_ADMIN_SEG_REMOTE = 6, /**< cannot be shared: process_vm_readv(2), process_vm_writev(2). Then
+	PHCA_ADMIN_SEG_REMOTE = 6, /**< cannot be shared: the appliance uses /proc/PID/mem. Then
 	                            *   the whole region is accessed so */
 };
 /** A part of a memory region; parts follow each other without gap, page-aligned. */

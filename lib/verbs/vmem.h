@@ -8,7 +8,7 @@
  * the protection stay, no write of another thread is lost. Pages are counted, so that
  * registrations may overlap in any way; the last deregistration makes the page private and
  * anonymous again. Memory that is shared already is named instead (file, SysV segment), and
- * what cannot be shared is left to process_vm_readv and process_vm_writev.
+ * what cannot be shared the appliance reaches by /proc/PID/mem.
  *
  * Any thread may call anything here, but not from a signal handler. Nothing is allocated
  * with malloc(), so that an allocator's hooks may call, too.
@@ -31,7 +31,7 @@ enum vmem_kind {
 	VMEM_FILE,   /* a MAP_SHARED mapping of a file: fd and offset. fd -1: this process cannot
 		      * open it; /proc/PID/map_files/START-END of the VMA is the way for root */
 	VMEM_SYSV,   /* a SysV segment: shmid and offset */
-	VMEM_REMOTE, /* cannot be shared: process_vm_readv and process_vm_writev */
+	VMEM_REMOTE, /* cannot be shared: the appliance uses /proc/PID/mem */
 };
 
 /* A part of a registered range. */
