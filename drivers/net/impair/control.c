@@ -9,7 +9,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <rte_pause.h>
+
 #include "impair_impl.h"
+
+#define PEEKS 10000 /* at counters that bursts are changing */
 
 /* recursive: the lower port may be a net_impair, too */
 pthread_mutex_t impair_lock = PTHREAD_RECURSIVE_MUTEX_INITIALIZER_NP;
@@ -93,16 +97,48 @@ void impair_use(struct impair *dev, struct program *p)
 	program_free(old);
 }
 
-static void add_counters(struct lane *l, struct phca_impair_counters *st)
+static void copy_counters(const struct lane *l, struct phca_impair_counters *st)
 {
 	const uint64_t *from = (const uint64_t *)&l->st;
 	uint64_t *to = (uint64_t *)st;
 
-	lane_enter(l);
+	for (unsigned int i = 0; i < IMPAIR_NB_COUNTERS; i++)
+		to[i] = COUNTED(from[i]);
+	st->held = COUNTED(l->held);
+}
+
+/* The same without the flag; false: a burst was under way. */
+static bool peek_counters(const struct lane *l, struct phca_impair_counters *st)
+{
+	uint32_t turn = __atomic_load_n(&l->turns, __ATOMIC_ACQUIRE);
+
+	if (__atomic_load_n(&l->busy, __ATOMIC_ACQUIRE) != 0)
+		return false;
+	copy_counters(l, st);
+	__atomic_thread_fence(__ATOMIC_ACQUIRE);
+	return COUNTED(l->busy) == 0 && COUNTED(l->turns) == turn;
+}
+
+/*
+ * What is between two bursts, so that it adds up. A burst that meets the flag moves nothing, and
+ * a user may then drop what it wanted to send: the flag is taken only where bursts leave no gap.
+ */
+static void add_counters(struct lane *l, struct phca_impair_counters *st)
+{
+	struct phca_impair_counters c;
+	const uint64_t *from = (const uint64_t *)&c;
+	uint64_t *to = (uint64_t *)st;
+	unsigned int tries = 0;
+
+	while (!peek_counters(l, &c) && ++tries < PEEKS)
+		rte_pause();
+	if (tries == PEEKS) {
+		lane_enter(l);
+		copy_counters(l, &c);
+		lane_leave(l);
+	}
 	for (unsigned int i = 0; i < IMPAIR_NB_COUNTERS; i++)
 		to[i] += from[i];
-	st->held += l->held;
-	lane_leave(l);
 }
 
 void impair_count(struct impair *dev, enum phca_impair_dir dir, int queue, struct phca_impair_counters *st)

@@ -65,6 +65,7 @@ struct impair;
 struct lane {
 	uint32_t busy;           /* the flag: whoever set it owns all that follows */
 	uint32_t held;           /* ready + timed + passed; others read it */
+	uint32_t turns;          /* times the flag was given back; others read it */
 	struct impair *dev;
 	uint16_t queue, lower_queue;
 	uint8_t dir;             /* enum phca_impair_dir */
@@ -198,13 +199,17 @@ struct rte_mbuf *modify_corrupt(struct lane *l, struct rte_mbuf *m, const struct
 struct rte_mbuf *modify_ce(struct lane *l, struct rte_mbuf *m, const struct rule *r);
 struct rte_mbuf *modify_copy(struct lane *l, const struct rte_mbuf *m);
 
-/* A lane's flag. */
+/* A lane's flag. Who reads counters without it sees by flag and turns whether one had it meanwhile. */
 static inline bool lane_try(struct lane *l)
 {
-	return __atomic_exchange_n(&l->busy, 1, __ATOMIC_ACQUIRE) == 0;
+	if (__atomic_exchange_n(&l->busy, 1, __ATOMIC_ACQUIRE) != 0)
+		return false;
+	__atomic_thread_fence(__ATOMIC_RELEASE); /* what is counted is seen after the flag */
+	return true;
 }
 static inline void lane_leave(struct lane *l)
 {
+	__atomic_store_n(&l->turns, l->turns + 1, __ATOMIC_RELAXED);
 	__atomic_store_n(&l->busy, 0, __ATOMIC_RELEASE);
 }
 /* Control threads: bursts are short. */
