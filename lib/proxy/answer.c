@@ -153,7 +153,7 @@ static int open_check(const struct phca_offload_req *r)
 
 int phca_offload_answer(struct phca_offload_req *r, uint32_t offset, const void *src, uint32_t len)
 {
-	struct phca_proxy *p = r->offload->proxy;
+	struct phca_proxy *p = r->pqp->proxy;
 	uint32_t old;
 	int rc = open_check(r);
 
@@ -182,6 +182,19 @@ int phca_offload_answer(struct phca_offload_req *r, uint32_t offset, const void 
 	overwrite(r, offset, src, old);
 	r->answer_state = ANSWER_WRITTEN;
 	return 0;
+}
+
+int answer_fill(struct phca_offload_req *r, const void *src, uint32_t len)
+{
+	int rc;
+
+	if (r->pqp->proxy->pool == NULL)
+		return -ENOTSUP;
+	r->answered = 0;
+	rc = grow(r->pqp->proxy, r, RTE_MAX(len, 1u)); /* no bytes are bytes, too */
+	if (rc == 0)
+		append(r, src, len);
+	return rc;
 }
 
 /* The whole answer is what the peer reads. */
@@ -234,7 +247,7 @@ static int execute_atomic(struct phca_offload_req *r, const struct phca_proxy *p
 
 static int execute(struct phca_offload_req *r, bool copy)
 {
-	struct phca_proxy *p = r->offload->proxy;
+	struct phca_proxy *p = r->pqp->proxy;
 
 	if (p->mem == NULL)
 		return -ENOTSUP;

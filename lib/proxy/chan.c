@@ -3,7 +3,7 @@
  * Channels: what waits to go back to an HCA lcore, and the rings.
  *
  * Invariant: a reply that finds no room stays with its owner (places to report
- * in their window, ERROR, DETACHED and answers with their QP, an overrun with its CQ, a
+ * in their window, ERROR, RESUME, DETACHED and answers with their QP, children in a list, an overrun with its CQ, a
  * FENCE in its message, which stops the burst) and is tried again; none is lost.
  * What waits in one channel keeps no other waiting.
  * DETACHED is the last word about a QP: from then on nothing here points to it.
@@ -42,6 +42,30 @@ static void lazy_remove(struct phca_proxy_chan *c, const struct phca_pqp *q)
 	}
 }
 
+/* RESUME, behind all that it is about. @return false: no room */
+static bool resume_tell(struct phca_proxy_chan *c, struct phca_pqp *q)
+{
+	for (uint8_t d = 0; d < PHCA_DIR_COUNT; d++) {
+		struct phca_preply r = {
+			.kind = PHCA_PREPLY_RESUME, .dir = d, .seq = q->win[d].resume, .cookie = q->cookie,
+		};
+
+		if (r.seq == 0)
+			continue;
+		if (c->kids != NULL || !reply_stage(c, &r))
+			return false;
+		q->win[d].resume = 0;
+	}
+	return true;
+}
+
+void chan_again(struct phca_proxy_chan *c)
+{
+	if (!chan_children_again(c))
+		return;
+	chan_order_again(c);
+}
+
 /* @return false: no room */
 static bool pqp_tell(struct phca_proxy_chan *c, struct phca_pqp *q)
 {
@@ -56,6 +80,8 @@ static bool pqp_tell(struct phca_proxy_chan *c, struct phca_pqp *q)
 			return false;
 		q->error_due = false;
 	}
+	if (q->state == PQP_ATTACHED && !resume_tell(c, q))
+		return false;
 	if (q->state == PQP_DETACHING && q->zombies == 0) {
 		r.kind = PHCA_PREPLY_DETACHED;
 		r.status = r.dir = 0;
@@ -147,7 +173,7 @@ static struct rte_ring *ring_new(const char *name, unsigned int esize, uint32_t 
 
 static void reply_free(const struct phca_preply *r)
 {
-	if (r->kind == PHCA_PREPLY_ANSWER)
+	if (r->kind == PHCA_PREPLY_ANSWER || r->kind == PHCA_PREPLY_PASS)
 		rte_pktmbuf_free(r->data);
 }
 

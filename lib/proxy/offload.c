@@ -162,10 +162,10 @@ static void remote_read(struct phca_offload_req *r, const struct phca_pmsg *m)
 		r->swap_add = phca_get64(ath->swap_add);
 	}
 	r->answer_state = ANSWER_NONE;
+	r->answer = r->answer_tail = NULL;
 	if (likely(!op_wants_answer(r->op)))
 		return;
 	r->answer_state = ANSWER_OPEN;
-	r->answer = r->answer_tail = NULL;
 	r->answered = 0;
 	r->value = 0;
 	r->tag = m->in.tag;
@@ -181,6 +181,7 @@ static void fill_inbound(struct phca_offload_req *r, const struct phca_pqp *q, c
 	r->pkt = m->in.pkt;
 	r->len = m->in.msg_len;
 	r->opcode = m->in.pkt.opcode;
+	r->last_opcode = m->in.last_opcode;
 	r->transport = info->transport;
 	r->op = info->op;
 	r->pd = q->pd;
@@ -215,6 +216,22 @@ static void fill_posted(struct phca_offload_req *r, const struct phca_pqp *q, co
 	r->imm = r->has_imm ? wr->wqe.imm : 0;
 }
 
+void req_fill(struct phca_offload_req *r, const struct phca_pqp *q, const struct phca_pmsg *m)
+{
+	r->dir = m->dir;
+	r->seq = m->seq;
+	r->submit_ns = q->proxy->now_ns;
+	r->result = PHCA_WC_SUCCESS;
+	r->said_done = r->failed = false;
+	r->ordered = (m->flags & PHCA_PMSG_F_ORDERED) != 0;
+	r->children = 0;
+	r->kids = NULL;
+	if (m->dir == PHCA_DIR_RECV)
+		fill_inbound(r, q, m);
+	else
+		fill_posted(r, q, m);
+}
+
 /* The driver works on it: its place waits. */
 static void pend(struct phca_proxy *p, struct window *w, struct phca_offload_req *r, uint8_t flags)
 {
@@ -231,6 +248,20 @@ static void pend(struct phca_proxy *p, struct window *w, struct phca_offload_req
 	w->pending++;
 }
 
+/* After submit it has children: what the driver said meanwhile, and what came of them. */
+static void submitted(struct phca_proxy *p, struct phca_offload_req *r, int rc)
+{
+	if (rc != 0 && !r->said_done) { /* refused, after all */
+		r->said_done = true;
+		if (r->result == PHCA_WC_SUCCESS)
+			r->result = PHCA_WC_LOC_QP_OP_ERR;
+	}
+	if (r->result != PHCA_WC_SUCCESS)
+		req_fail(p, r);
+	else if (r->said_done && r->ordered)
+		order_decide(p, &r->pqp->win[r->dir], r->seq);
+}
+
 void offload_submit(struct phca_proxy *p, struct phca_pqp *q, const struct phca_pmsg *m, uint8_t flags)
 {
 	struct phca_offload *o = q->rules.offloads[m->rule];
@@ -241,14 +272,8 @@ void offload_submit(struct phca_proxy *p, struct phca_pqp *q, const struct phca_
 	int rc;
 
 	w->flushing = false;
-	r->dir = m->dir;
-	r->seq = m->seq;
 	r->offload = o;
-	r->submit_ns = p->now_ns;
-	if (m->dir == PHCA_DIR_RECV)
-		fill_inbound(r, q, m);
-	else
-		fill_posted(r, q, m);
+	req_fill(r, q, m);
 	INC(o->c.submitted);
 	PHCA_STAT_ADD(o->c.bytes, r->len);
 	r->state = REQ_SUBMITTING;
@@ -256,13 +281,18 @@ void offload_submit(struct phca_proxy *p, struct phca_pqp *q, const struct phca_
 	if (likely(r->state == REQ_DONE)) {
 		out.status = end_status(r, p->submit_status);
 		count_result(p, r, out.status);
-	} else if (rc != 0) {
+	} else if (unlikely(r->state == REQ_PASSING)) {
+		order_passing(p, w, r, flags);
+		return;
+	} else if (rc != 0 && r->children == 0) {
 		out.status = end_status(r, PHCA_WC_LOC_QP_OP_ERR);
 		INC(o->c.refused);
 		INC(p->c.errors);
 		INC(q->c.offload_failed);
 	} else {
 		pend(p, w, r, flags);
+		if (unlikely(r->children > 0))
+			submitted(p, r, rc);
 		return;
 	}
 	req_release(q, r);
@@ -273,10 +303,11 @@ void offload_submit(struct phca_proxy *p, struct phca_pqp *q, const struct phca_
 	if (m->dir == PHCA_DIR_SEND)
 		wr_completion(q, m->wr, &wc);
 	window_outcome(p, w, m->seq, out, m->dir == PHCA_DIR_SEND ? &wc : NULL);
+	if (unlikely(m->flags & PHCA_PMSG_F_ORDERED))
+		order_decide(p, w, m->seq);
 }
 
-/* A place that waited for a driver ends. Its req is NULL, or what the driver holds on to. */
-static void finish(struct phca_proxy *p, struct phca_pqp *q, struct place *pl, uint8_t dir, uint32_t seq,
+void place_finish(struct phca_proxy *p, struct phca_pqp *q, struct place *pl, uint8_t dir, uint32_t seq,
 		const struct phca_offload_wr *wr, uint8_t status)
 {
 	struct outcome out = { .offload = 1, .flags = pl->out.flags, .status = status };
@@ -292,34 +323,43 @@ static void finish(struct phca_proxy *p, struct phca_pqp *q, struct place *pl, u
 	window_finish(p, w, seq, out, dir == PHCA_DIR_SEND ? &wc : NULL);
 }
 
+void req_let_go(struct phca_proxy *p, struct phca_offload_req *r)
+{
+	req_unlink(r->offload, r);
+	count_latency(p, r);
+	DEC(r->offload->c.in_flight);
+	DEC(p->c.in_flight);
+}
+
 static void done_pending(struct phca_proxy *p, struct phca_offload_req *r, uint8_t status)
 {
 	struct phca_pqp *q = r->pqp;
 	struct place *pl = window_place(&q->win[r->dir], r->seq);
 	const struct phca_offload_wr *wr = r->wr;
+	bool ordered = r->ordered;
 	uint32_t seq = r->seq;
 	uint8_t dir = r->dir;
 
-	req_unlink(r->offload, r);
 	status = end_status(r, status);
 	count_result(p, r, status);
-	count_latency(p, r);
-	let_go(p, r);
+	req_let_go(p, r);
+	req_release(q, r);
 	pl->req = NULL;
 	if (likely(q->state == PQP_ATTACHED))
-		finish(p, q, pl, dir, seq, wr, status);
+		place_finish(p, q, pl, dir, seq, wr, status);
 	else
 		pl->state = PLACE_FREE; /* another request's cancel finished this one */
+	if (unlikely(ordered))
+		order_decide(p, &q->win[dir], seq);
 }
 
-static void done_zombie(struct phca_proxy *p, struct phca_offload_req *r)
+/* Nobody holds it any more. */
+static void zombie_end(struct phca_proxy *p, struct phca_offload_req *r)
 {
 	struct phca_pqp *q = r->pqp;
 	struct window *w = &q->win[r->dir];
 	struct place *pl = window_place(w, r->seq);
 
-	INC(p->c.late);
-	INC(r->offload->c.late);
 	let_go(p, r);
 	q->zombies--;
 	pl->req = NULL;
@@ -331,6 +371,69 @@ static void done_zombie(struct phca_proxy *p, struct phca_offload_req *r)
 		pqp_due(q);
 }
 
+static void done_zombie(struct phca_proxy *p, struct phca_offload_req *r)
+{
+	if (r->said_done) {
+		assert(!"the driver called phca_offload_done of a request that it had lost");
+		return;
+	}
+	INC(p->c.late);
+	INC(r->offload->c.late);
+	r->said_done = true;
+	if (r->children == 0)
+		zombie_end(p, r);
+}
+
+void req_children_over(struct phca_proxy *p, struct phca_offload_req *r)
+{
+	if (!r->said_done)
+		return; /* its driver has it */
+	if (r->state == REQ_ZOMBIE)
+		zombie_end(p, r);
+	else if (r->state == REQ_PENDING)
+		done_pending(p, r, r->result);
+}
+
+/* Its place ends now; what it refers to stays until its last child is over. */
+void req_fail(struct phca_proxy *p, struct phca_offload_req *r)
+{
+	struct phca_pqp *q = r->pqp;
+	struct window *w = &q->win[r->dir];
+
+	if (r->state != REQ_PENDING)
+		return; /* a zombie, or within submit */
+	r->said_done = r->failed = true;
+	req_unlink(r->offload, r);
+	r->result = end_status(r, r->result);
+	count_result(p, r, r->result);
+	count_latency(p, r);
+	r->state = REQ_ZOMBIE;
+	q->zombies++;
+	place_finish(p, q, window_place(w, r->seq), r->dir, r->seq, r->wr, r->result);
+	order_mark(w, r->seq);
+	r->children++; /* it stays, while these end */
+	children_flush(p, r);
+	r->children--;
+	order_advance(p, w);
+}
+
+/* It takes effect when its children are over; an error does at once. */
+static void done_with_children(struct phca_proxy *p, struct phca_offload_req *r, uint8_t status)
+{
+	r->said_done = true;
+	if (r->result == PHCA_WC_SUCCESS)
+		r->result = status;
+	if (r->state == REQ_SUBMITTING)
+		return; /* offload_submit goes on */
+	if (r->result != PHCA_WC_SUCCESS) {
+		req_fail(p, r);
+		if (r->children == 0)
+			req_children_over(p, r);
+	} else if (r->ordered) {
+		order_decide(p, &r->pqp->win[r->dir], r->seq);
+	}
+}
+
 void phca_offload_done(struct phca_offload_req *r, enum phca_wc_status status)
 {
 	struct phca_proxy *p = r->offload->proxy;
@@ -339,20 +442,29 @@ void phca_offload_done(struct phca_offload_req *r, enum phca_wc_status status)
 		status = PHCA_WC_GENERAL_ERR;
 	switch ((enum req_state)r->state) {
 	case REQ_SUBMITTING:
+		if (unlikely(r->children > 0)) {
+			done_with_children(p, r, (uint8_t)status);
+			break;
+		}
 		p->submit_status = (uint8_t)status;
 		r->state = REQ_DONE;
 		break;
 	case REQ_PENDING:
-		done_pending(p, r, (uint8_t)status);
+		if (unlikely(r->children > 0))
+			done_with_children(p, r, (uint8_t)status);
+		else
+			done_pending(p, r, (uint8_t)status);
 		break;
 	case REQ_CANCELLING:
-		r->state = REQ_DONE;
+		r->said_done = true;
 		break;
 	case REQ_ZOMBIE:
 		done_zombie(p, r);
 		break;
 	case REQ_FREE:
 	case REQ_DONE:
+	case REQ_PASSING:
+	case REQ_PASSED:
 		assert(!"the driver called phca_offload_done twice");
 		INC(p->c.late);
 		INC(r->offload->c.late);
@@ -362,8 +474,17 @@ void phca_offload_done(struct phca_offload_req *r, enum phca_wc_status status)
 struct phca_offload_req *offload_cancel(struct phca_proxy *p, struct phca_offload_req *r, bool timeout)
 {
 	struct phca_offload *o = r->offload;
-	int rc;
+	struct window *w = &r->pqp->win[r->dir];
+	bool had = !r->said_done;
+	int rc = 0;
 
+	order_mark(w, r->seq);
+	if (r->state == REQ_PASSING) { /* no driver has it */
+		INC(p->c.cancelled);
+		INC(r->pqp->c.cancelled);
+		order_cancel(r);
+		return NULL;
+	}
 	req_unlink(o, r);
 	if (timeout) {
 		INC(o->c.timed_out);
@@ -376,14 +497,18 @@ struct phca_offload_req *offload_cancel(struct phca_proxy *p, struct phca_offloa
 		INC(r->pqp->c.cancelled);
 	}
 	r->state = REQ_CANCELLING;
-	rc = o->ops->cancel != NULL ? o->ops->cancel(o, r) : -EBUSY;
-	if (r->state == REQ_DONE) {
+	r->failed = true;
+	if (had)
+		rc = o->ops->cancel != NULL ? o->ops->cancel(o, r) : -EBUSY;
+	if (had && r->said_done) {
 		INC(p->c.late);
 		INC(o->c.late);
 		rc = 0;
 	}
+	r->said_done = rc == 0;
 	end_status(r, timeout ? PHCA_WC_RESP_TIMEOUT_ERR : PHCA_WC_WR_FLUSH_ERR);
-	if (rc == 0) {
+	children_flush(p, r);
+	if (r->said_done && r->children == 0) {
 		let_go(p, r);
 		return NULL;
 	}
@@ -401,7 +526,8 @@ static void offload_timeout(struct phca_proxy *p, struct phca_offload_req *r)
 	uint8_t dir = r->dir;
 
 	pl->req = offload_cancel(p, r, true);
-	finish(p, q, pl, dir, seq, wr, PHCA_WC_RESP_TIMEOUT_ERR);
+	place_finish(p, q, pl, dir, seq, wr, PHCA_WC_RESP_TIMEOUT_ERR);
+	order_advance(p, &q->win[dir]);
 }
 
 unsigned int offloads_poll(struct phca_proxy *p)
@@ -488,13 +614,17 @@ static struct phca_offload *offload_new(struct phca_proxy *p, const struct phca_
 	o->ops = conf->ops;
 	o->time_limit_ns = conf->time_limit_ns;
 	o->proxy = p;
+	o->ordered = conf->ops->ordered;
 	if (o->ops->init != NULL) {
 		struct phca_setting_value v[table_rows(o->ops->settings) + 1];
 
 		rc = phca_settings_resolve(o->ops->settings, conf->args, conf->nb_args, v, err, err_len);
+		o->initing = true;
 		if (rc == 0)
 			rc = o->ops->init(o, v, err, err_len);
+		o->initing = false;
 		if (rc != 0) {
+			child_pool_free(o);
 			rte_free(o);
 			rte_errno = -rc;
 			return NULL;
@@ -540,6 +670,7 @@ struct phca_offload *phca_offload_create(struct phca_proxy *p, const struct phca
 		snprintf(err, err_len, "offload %s: the proxy has %u already", o->name, PHCA_PROXY_OFFLOAD_MAX);
 	if (o->ops->fini != NULL)
 		o->ops->fini(o);
+	child_pool_free(o);
 	rte_free(o);
 	rte_errno = -rc;
 	return NULL;
@@ -569,6 +700,7 @@ int phca_offload_destroy(struct phca_offload *o)
 		return rc;
 	if (o->ops->fini != NULL)
 		o->ops->fini(o);
+	child_pool_free(o);
 	rte_free(o);
 	return 0;
 }

@@ -80,6 +80,7 @@ struct phca_proxy;       /**< one proxy lcore */
 struct phca_pqp;         /**< a proxy QP as the proxy sees it */
 struct phca_offload;     /**< an instance of an offload driver on one proxy */
 struct phca_offload_req; /**< an offloaded work request */
+struct phca_child;       /**< a work request that the proxy issues itself */
 
 /** The two sequences of a proxy QP. */
 enum phca_dir { PHCA_DIR_SEND = 0, PHCA_DIR_RECV = 1, PHCA_DIR_COUNT = 2 };
@@ -206,9 +207,14 @@ enum phca_pmsg_kind {
 	PHCA_PMSG_PLAIN,    /**< cqw, wc: completion of a plain QP on a CQ that the proxy owns */
 	PHCA_PMSG_RULES,    /**< pqp, rules: from now on OFFLOAD means these; the former ones are left in
 	                     *   their place for the sender, who waits for a FENCE */
+	PHCA_PMSG_CHILD,    /**< pqp, child: it is over; once for each CHILD reply while the QP is attached */
+	PHCA_PMSG_QP_ERROR, /**< pqp: the QP is in the error state; once, whatever the reason was */
 };
-#define PHCA_PMSG_F_NO_CQE    0x1 /**< unsignaled: no CQE on success */
+#define PHCA_PMSG_F_NO_CQE    0x1 /**< unsignaled: no CQE on success; inbound: none at all, it took no receive */
 #define PHCA_PMSG_F_SOLICITED 0x2 /**< completion is solicited */
+#define PHCA_PMSG_F_ORDERED   0x4 /**< OFFLOAD: the sender counts it until a RESUME covers it */
+/** OFFLOAD, inbound, ORDERED: no rule matched, it follows one that did; comes back as PASS, in order. */
+#define PHCA_PMSG_RULE_PASS 0xff
 
 /** An element of the ring to the proxy. */
 struct phca_pmsg {
@@ -241,6 +247,10 @@ struct phca_pmsg {
 		} in;                        /**< OFFLOAD, dir RECV */
 		const struct phca_offload_wr *wr; /**< OFFLOAD, dir SEND */
 		struct phca_pqp_rules *rules;     /**< RULES */
+		struct {
+			struct phca_child *child; /**< the proxy's again */
+			uint32_t status;          /**< enum phca_wc_status */
+		} child;                          /**< CHILD */
 	};
 };
 _Static_assert(sizeof(struct phca_pmsg) == 64, "one cache line");
@@ -255,6 +265,14 @@ enum phca_preply_kind {
 	PHCA_PREPLY_FENCED,   /**< cookie of FENCE */
 	PHCA_PREPLY_ANSWER,   /**< cookie of pqp, tag, status, value, data: what to answer to a READ or
 	                       *   atomic; once for each while the QP is attached, in any order */
+	PHCA_PREPLY_CHILD,    /**< cookie of pqp, child: put it on the wire behind what has begun and in front
+	                       *   of what has not; the child is the HCA's until CHILD or DETACH */
+	PHCA_PREPLY_PASS,     /**< cookie of pqp, dir, seq, req, data: carry this one out after all. SEND: the
+	                       *   posted work request, as CHILD does; RECV: the message of req, or data
+	                       *   instead of its payload when that is not NULL, in the next receive. Its
+	                       *   COMPLETE follows; until then req does not change */
+	PHCA_PREPLY_RESUME,   /**< cookie of pqp, dir, seq: so many ORDERED requests are decided: what they wanted
+	                       *   to put on the wire, or to pass, are replies before this one */
 };
 /** An element of the ring from the proxy. */
 struct phca_preply {
@@ -267,7 +285,11 @@ struct phca_preply {
 		uint32_t tag; /**< ANSWER: of its OFFLOAD */
 	};
 	void *cookie;    /**< phca_pqp_conf.cookie, cqw, or the FENCE's cookie */
-	uint64_t value;  /**< ANSWER: an atomic's original value */
+	union {
+		uint64_t value;           /**< ANSWER: an atomic's original value */
+		struct phca_child *child; /**< CHILD */
+		const struct phca_offload_req *req; /**< PASS, dir RECV */
+	};
 	struct rte_mbuf *data; /**< ANSWER of a READ: all its bytes, bare, the HCA's to free; NULL: the
 	                        *   HCA lcore reads the memory when it emits the responses */
 };
@@ -401,6 +423,9 @@ void phca_pqp_destroy(struct phca_pqp *q);
 	X(cancelled, "requests", "offloaded requests cancelled") \
 	X(released, "requests", "places released in order") \
 	X(waited, "requests", "places that had to wait for an earlier one") \
+	X(passed, "requests", "offloaded requests that went back to be carried out by the HCA lcore") \
+	X(children, "WRs", "work requests that offloads issued on the queue pair") \
+	X(child_errors, "WRs", "of which failed or were flushed") \
 	X(noops, "CQEs", "no-ops") \
 	X(cqes, "CQEs", "completions delivered") \
 	X(flushed, "requests", "places flushed behind an error, or since the QP is in error")
@@ -412,7 +437,21 @@ struct phca_pqp_stats {
 /** Read the counters; any thread while the pqp exists. */
 void phca_pqp_stats_get(const struct phca_pqp *q, struct phca_pqp_stats *st);
 
+/** @return its QPN; the driver's callbacks. */
+uint32_t phca_pqp_qpn(const struct phca_pqp *q);
+/** @return whether work requests can be issued on it: it is attached and not in error. Proxy lcore. */
+bool phca_pqp_ready(const struct phca_pqp *q);
+
 /* ------------------------------------------------------- offload drivers */
+
+/** What a driver is told of a queue pair. */
+enum phca_pqp_event {
+	PHCA_PQP_ERROR, /**< it went to the error state: children are flushed, nothing can be issued */
+	PHCA_PQP_GONE,  /**< it was destroyed or reset, or no rule of it names the offload any more: the
+	                 *   pointer means nothing after the callback, no child and no request of it is
+	                 *   left. A peer that is reset is in ERROR, then READY; destroyed, GONE */
+	PHCA_PQP_READY, /**< a peer's QP: work requests can be issued */
+};
 
 /** Kinds of a driver's settings. */
 enum phca_setting_kind { PHCA_SETTING_UINT, PHCA_SETTING_BOOL, PHCA_SETTING_STRING };
@@ -475,6 +514,24 @@ struct phca_offload_ops {
 	int (*cancel)(struct phca_offload *o, struct phca_offload_req *req);
 	/** Make progress, once a turn. @return how much was done. NULL: nothing to poll */
 	unsigned int (*poll)(struct phca_offload *o, uint64_t now_ns);
+	/**
+	 * A child is over. When the callback returns it is in the pool again. With a
+	 * parent that has failed already it is called, too. NULL: nothing to do.
+	 * @param status  PHCA_WC_SUCCESS: the peer has acknowledged it (RC), or it was sent
+	 */
+	void (*child_done)(struct phca_offload *o, struct phca_child *c, enum phca_wc_status status,
+			uint64_t now_ns);
+	/** Something happened to a queue pair that it watches, or a peer of its own. NULL: it watches none. */
+	void (*qp_event)(struct phca_offload *o, struct phca_pqp *q, enum phca_pqp_event ev, uint64_t now_ns);
+	/**
+	 * It gets a queue pair of its own, connected to a peer (JSON: "offload" of a QP), before
+	 * its first READY. What arrives there is submitted to it. NULL: it has no use for peers.
+	 * @param name  of the QP in the configuration, with "[i]" behind when there are several; copy it
+	 * @return 0, or negative errno: no more peers. Proxy lcore, between two turns
+	 */
+	int (*peer)(struct phca_offload *o, struct phca_pqp *q, const char *name);
+	/** Directions (1 << PHCA_DIR_SEND, ..) whose requests are ordered: see phca_offload_ordered_set. */
+	unsigned int ordered;
 	/** Print state of its own behind the common counters; any thread. NULL: none */
 	int (*show)(const struct phca_offload *o, int (*emit)(void *arg, const char *name, uint64_t value), void *arg);
 };
@@ -519,6 +576,10 @@ const struct phca_mem *phca_offload_mem(const struct phca_offload *o);
 	X(timed_out, "requests", "not finished within the time limit") \
 	X(cancelled, "requests", "cancelled") \
 	X(late, "requests", "finished after time limit or cancellation") \
+	X(passed, "requests", "given back to be carried out by the HCA lcore") \
+	X(children, "WRs", "work requests issued") \
+	X(child_errors, "WRs", "of which failed or were flushed") \
+	X(child_none, "WRs", "not issued: no child was free, or the queue pair was in error") \
 	X(bytes, "bytes", "payload of requests submitted") \
 	X(latency_ns_sum, "ns", "sum of times from submit to finish") \
 	X(latency_ns_max, "ns", "longest time from submit to finish")
@@ -556,8 +617,14 @@ struct phca_offload_req {
 	/* the proxy's; next and prev also of a pool */
 	uint64_t submit_ns;
 	struct phca_offload *offload;
-	struct phca_pqp *pqp;
+	struct phca_pqp *pqp;   /**< also for the driver: where it came from */
 	uint32_t seq;
+	uint8_t last_opcode;    /**< inbound: BTH opcode of the last packet */
+	uint8_t result;         /**< of its children: the first error */
+	bool said_done;         /**< the driver has let go; its children have not */
+	bool ordered, failed;
+	uint32_t children;      /**< not over yet */
+	struct phca_child *kids, *kids_tail; /**< that wait for earlier requests to be decided */
 	uint8_t state, answer_state;
 	uint32_t tag, answered;
 	uint64_t value;
@@ -602,6 +669,108 @@ int phca_offload_answer(struct phca_offload_req *req, uint32_t offset, const voi
  *         or an atomic on memory that only callbacks reach: finish with PHCA_WC_REM_OP_ERR
  */
 int phca_offload_execute(struct phca_offload_req *req);
+
+/* --- giving back, delivering */
+
+/**
+ * The request is carried out by the HCA after all, as if no rule had matched: a posted
+ * one is sent, an inbound one delivered to the application, in the order of the
+ * requests. Instead of phca_offload_done; the driver must not touch req any more. Only
+ * of an ordered direction. Inbound WRITEs are executed at once, on this lcore, with all
+ * checks of the peer's key; READs and atomics as phca_offload_execute does it.
+ * @return 0; -EINVAL not ordered, or children were issued for it; -ECANCELED
+ */
+int phca_offload_pass(struct phca_offload_req *req);
+/**
+ * As phca_offload_pass, of an inbound SEND: the application receives other bytes.
+ * @param data  up to 1 GiB; copied to mbufs of the proxy's pool
+ * @return 0; -ENOMEM no buffers now: again from poll; -EINVAL, -ECANCELED; -ENOTSUP the proxy has no pool
+ */
+int phca_offload_deliver(struct phca_offload_req *req, const void *data, uint32_t len);
+/**
+ * Requests of a direction are ordered: phca_offload_pass is allowed, and what the driver
+ * issues on the queue pair of a posted request keeps the order of the posted requests.
+ * Those behind it, of the same direction, that no rule matched wait until it is decided,
+ * by done, pass, cancellation, or phca_offload_emitted. Only from init.
+ */
+void phca_offload_ordered_set(struct phca_offload *o, unsigned int dirs);
+/** @return 1 << PHCA_DIR_SEND, 1 << PHCA_DIR_RECV: ordered directions. Any thread. */
+unsigned int phca_offload_ordered(const struct phca_offload *o);
+/** All that a posted request puts on its own queue pair has been issued; it may go on for long. Idempotent. */
+void phca_offload_emitted(struct phca_offload_req *req);
+
+/* --- children: work requests that the proxy issues */
+
+#define PHCA_CHILD_SGE 4       /**< scatter/gather elements in a child */
+#define PHCA_CHILD_INLINE 256  /**< bytes of payload in a child */
+
+/** A work request that the proxy issues, from the pool of an offload. */
+struct phca_child {
+	/* for the driver to fill in; constant from phca_child_post to child_done */
+	/**
+	 * wqe: opcode, flags (PHCA_SEND_FENCE, _SOLICITED), imm, u.rdma or u.atomic; num_sge.
+	 * pd: of the keys in sge; phca_child_get leaves what is needed for no payload.
+	 * len: bytes. sge: elements anywhere, or sge[] below, or those of the parent's wr.
+	 * inline_data: instead of sge: bytes anywhere, of any length, that do not change;
+	 * they need no key. Put into data[] below, or memory of the driver's.
+	 */
+	struct phca_offload_wr wr;
+	uint8_t hca[96];                 /**< the HCA lcore's; behind wr */
+	struct phca_sge sge[PHCA_CHILD_SGE];
+	uint8_t data[PHCA_CHILD_INLINE];
+	uint64_t drv[4];
+	bool tolerant;                   /**< the driver's: its failure does not fail the parent */
+	/* for the driver to read */
+	struct phca_pqp *pqp;            /**< where it was issued */
+	struct phca_offload_req *parent; /**< or NULL; in child_done also when the parent ended before */
+	/* the proxy's */
+	struct phca_offload *offload;
+	struct phca_child *next;         /**< whoever has it: a queue of the proxy's, or the HCA lcore's */
+	struct phca_child *all_next, *all_prev; /**< issued on pqp */
+	uint8_t state;
+} __rte_cache_aligned;
+/**
+ * Make the pool of children of an instance. Only from init.
+ * @param n  1..1048576
+ * @return 0 or -ENOMEM
+ */
+int phca_child_pool(struct phca_offload *o, unsigned int n);
+/** @return a child without payload, signaled or not does not matter; NULL: none is free. Proxy lcore. */
+struct phca_child *phca_child_get(struct phca_offload *o);
+/** Give back a child that was not posted. Proxy lcore. */
+void phca_child_put(struct phca_child *c);
+/**
+ * Issue a child. Its end is told by child_done, later, never from within; then it goes back
+ * to the pool by itself. On the queue pair of a posted, ordered parent it keeps the order of
+ * the posted requests; else it is put on the wire in front of what has not begun.
+ *
+ * With a parent, which this driver has now: the parent's phca_offload_done takes effect
+ * when the last child is over; the first child that fails, if it is not tolerant, fails the
+ * parent with its status when its child_done returns: the driver has lost it then, as after
+ * phca_offload_done (which it may call in there). What parent->wr points to stays valid
+ * until its last child is over.
+ * @param parent  or NULL
+ * @return 0; -ENOTCONN the QP is in error or not connected, the child is the driver's still;
+ *         -EINVAL the opcode is not one of the transport; -ECANCELED the parent is no more
+ */
+int phca_child_post(struct phca_pqp *q, struct phca_child *c, struct phca_offload_req *parent);
+
+/* --- queue pairs that a driver keeps in mind */
+
+/**
+ * Have qp_event called for a queue pair, until GONE. From submit, of a request of this QP.
+ * @param priv  not NULL: what phca_pqp_watched returns; the driver's
+ * @return 0; -ENOSPC
+ */
+int phca_pqp_watch(struct phca_pqp *q, struct phca_offload *o, void *priv);
+/** @return what was given to phca_pqp_watch; NULL: it does not watch this one. Proxy lcore. */
+void *phca_pqp_watched(const struct phca_pqp *q, const struct phca_offload *o);
+/**
+ * Give a queue pair to an instance as a peer. Control thread.
+ * @param q  of the same proxy, attached or not
+ * @return 0; -ENOTSUP the driver has no use for peers; what its callback says
+ */
+int phca_offload_peer_add(struct phca_offload *o, struct phca_pqp *q, const char *name);
 
 #ifdef __cplusplus
 }

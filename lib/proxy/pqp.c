@@ -101,6 +101,7 @@ void phca_pqp_destroy(struct phca_pqp *q)
 {
 	if (q == NULL)
 		return;
+	peer_forget(q);
 	phca_pqp_rules_put(&q->rules);
 	rte_free(q);
 }

@@ -43,9 +43,11 @@ static void attach(struct phca_proxy_chan *c, const struct phca_pmsg *m)
 		w->size = w->mask + 1;
 		phca_cqws_adopt(&p->cqs, w->cq); /* the HCA lcore's until now, perhaps */
 	}
-	q->error_due = q->error_told = false;
+	q->error_due = q->error_told = q->hca_error = false;
 	q->state = PQP_ATTACHED;
 	INC(p->c.pqps);
+	if (q->owner != NULL)
+		watch_event(q, PHCA_PQP_READY);
 }
 
 static void detach(struct phca_proxy *p, struct phca_pqp *q)
@@ -60,18 +62,41 @@ static void detach(struct phca_proxy *p, struct phca_pqp *q)
 		q->win[d].size = 0;
 		window_clear(p, &q->win[d]);
 	}
+	children_clear(p, q);
 	answers_drop(q);
+	watch_event(q, PHCA_PQP_GONE);
 	if (q->zombies == 0)
 		pqp_due(q);
 }
 
 /* Requests that drivers hold know their offload. */
-static void rules(struct phca_pqp *q, struct phca_pqp_rules *fresh)
+static void rules(struct phca_proxy *p, struct phca_pqp *q, struct phca_pqp_rules *fresh)
 {
 	struct phca_pqp_rules former = q->rules;
 
 	q->rules = *fresh;
 	*fresh = former;
+	watch_rules(p, q);
+}
+
+static void qp_failed(struct phca_proxy *p, struct phca_pqp *q)
+{
+	if (q->state != PQP_ATTACHED || q->hca_error) {
+		INC(p->c.bad_messages);
+		return;
+	}
+	q->hca_error = true;
+	watch_event(q, PHCA_PQP_ERROR);
+}
+
+/* What the HCA had when its QP was let go is over already. */
+static void child(struct phca_proxy *p, const struct phca_pmsg *m)
+{
+	if (unlikely(m->pqp->state != PQP_ATTACHED || m->child.status >= PHCA_WC_STATUS_COUNT)) {
+		INC(p->c.bad_messages);
+		return;
+	}
+	child_over(p, m->child.child, (uint8_t)m->child.status);
 }
 
 /* Whether a message's place is one that the HCA may use now. */
@@ -110,6 +135,8 @@ static inline void complete(struct phca_proxy *p, const struct phca_pmsg *m)
 	INC(p->c.completions);
 	INC(q->c.completions);
 	out.flags &= (uint8_t)~OUT_FRESH;
+	if (unlikely(w->passed > 0))
+		order_passed_over(w, m->seq);
 	if (unlikely(out.status != PHCA_WC_SUCCESS))
 		window_direct_error(p, w, m->seq, out.status);
 	else
@@ -129,6 +156,10 @@ static void offload_flush(struct phca_proxy *p, struct window *w, const struct p
 	if (m->dir == PHCA_DIR_SEND)
 		wr_completion(m->pqp, m->wr, &wc);
 	window_outcome(p, w, m->seq, out, &wc);
+	if (m->flags & PHCA_PMSG_F_ORDERED) {
+		order_begin(w, m->seq);
+		order_decide(p, w, m->seq);
+	}
 }
 
 /* From now on its answer is owed. @return false: the tag is none, or in use */
@@ -140,14 +171,21 @@ static bool tag_take(struct phca_pqp *q, const struct phca_pmsg *m)
 	return true;
 }
 
+static inline bool rule_ok(const struct phca_pqp *q, const struct phca_pmsg *m)
+{
+	if (unlikely(m->rule == PHCA_PMSG_RULE_PASS))
+		return m->dir == PHCA_DIR_RECV && (m->flags & PHCA_PMSG_F_ORDERED);
+	return m->rule < RTE_DIM(q->rules.offloads) && q->rules.offloads[m->rule] != NULL;
+}
+
 static inline void offload(struct phca_proxy_chan *c, const struct phca_pmsg *m)
 {
 	struct phca_proxy *p = c->proxy;
 	struct phca_pqp *q = m->pqp;
 	struct window *w = &q->win[m->dir & 1];
+	uint8_t flags;
 
-	if (unlikely(m->dir >= PHCA_DIR_COUNT || m->rule >= RTE_DIM(q->rules.offloads) ||
-			q->rules.offloads[m->rule] == NULL || !place_ok(w, m->seq) ||
+	if (unlikely(m->dir >= PHCA_DIR_COUNT || !rule_ok(q, m) || !place_ok(w, m->seq) ||
 			(msg_wants_answer(m) && !tag_take(q, m)))) {
 		INC(p->c.bad_messages);
 		if (m->dir == PHCA_DIR_RECV)
@@ -156,10 +194,17 @@ static inline void offload(struct phca_proxy_chan *c, const struct phca_pmsg *m)
 	}
 	INC(p->c.offloads);
 	INC(q->c.offloaded);
-	if (unlikely(w->failing && seq_before(w->fail_seq, m->seq)))
+	if (unlikely(w->failing && seq_before(w->fail_seq, m->seq))) {
 		offload_flush(p, w, m);
+		return;
+	}
+	if (unlikely(m->flags & PHCA_PMSG_F_ORDERED))
+		order_begin(w, m->seq);
+	flags = (uint8_t)(m->flags & ~OUT_FRESH) | fresh(q, w, m->seq);
+	if (unlikely(m->rule == PHCA_PMSG_RULE_PASS))
+		order_rule_pass(p, q, m, flags);
 	else
-		offload_submit(p, q, m, (uint8_t)(m->flags & ~OUT_FRESH) | fresh(q, w, m->seq));
+		offload_submit(p, q, m, flags);
 }
 
 /* @return false: no room for its reply, try again */
@@ -186,7 +231,13 @@ static inline bool message(struct phca_proxy_chan *c, const struct phca_pmsg *m)
 		detach(p, m->pqp);
 		return true;
 	case PHCA_PMSG_RULES:
-		rules(m->pqp, m->rules);
+		rules(p, m->pqp, m->rules);
+		return true;
+	case PHCA_PMSG_CHILD:
+		child(p, m);
+		return true;
+	case PHCA_PMSG_QP_ERROR:
+		qp_failed(p, m->pqp);
 		return true;
 	case PHCA_PMSG_FENCE:
 		/* with FENCED the HCA may free the CQ; fences keep no answer waiting */
@@ -267,10 +318,14 @@ unsigned int phca_proxy_turn(void *proxy, uint64_t now_ns)
 	did += offloads_poll(p);
 	if (unlikely(p->cancels != NULL))
 		cancels_run(p);
+	if (unlikely(p->sweeps != NULL))
+		watch_sweep(p);
 	phca_cqws_flush(&p->cqs, now_ns);
 	for (unsigned int i = 0; i < p->nb_chans; i++) {
 		struct phca_proxy_chan *c = p->chans[i];
 
+		if (unlikely(c->kids != NULL || c->stuck != NULL))
+			chan_again(c);
 		if (unlikely(c->answers != NULL || c->cq_errors != NULL || c->due != NULL))
 			chan_tell_due(c);
 		if (did == 0 || p->turns % LAZY_TURNS == 0)

@@ -32,6 +32,14 @@ enum place_state {
 /* The HCA recovered from a direct error: the first request after it. Beside PHCA_PMSG_F_*. */
 #define OUT_FRESH 0x80
 
+/* What a place's request, if it is ordered, has decided. */
+enum place_order {
+	ORDER_NONE,    /* not ordered, or its turn is over */
+	ORDER_OPEN,    /* nothing yet */
+	ORDER_DECIDED, /* nothing more comes from it but the children that it has queued */
+	ORDER_PASS,    /* the HCA shall carry it out, in its turn */
+};
+
 /* How a place ends. */
 struct outcome {
 	uint8_t offload; /* an offloaded request, not a completion of the HCA's */
@@ -45,7 +53,8 @@ struct place {
 	struct phca_offload_req *req; /* what a driver holds; or NULL */
 	struct outcome out;
 	uint8_t state;                /* enum place_state */
-	uint8_t rsvd[3];
+	uint8_t order;                /* enum place_order */
+	uint8_t rsvd[2];
 };
 _Static_assert(sizeof(struct place) == 64, "one cache line");
 
@@ -81,9 +90,14 @@ struct window {
 	bool flushing;           /* the HCA's flush was seen: from flush_from on drivers hold nothing */
 	bool erred;              /* a direct error or flush arrived, the last one at err_max */
 	bool lazy;               /* in the list of windows with places to report */
+	bool order_stuck;        /* in the list of those whose turn found no room */
+	uint32_t order_next;     /* the first ordered request that is not over; */
+	uint32_t nb_ordered;     /* there are so many; 0: none */
+	uint32_t resume;         /* of those over, the HCA was not told of so many */
+	uint32_t passed;         /* messages that the HCA reads until their COMPLETE */
 	struct phca_cqw *cq;
 	struct place *places;
-	struct window *next_lazy;
+	struct window *next_lazy, *next_stuck;
 } __rte_cache_aligned;
 _Static_assert(sizeof(struct window) <= 2 * RTE_CACHE_LINE_SIZE, "two cache lines");
 
@@ -102,6 +116,14 @@ struct pqp_counters {
 	PHCA_PQP_COUNTERS(CTR)
 };
 
+/* An offload that wants to know what becomes of a QP. */
+struct watch {
+	struct phca_offload *offload;
+	void *priv;
+	bool leaving;  /* no rule names it any more: GONE once nothing of it is left */
+};
+#define WATCH_MAX (PHCA_PROXY_RULE_MAX + 1)
+
 struct phca_pqp {
 	struct window win[PHCA_DIR_COUNT];
 	struct pqp_counters c __rte_cache_aligned;
@@ -118,9 +140,16 @@ struct phca_pqp {
 	uint8_t transport;
 	uint8_t error_status, error_dir; /* of the ERROR reply */
 	bool error_due, error_told;
+	bool hca_error;                  /* the HCA says that it is in the error state */
+	uint8_t nb_watch;
 	bool due;                       /* in the list of those with ERROR or DETACHED to tell */
 	bool cancel;                    /* in the list of those with requests to cancel */
 	struct phca_pqp *next_due, *next_cancel;
+	struct phca_child *kids;         /* issued on it, not over */
+	struct phca_offload *owner;      /* whose peer it is; or NULL */
+	bool sweep;                      /* in the list of those with watches that leave */
+	struct phca_pqp *next_sweep;
+	struct watch watch[WATCH_MAX];
 	struct phca_pqp_rules rules;
 };
 
@@ -135,7 +164,11 @@ struct phca_offload {
 	uint64_t time_limit_ns;
 	struct offload_counters c;
 	struct phca_proxy *proxy;
-	uint32_t users;                       /* proxy QPs with a rule for it; control threads */
+	uint32_t users;                       /* proxy QPs with a rule for it, and watches; control threads */
+	unsigned int ordered;                 /* 1 << enum phca_dir */
+	struct phca_child *pool, *free_kids;
+	unsigned int nb_pool;
+	bool initing;                         /* init runs */
 	char name[64];
 	uint8_t priv[] __rte_cache_aligned;
 };
@@ -154,7 +187,9 @@ struct phca_proxy_chan {
 	struct phca_loop *hca_loop;
 	struct phca_cqw *cq_errors;           /* CQs whose overrun is to be told */
 	struct window *lazy;                  /* windows with places to report */
-	struct phca_pqp *due;                 /* QPs with ERROR or DETACHED to tell */
+	struct phca_pqp *due;                 /* QPs with ERROR, RESUME or DETACHED to tell */
+	struct phca_child *kids, *kids_last;  /* that found no room, first to tell first */
+	struct window *stuck;                 /* whose ordered requests found no room */
 	struct answer *answers, *answers_last;/* that found no room, first to tell first */
 	bool return_mbufs;
 	unsigned int nb_free, nb_stage;
@@ -168,7 +203,7 @@ struct phca_proxy {
 	uint64_t now_ns;
 	uint64_t turns;
 	struct phca_cqws cqs;                 /* that it owns, and has something to do for */
-	struct phca_pqp *cancels;
+	struct phca_pqp *cancels, *sweeps;
 	uint8_t submit_status;                /* what done said within submit */
 	unsigned int nb_chans, nb_offloads;
 	struct phca_proxy_chan *chans[PHCA_PROXY_CHAN_MAX];
@@ -242,6 +277,8 @@ static inline void mbuf_free_later(struct phca_proxy_chan *c, struct rte_mbuf *m
 bool cq_errors_tell(struct phca_proxy_chan *c);
 /* ERROR, DETACHED and overruns that wait. */
 void chan_tell_due(struct phca_proxy_chan *c);
+/* Children and ordered requests that found no room. */
+void chan_again(struct phca_proxy_chan *c);
 /* Places that were freed in small numbers. */
 void chan_tell_lazy(struct phca_proxy_chan *c);
 /* At the end of the turn, when completions are visible: replies and mbufs on their way. */
@@ -287,12 +324,19 @@ void answer_send(struct phca_pqp *q, uint32_t tag, uint8_t status, uint64_t valu
 uint8_t answer_end(struct phca_offload_req *r, uint8_t status);
 /* @return false: no room for all */
 bool chan_tell_answers(struct phca_proxy_chan *c);
+/* Bytes that an inbound SEND delivers in the place of its payload. @return 0, -ENOMEM, -E2BIG, -ENOTSUP */
+int answer_fill(struct phca_offload_req *r, const void *src, uint32_t len);
 /* The QP is let go: nothing more is told about it. */
 void answers_drop(struct phca_pqp *q);
 
 /* --- offload.c */
 
-enum req_state { REQ_FREE, REQ_SUBMITTING, REQ_DONE, REQ_PENDING, REQ_CANCELLING, REQ_ZOMBIE };
+enum req_state {
+	REQ_FREE, REQ_SUBMITTING, REQ_DONE, REQ_PENDING, REQ_CANCELLING,
+	REQ_ZOMBIE,  /* its place is over; its driver or a child is not */
+	REQ_PASSING, /* the driver gave it back, its turn has not come */
+	REQ_PASSED,  /* the HCA has it again, and reads its message */
+};
 
 /* What there is of a request's answer. */
 enum answer_state {
@@ -316,7 +360,71 @@ void offload_submit(struct phca_proxy *p, struct phca_pqp *q, const struct phca_
 struct phca_offload_req *offload_cancel(struct phca_proxy *p, struct phca_offload_req *r, bool timeout);
 /* Poll all drivers, fail requests that took too long. @return how much was done */
 unsigned int offloads_poll(struct phca_proxy *p);
+/* A place that waited for a driver ends. Its req is NULL, or what is held on to. */
+void place_finish(struct phca_proxy *p, struct phca_pqp *q, struct place *pl, uint8_t dir, uint32_t seq,
+		const struct phca_offload_wr *wr, uint8_t status);
+/* What a message says of a request. */
+void req_fill(struct phca_offload_req *r, const struct phca_pqp *q, const struct phca_pmsg *m);
+/* The driver, which held it, has given it back. */
+void req_let_go(struct phca_proxy *p, struct phca_offload_req *r);
+/* Its last child is over, or its driver let go: a zombie may end, a parent be done. */
+void req_children_over(struct phca_proxy *p, struct phca_offload_req *r);
+/* A child failed: so does its parent. */
+void req_fail(struct phca_proxy *p, struct phca_offload_req *r);
 /* A posted request's completion, status success. */
 void wr_completion(const struct phca_pqp *q, const struct phca_offload_wr *wr, struct phca_wc *wc);
+
+/* --- order.c: ordered requests, and those that go back */
+
+/* An ordered request comes. */
+void order_begin(struct window *w, uint32_t seq);
+/* The same, but those behind it have to wait for order_advance. */
+void order_mark(struct window *w, uint32_t seq);
+/* What became possible. */
+void order_advance(struct phca_proxy *p, struct window *w);
+/* It will issue nothing more, but what it has queued. */
+void order_decide(struct phca_proxy *p, struct window *w, uint32_t seq);
+/* Whether it is its turn to put something on the wire. */
+static inline bool order_turn(const struct window *w, uint32_t seq)
+{
+	return w->nb_ordered > 0 && w->order_next == seq;
+}
+/* A message that no rule matched, behind ordered ones. */
+void order_rule_pass(struct phca_proxy *p, struct phca_pqp *q, const struct phca_pmsg *m, uint8_t flags);
+/* The driver gave it back within submit: its place waits for its turn. */
+void order_passing(struct phca_proxy *p, struct window *w, struct phca_offload_req *r, uint8_t flags);
+/* It goes neither forth nor back any more: released. */
+void order_cancel(struct phca_offload_req *r);
+/* Of a place that the HCA completes: the message is not needed any more. */
+void order_passed_over(struct window *w, uint32_t seq);
+/* The QP is let go. */
+void order_clear(struct window *w);
+/* Those that found no room. */
+void chan_order_again(struct phca_proxy_chan *c);
+
+/* --- child.c */
+
+/* The HCA says that it is over, or nobody can carry it out. */
+void child_over(struct phca_proxy *p, struct phca_child *c, uint8_t status);
+/* Send what a request has queued: it is its turn. */
+void children_send(struct phca_offload_req *r);
+/* Flush what a request has queued. */
+void children_flush(struct phca_proxy *p, struct phca_offload_req *r);
+/* The QP is let go: the HCA has dropped what it had. */
+void children_clear(struct phca_proxy *p, struct phca_pqp *q);
+/* Those that found no room. @return false: some still find none */
+bool chan_children_again(struct phca_proxy_chan *c);
+void child_pool_free(struct phca_offload *o);
+
+/* --- watch.c */
+
+/* Tell all who watch, and the owner. */
+void watch_event(struct phca_pqp *q, enum phca_pqp_event ev);
+/* The rules changed. */
+void watch_rules(struct phca_proxy *p, struct phca_pqp *q);
+/* Those that leave. */
+void watch_sweep(struct phca_proxy *p);
+/* A peer's QP is destroyed; control thread. */
+void peer_forget(struct phca_pqp *q);
 
 #endif

@@ -87,7 +87,7 @@ static void deliver_error(struct phca_proxy *p, struct window *w, struct phca_pq
 		INC(q->c.flushed);
 	}
 	if (w->dir == PHCA_DIR_RECV) {
-		if (out.offload) {
+		if (out.offload || (out.flags & PHCA_PMSG_F_NO_CQE)) {
 			noop_deliver(p, q, w->cq);
 			return;
 		}
@@ -251,6 +251,7 @@ static void window_cancel(struct phca_proxy *p, struct window *w, uint32_t from)
 		w->pending--;
 		place_ready(p, w, pl, seq, flush, &wc);
 	}
+	order_advance(p, w);
 }
 
 /* From where on a flush at seq leaves nothing to drivers. */
@@ -311,8 +312,11 @@ void window_clear(struct phca_proxy *p, struct window *w)
 
 		if (pl->state == PLACE_WAITING)
 			pl->req = offload_cancel(p, pl->req, false);
+		else if (pl->state == PLACE_FREE && pl->req != NULL)
+			order_passed_over(w, (uint32_t)i);
 		pl->state = pl->req != NULL ? PLACE_ZOMBIE : PLACE_FREE;
 	}
 	w->pending = 0;
 	__atomic_store_n(&w->busy, 0, __ATOMIC_RELAXED);
+	order_clear(w);
 }

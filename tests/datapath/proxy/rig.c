@@ -110,6 +110,19 @@ void rig_cq_expect_empty(struct rig_cq *c)
 	CU_ASSERT_FALSE(rig_cq_poll(c, &wc));
 }
 
+static struct phca_pqp *pqp_attach(struct rig *r, struct phca_pqp_conf *conf,
+		struct phca_offload *const *offloads, uint32_t seq)
+{
+	struct phca_pmsg m = { .kind = PHCA_PMSG_ATTACH, .seq = seq };
+
+	for (unsigned int i = 0; i < conf->nb_rules; i++)
+		conf->offloads[i] = offloads[i];
+	m.pqp = phca_pqp_create(r->p, conf);
+	CU_ASSERT_PTR_NOT_NULL_FATAL(m.pqp);
+	rig_send(r, &m);
+	return m.pqp;
+}
+
 struct phca_pqp *rig_pqp(struct rig *r, uint32_t qpn, uint32_t window, struct rig_cq *send,
 		struct rig_cq *recv, struct phca_offload *const *offloads, unsigned int nb_rules,
 		uint32_t seq)
@@ -119,14 +132,20 @@ struct phca_pqp *rig_pqp(struct rig *r, uint32_t qpn, uint32_t window, struct ri
 		.chan = r->chan,
 		.window = { window, window }, .cq = { &send->w, &recv->w }, .nb_rules = nb_rules,
 	};
-	struct phca_pmsg m = { .kind = PHCA_PMSG_ATTACH, .seq = seq };
 
-	for (unsigned int i = 0; i < nb_rules; i++)
-		conf.offloads[i] = offloads[i];
-	m.pqp = phca_pqp_create(r->p, &conf);
-	CU_ASSERT_PTR_NOT_NULL_FATAL(m.pqp);
-	rig_send(r, &m);
-	return m.pqp;
+	return pqp_attach(r, &conf, offloads, seq);
+}
+
+struct phca_pqp *rig_pqp_rc(struct rig *r, uint32_t qpn, uint32_t window, struct rig_cq *cq,
+		struct phca_offload *const *offloads, unsigned int nb_rules, uint32_t pd)
+{
+	struct phca_pqp_conf conf = {
+		.qpn = qpn, .transport = PHCA_TRANSPORT_RC, .cookie = (void *)(uintptr_t)qpn,
+		.chan = r->chan, .pd = pd, .nb_tags = 16,
+		.window = { window, window }, .cq = { &cq->w, &cq->w }, .nb_rules = nb_rules,
+	};
+
+	return pqp_attach(r, &conf, offloads, 0);
 }
 
 void rig_pqp_end(struct rig *r, struct phca_pqp *q)
@@ -190,6 +209,92 @@ void rig_offload_in(struct rig *r, struct phca_pqp *q, uint32_t seq, uint8_t rul
 	m.in.m = ud_packet(r, len, &m.in.pkt);
 	m.in.msg_len = len;
 	m.in.last_opcode = m.in.pkt.opcode;
+	rig_send(r, &m);
+}
+
+#define FRAME_BTH 42 /* Ethernet, IPv4, UDP */
+
+/* Headers of the first packet; only what the proxy reads. */
+static uint8_t *packet_head(uint8_t *d, const struct rig_in *in, struct phca_pkt *pkt)
+{
+	const struct phca_opcode_info *info = &phca_opcode_table[in->opcode];
+	struct phca_reth *reth = (struct phca_reth *)(d + FRAME_BTH + info->off[PHCA_HDR_RETH]);
+
+	memset(d, 0, FRAME_BTH + info->hdr_len);
+	*pkt = (struct phca_pkt){
+		.opcode = in->opcode, .l3_off = 14, .bth_off = FRAME_BTH,
+		.payload_off = (uint16_t)(FRAME_BTH + info->hdr_len),
+	};
+	if (info->off[PHCA_HDR_RETH] != 0) {
+		phca_put64(reth->va, in->va);
+		phca_put32(reth->rkey, in->rkey);
+		phca_put32(reth->len, in->len);
+	}
+	if (info->off[PHCA_HDR_IMMDT] != 0)
+		memcpy(d + FRAME_BTH + info->off[PHCA_HDR_IMMDT], "\1\2\3\4", 4);
+	return d + pkt->payload_off;
+}
+
+void rig_message_in(struct rig *r, struct phca_pqp *q, const struct rig_in *in)
+{
+	struct phca_pmsg m = {
+		.kind = PHCA_PMSG_OFFLOAD, .dir = PHCA_DIR_RECV, .rule = in->rule, .flags = in->flags,
+		.seq = in->seq, .pqp = q,
+	};
+	uint32_t mtu = in->mtu != 0 ? in->mtu : in->len, at = 0;
+	struct rte_mbuf **to = &m.in.m, *first = NULL;
+
+	do {
+		struct rte_mbuf *b = rte_pktmbuf_alloc(r->pool);
+		uint32_t n = RTE_MIN(mtu, in->len - at);
+		uint8_t *d;
+
+		CU_ASSERT_PTR_NOT_NULL_FATAL(b);
+		d = rte_pktmbuf_mtod(b, uint8_t *);
+		if (first == NULL) {
+			first = b;
+			d = packet_head(d, in, &m.in.pkt);
+			m.in.pkt.payload_len = (uint16_t)n;
+			b->data_len = m.in.pkt.payload_off;
+		} else {
+			first->nb_segs++;
+		}
+		CU_ASSERT_TRUE_FATAL(b->data_len + n <= (uint32_t)(b->buf_len - b->data_off));
+		if (n > 0)
+			memcpy(d, (const uint8_t *)in->data + at, n);
+		b->data_len = (uint16_t)(b->data_len + n);
+		at += n;
+		*to = b;
+		to = &b->next;
+	} while (at < in->len);
+	first->pkt_len = m.in.pkt.payload_off + in->len;
+	if (phca_opcode_table[in->opcode].op == PHCA_OP_READ_REQ ||
+	    phca_opcode_table[in->opcode].off[PHCA_HDR_ATOMICETH] != 0)
+		m.in.tag = in->tag;
+	else
+		m.in.msg_len = in->len;
+	m.in.last_opcode = in->opcode;
+	if (first->nb_segs > 1)
+		m.in.last_opcode = phca_opcode_table[in->opcode].op == PHCA_OP_SEND ? PHCA_RC_SEND_LAST :
+			PHCA_RC_WRITE_LAST;
+	rig_send(r, &m);
+}
+
+struct phca_child *rig_child(struct rig *r)
+{
+	while (r->child_at < r->nb_replies) {
+		const struct phca_preply *p = &r->replies[r->child_at++];
+
+		if (p->kind == PHCA_PREPLY_CHILD)
+			return p->child;
+	}
+	return NULL;
+}
+
+void rig_child_over(struct rig *r, struct phca_child *c, enum phca_wc_status status)
+{
+	struct phca_pmsg m = { .kind = PHCA_PMSG_CHILD, .pqp = c->pqp, .child = { .child = c, .status = status } };
+
 	rig_send(r, &m);
 }
 
@@ -266,6 +371,10 @@ static int manual_submit(struct phca_offload *o, struct phca_offload_req *req, u
 	(void)now_ns;
 	if (s->refuse != 0)
 		return -s->refuse;
+	if (s->pass_all)
+		return phca_offload_pass(req);
+	if (s->deliver_all)
+		return phca_offload_deliver(req, "other bytes", 11);
 	CU_ASSERT_TRUE_FATAL(s->nb_held < MANUAL_MAX);
 	s->held[s->nb_held++] = req;
 	return 0;
@@ -295,26 +404,120 @@ static int manual_cancel(struct phca_offload *o, struct phca_offload_req *req)
 	return -EBUSY;
 }
 
+static int manual_init(struct phca_offload *o, const struct phca_setting_value *v, char *err, size_t err_len)
+{
+	(void)v, (void)err, (void)err_len;
+	return phca_child_pool(o, MANUAL_POOL);
+}
+
+static int manual_ordered_init(struct phca_offload *o, const struct phca_setting_value *v, char *err, size_t err_len)
+{
+	phca_offload_ordered_set(o, 1u << PHCA_DIR_SEND | 1u << PHCA_DIR_RECV);
+	return manual_init(o, v, err, err_len);
+}
+
+static void manual_child_done(struct phca_offload *o, struct phca_child *c, enum phca_wc_status status,
+		uint64_t now_ns)
+{
+	struct manual *s = phca_offload_priv(o);
+
+	(void)now_ns;
+	CU_ASSERT_TRUE_FATAL(s->nb_children < RTE_DIM(s->child));
+	s->orphan[s->nb_children] = c->parent == NULL;
+	s->child_status[s->nb_children] = (uint8_t)status;
+	s->child[s->nb_children++] = c->drv[0];
+	if (s->on_child != NULL)
+		s->on_child(o, c, status);
+}
+
+static void manual_event(struct phca_offload *o, struct phca_pqp *q, enum phca_pqp_event ev, uint64_t now_ns)
+{
+	struct manual *s = phca_offload_priv(o);
+	size_t n = strlen(s->events);
+
+	(void)now_ns;
+	s->event_qp = q;
+	if (n + 1 < sizeof(s->events))
+		s->events[n] = ev == PHCA_PQP_ERROR ? 'E' : ev == PHCA_PQP_GONE ? 'G' : 'R';
+}
+
+static int manual_peer(struct phca_offload *o, struct phca_pqp *q, const char *name)
+{
+	struct manual *s = phca_offload_priv(o);
+
+	if (s->nb_peers == RTE_DIM(s->peers))
+		return -ENOSPC;
+	s->peers[s->nb_peers++] = q;
+	snprintf(s->peer_name, sizeof(s->peer_name), "%s", name);
+	return 0;
+}
+
 static const struct phca_offload_ops manual_ops = {
 	.name = "manual", .help = "does what the test says", .priv_size = sizeof(struct manual),
-	.submit = manual_submit, .cancel = manual_cancel,
+	.submit = manual_submit, .cancel = manual_cancel, .init = manual_init,
+	.child_done = manual_child_done, .qp_event = manual_event, .peer = manual_peer,
+};
+static const struct phca_offload_ops manual_ordered_ops = {
+	.name = "manual_ordered", .help = "the same, ordered", .priv_size = sizeof(struct manual),
+	.submit = manual_submit, .cancel = manual_cancel, .init = manual_ordered_init,
+	.child_done = manual_child_done, .qp_event = manual_event,
 };
 static const struct phca_offload_ops manual_no_cancel_ops = {
 	.name = "manual_no_cancel", .help = "cannot cancel", .priv_size = sizeof(struct manual),
 	.submit = manual_submit,
 };
 
-struct phca_offload *rig_manual(struct rig *r, const char *name, uint64_t limit_ns, bool no_cancel)
+static struct phca_offload *manual_new(struct rig *r, const char *name, uint64_t limit_ns,
+		const struct phca_offload_ops *ops)
 {
-	struct phca_offload_conf conf = {
-		.name = name, .ops = no_cancel ? &manual_no_cancel_ops : &manual_ops,
-		.time_limit_ns = limit_ns,
-	};
+	struct phca_offload_conf conf = { .name = name, .ops = ops, .time_limit_ns = limit_ns };
 	char err[128] = "";
 	struct phca_offload *o = phca_offload_create(r->p, &conf, err, sizeof(err));
 
 	CU_ASSERT_PTR_NOT_NULL_FATAL(o);
 	return o;
+}
+
+struct phca_offload *rig_manual(struct rig *r, const char *name, uint64_t limit_ns, bool no_cancel)
+{
+	return manual_new(r, name, limit_ns, no_cancel ? &manual_no_cancel_ops : &manual_ops);
+}
+
+struct phca_offload *rig_manual_ordered(struct rig *r, const char *name, uint64_t limit_ns)
+{
+	return manual_new(r, name, limit_ns, &manual_ordered_ops);
+}
+
+struct phca_offload_req *rig_manual_req(struct phca_offload *o, enum phca_dir dir, uint32_t seq)
+{
+	struct manual *s = phca_offload_priv(o);
+
+	for (unsigned int i = 0; i < s->nb_held; i++)
+		if (s->held[i]->dir == (uint8_t)dir && s->held[i]->seq == seq)
+			return s->held[i];
+	CU_FAIL_FATAL("the driver holds no such request");
+	return NULL;
+}
+
+void rig_manual_forget(struct phca_offload *o, const struct phca_offload_req *req)
+{
+	manual_remove(phca_offload_priv(o), req);
+}
+
+int rig_manual_child(struct phca_offload *o, struct phca_pqp *q, struct phca_offload_req *parent, uint64_t id)
+{
+	struct phca_child *c = phca_child_get(o);
+	int rc;
+
+	CU_ASSERT_PTR_NOT_NULL_FATAL(c);
+	memcpy(c->data, &id, sizeof(id));
+	c->wr.inline_data = c->data;
+	c->wr.len = sizeof(id);
+	c->drv[0] = id;
+	rc = phca_child_post(q, c, parent);
+	if (rc != 0)
+		phca_child_put(c);
+	return rc;
 }
 
 struct manual *rig_manual_state(struct phca_offload *o)
@@ -324,18 +527,10 @@ struct manual *rig_manual_state(struct phca_offload *o)
 
 void rig_manual_done(struct phca_offload *o, enum phca_dir dir, uint32_t seq, enum phca_wc_status status)
 {
-	struct manual *s = phca_offload_priv(o);
+	struct phca_offload_req *req = rig_manual_req(o, dir, seq);
 
-	for (unsigned int i = 0; i < s->nb_held; i++) {
-		struct phca_offload_req *req = s->held[i];
-
-		if (req->dir != (uint8_t)dir || req->seq != seq)
-			continue;
-		manual_remove(s, req);
-		phca_offload_done(req, status);
-		return;
-	}
-	CU_FAIL_FATAL("the driver holds no such request");
+	rig_manual_forget(o, req);
+	phca_offload_done(req, status);
 }
 
 struct phca_offload *rig_offload(struct rig *r, const char *driver, const char *name, uint64_t limit_ns,

@@ -29,6 +29,7 @@ struct rig {
 	uint64_t now_ns;
 	struct phca_preply replies[RIG_REPLIES]; /* all that came, in order */
 	unsigned int nb_replies;
+	unsigned int child_at;                   /* rig_child has looked at those before */
 };
 
 void rig_init(struct rig *r, uint32_t ring_size);
@@ -50,6 +51,9 @@ void rig_cq_expect_empty(struct rig_cq *c);
 struct phca_pqp *rig_pqp(struct rig *r, uint32_t qpn, uint32_t window, struct rig_cq *send,
 		struct rig_cq *recv, struct phca_offload *const *offloads, unsigned int nb_rules,
 		uint32_t seq);
+/* The same of RC, in protection domain pd. */
+struct phca_pqp *rig_pqp_rc(struct rig *r, uint32_t qpn, uint32_t window, struct rig_cq *cq,
+		struct phca_offload *const *offloads, unsigned int nb_rules, uint32_t pd);
 /* DETACH, turn until DETACHED, destroy. */
 void rig_pqp_end(struct rig *r, struct phca_pqp *q);
 
@@ -59,6 +63,20 @@ void rig_complete(struct rig *r, struct phca_pqp *q, enum phca_dir dir, uint32_t
 		enum phca_wc_status status, uint8_t flags);
 /* An inbound UD SEND of `len` bytes 0, 1, 2...; peer QPN 0x123456. */
 void rig_offload_in(struct rig *r, struct phca_pqp *q, uint32_t seq, uint8_t rule, uint32_t len);
+/* An inbound RC message: opcode of its first packet, a RETH with va and rkey when that has one; ImmDt 0x01020304. */
+struct rig_in {
+	uint32_t seq;
+	uint8_t rule, flags, opcode;
+	const void *data;
+	uint32_t len, mtu;    /* payload of a packet at most; 0: one packet. With several, opcode is a FIRST */
+	uint64_t va;
+	uint32_t rkey, tag;   /* READs and atomics */
+};
+void rig_message_in(struct rig *r, struct phca_pqp *q, const struct rig_in *in);
+/* The HCA's part of children: the next that came as a reply; NULL: none. */
+struct phca_child *rig_child(struct rig *r);
+/* It is over. */
+void rig_child_over(struct rig *r, struct phca_child *c, enum phca_wc_status status);
 /* A posted SEND; wr belongs to the caller until its place is free. */
 void rig_offload_out(struct rig *r, struct phca_pqp *q, uint32_t seq, uint8_t rule,
 		struct phca_offload_wr *wr, uint64_t wr_id, uint8_t flags);
@@ -84,9 +102,29 @@ struct manual {
 	unsigned int cancels;
 	int refuse;                /* errno that submit returns; 0: none */
 	enum manual_cancel cancel;
+	void (*on_child)(struct phca_offload *o, struct phca_child *c, enum phca_wc_status status);
+	unsigned int nb_children;       /* that are over: */
+	uint64_t child[MANUAL_MAX * 4]; /* their drv[0], */
+	uint8_t child_status[MANUAL_MAX * 4];
+	bool orphan[MANUAL_MAX * 4];    /* no parent was shown */
+	char events[64];                /* a letter each: Error, Gone, Ready */
+	struct phca_pqp *event_qp;      /* of the last one */
+	struct phca_pqp *peers[4];
+	unsigned int nb_peers;
+	char peer_name[16];             /* of the last one */
+	bool pass_all, deliver_all;     /* in submit */
 };
+#define MANUAL_POOL 128 /* children */
 /* limit_ns 0: none. no_cancel: the driver has no cancel callback. */
 struct phca_offload *rig_manual(struct rig *r, const char *name, uint64_t limit_ns, bool no_cancel);
+/* One whose requests are ordered, in both directions. */
+struct phca_offload *rig_manual_ordered(struct rig *r, const char *name, uint64_t limit_ns);
+/* The request that it holds for a place. */
+struct phca_offload_req *rig_manual_req(struct phca_offload *o, enum phca_dir dir, uint32_t seq);
+/* The driver gives it up otherwise than by rig_manual_done. */
+void rig_manual_forget(struct phca_offload *o, const struct phca_offload_req *req);
+/* Post a SEND with drv[0] = id and payload of 8 bytes. @return what phca_child_post said */
+int rig_manual_child(struct phca_offload *o, struct phca_pqp *q, struct phca_offload_req *parent, uint64_t id);
 struct manual *rig_manual_state(struct phca_offload *o);
 /* Finish the request of a place. */
 void rig_manual_done(struct phca_offload *o, enum phca_dir dir, uint32_t seq, enum phca_wc_status status);
