@@ -67,6 +67,8 @@ struct filter_obj {
 /* An offload of the configuration: an instance on each proxy. */
 struct offload_obj {
 	const char *name;
+	int home;                   /* proxy that its peers are with; -1: it has none */
+	unsigned int nb_peers;
 	struct phca_offload *on[PHCA_HCA_PROXY_MAX]; /* as many as proxies */
 	struct phca_offload_stats base; /* of their sum */
 };
@@ -78,7 +80,7 @@ struct proxy_obj {
 	struct phca_proxy_stats base;
 };
 
-/* A client of the HCA: one for each resident application. */
+/* A client of the HCA: one for each resident application, one for each entry of peers. */
 struct client_obj {
 	struct phca_client *client;
 	uint32_t pd;
@@ -107,6 +109,9 @@ struct qp_obj {
 	struct phca_qp *qp;
 	struct phca_cq *cq;         /* its send and receive CQ, its own */
 	struct srq_obj *srq;        /* or NULL */
+	struct client_obj client;   /* of a peer of an offload */
+	bool client_own;            /* to be closed with it */
+	bool peer;                  /* the offload has it */
 	uint32_t depth;             /* of its receive queue, or its SRQ */
 	struct phca_qp_info base;
 	struct phca_cq_info cq_base;
@@ -249,6 +254,9 @@ int filter_replace(struct appliance *a, struct filter_obj *f, struct phca_config
 void filter_conf_free(struct phca_config_filter *own);
 
 /* --- apps.c: resident applications and their clients --- */
+int app_client_open(struct appliance *a, struct client_obj *c, const char *name, uint32_t max_qp,
+		char *err, size_t err_len);
+void app_client_close(struct appliance *a, struct client_obj *c);
 int apps_open(struct appliance *a, char *err, size_t err_len);   /* clients of new applications */
 int apps_create(struct appliance *a, unsigned int first, char *err, size_t err_len);
 void apps_stop(struct appliance *a, unsigned int keep);          /* instances */
@@ -295,6 +303,15 @@ static inline struct qp_obj *appliance_qp(const struct appliance *a, unsigned in
 
 /* Name of the queue pair's entry, or of its process. */
 const char *qp_obj_name(const struct appliance *a, const struct qp_obj *q);
+
+/* --- peers.c: queue pairs of offloads --- */
+/* The offload that the queue pair is a peer of. @return NULL: none, it is an application's */
+struct offload_obj *qp_obj_offload(const struct appliance *a, const struct qp_obj *q);
+/* Its name for the driver and for people: that of the entry, with "[i]" behind when there are several. */
+void peer_name(const struct appliance *a, const struct qp_obj *q, char *name, size_t len);
+int peer_open(struct appliance *a, struct qp_obj *q, char *err, size_t err_len);   /* a client to make it for */
+int peer_attach(struct appliance *a, struct qp_obj *q, char *err, size_t err_len); /* give it to its offload */
+void peer_close(struct appliance *a, struct qp_obj *q);                            /* it was destroyed */
 
 /* --- app_rules.c: queue pairs of other processes, and app_proxy --- */
 /* A queue pair was created, with a send CQ of so many completions; nothing was posted. Mutex held, as below. */

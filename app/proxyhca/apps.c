@@ -12,7 +12,7 @@
 
 #include "appliance.h"
 
-static int client_open(struct appliance *a, struct client_obj *c, const char *name, uint32_t max_qp,
+int app_client_open(struct appliance *a, struct client_obj *c, const char *name, uint32_t max_qp,
 		char *err, size_t err_len)
 {
 	c->client = phca_client_open(a->hca, name, max_qp);
@@ -27,7 +27,7 @@ static int client_open(struct appliance *a, struct client_obj *c, const char *na
 	return rte_errno ? -rte_errno : -ENOMEM;
 }
 
-static void client_close(struct appliance *a, struct client_obj *c)
+void app_client_close(struct appliance *a, struct client_obj *c)
 {
 	if (c->client)
 		phca_client_close(c->client);
@@ -51,7 +51,7 @@ int apps_open(struct appliance *a, char *err, size_t err_len)
 		for (unsigned int i = 0; i < a->cfg->nb_qps; i++)
 			if (a->cfg->qps[i].app == (int)index)
 				nb_qps += a->cfg->qps[i].count;
-		rc = client_open(a, &o->client, o->name, nb_qps > 0 ? nb_qps : 1, err, err_len);
+		rc = app_client_open(a, &o->client, o->name, nb_qps > 0 ? nb_qps : 1, err, err_len);
 		if (rc < 0)
 			return rc;
 	}
@@ -196,7 +196,7 @@ void apps_close(struct appliance *a, unsigned int keep)
 	while (a->nb_apps > keep) {
 		struct app_obj *o = a->apps[--a->nb_apps];
 
-		client_close(a, &o->client);
+		app_client_close(a, &o->client);
 		free(o->base);
 		free(o);
 	}

@@ -21,8 +21,13 @@ static void each_qp(struct command_args *c, const char *done,
 		struct qp_obj *q = appliance_qp(c->a, i);
 		char err[ERR_MAX] = "";
 
-		if (!all && phca_qp_num(q->qp) != qpn)
+		if (all ? qp_obj_offload(c->a, q) != NULL : phca_qp_num(q->qp) != qpn)
 			continue;
+		if (qp_obj_offload(c->a, q)) {
+			fprintf(c->out, "qp 0x%x (%s): it belongs to offload %s, which gets all its requests\n", qpn,
+				qp_obj_name(c->a, q), qp_obj_offload(c->a, q)->name);
+			return;
+		}
 		n++;
 		if (fn(c, q, err, sizeof(err)) < 0) {
 			bad++;

@@ -103,7 +103,8 @@ void figures_totals(struct appliance *a, struct port_totals *t)
 /* What the QP's application saw out of order, since start. @return whether it looks */
 static bool order_raw(struct appliance *a, const struct qp_obj *q, uint64_t *n)
 {
-	const struct phca_app *app = q->owner ? NULL : a->apps[a->cfg->qps[q->conf].app]->app;
+	int index = q->owner ? -1 : a->cfg->qps[q->conf].app;
+	const struct phca_app *app = index < 0 ? NULL : a->apps[index]->app;
 	const struct phca_app_ops *ops = app ? phca_app_ops(app) : NULL;
 
 	*n = 0;

@@ -92,6 +92,7 @@ static int offload_add(struct appliance *a, const struct phca_config_offload *c,
 	if (!o)
 		return -ENOMEM;
 	o->name = c->name;
+	o->home = -1;
 	for (unsigned int i = 0; i < a->nb_proxies && rc == 0; i++) {
 		o->on[i] = phca_offload_create(a->proxies[i].proxy, &conf, why, sizeof(why));
 		if (!o->on[i])

@@ -103,14 +103,18 @@ void srqs_remove(struct appliance *a, unsigned int keep)
 static int qp_create(struct appliance *a, struct qp_obj *q, const struct phca_config_qp *c,
 		char *err, size_t err_len)
 {
-	const struct client_obj *client = &a->apps[c->app]->client;
+	const struct client_obj *client = c->app >= 0 ? &a->apps[c->app]->client : &q->client;
 	struct phca_qp_init init = c->init;
 	uint32_t cqe;
-	int rc;
+	int rc = c->app >= 0 ? 0 : peer_open(a, q, err, err_len);
 
+	if (rc < 0)
+		return rc;
 	q->srq = c->srq < 0 ? NULL : a->srqs[c->srq];
 	q->depth = q->srq ? q->srq->depth : init.max_recv_wr;
 	cqe = rte_align32pow2(RTE_MAX(init.max_send_wr, 1u)) + rte_align32pow2(RTE_MAX(q->depth, 1u));
+	if (c->app < 0)
+		cqe = 0; /* its requests are the driver's, who needs no completions */
 	rc = phca_cq_create(client->client, RTE_MAX(cqe, 16u), &q->cq);
 	if (rc < 0) {
 		snprintf(err, err_len, "qp %s: its CQ of %u completions was not created: %s", c->name, cqe,
@@ -130,7 +134,9 @@ static int qp_create(struct appliance *a, struct qp_obj *q, const struct phca_co
 		return rc;
 	}
 	rc = qp_to_rts(a->hca, init.port, q, c, err, err_len);
-	return rc < 0 ? rc : join_groups(q, c, err, err_len);
+	if (rc < 0)
+		return rc;
+	return c->app < 0 ? peer_attach(a, q, err, err_len) : join_groups(q, c, err, err_len);
 }
 
 struct reset_call { struct phca_app *app; uint32_t qpn; };
@@ -154,21 +160,22 @@ int qps_reset(struct appliance *a, struct qp_obj *q, char *err, size_t err_len)
 {
 	static const struct phca_qp_attr reset = { .state = PHCA_QPS_RESET };
 	const struct phca_config_qp *c = q->owner ? NULL : &a->cfg->qps[q->conf];
-	const struct app_obj *app = c ? a->apps[c->app] : NULL;
+	const struct app_obj *app = c && c->app >= 0 ? a->apps[c->app] : NULL;
 	struct reset_call r = { app ? app->app : NULL, phca_qp_num(q->qp) };
-	int rc;
+	int rc = 0;
 
-	if (!app) {
+	if (!c) {
 		snprintf(err, err_len, "qp 0x%x: it is process %d's (%s), which resets it itself", r.qpn,
 			(int)q->owner->pid, q->owner->exe);
 		return -EPERM;
 	}
-	if (!phca_app_ops(app->app)->qp_reset) {
+	if (app && !phca_app_ops(app->app)->qp_reset) {
 		snprintf(err, err_len, "qp 0x%x: its application %s (driver %s) cannot go on after a reset", r.qpn,
 			app->name, phca_app_ops(app->app)->name);
 		return -ENOTSUP;
 	}
-	rc = phca_loop_call(a->app_lcore->loop, app_qp_hold, &r);
+	if (app)
+		rc = phca_loop_call(a->app_lcore->loop, app_qp_hold, &r);
 	if (rc == 0)
 		rc = phca_qp_modify(q->qp, &reset, PHCA_QP_STATE);
 	if (rc < 0) {
@@ -177,10 +184,10 @@ int qps_reset(struct appliance *a, struct qp_obj *q, char *err, size_t err_len)
 		return rc;
 	}
 	rc = qp_to_rts(a->hca, c->port < 0 ? 0 : (unsigned int)c->port, q, c, err, err_len);
-	return rc < 0 ? rc : phca_loop_call(a->app_lcore->loop, app_qp_reset, &r);
+	return rc < 0 || !app ? rc : phca_loop_call(a->app_lcore->loop, app_qp_reset, &r);
 }
 
-static int qp_remove(struct qp_obj *q)
+static int qp_remove(struct appliance *a, struct qp_obj *q)
 {
 	int rc = q->qp ? phca_qp_destroy(q->qp) : 0;
 
@@ -188,6 +195,7 @@ static int qp_remove(struct qp_obj *q)
 		return rc;
 	if (q->cq)
 		phca_cq_destroy(q->cq);
+	peer_close(a, q);
 	rules_forget(q);
 	free(q);
 	return 0;
@@ -204,7 +212,7 @@ static int qp_add(struct appliance *a, unsigned int conf, uint32_t nth, char *er
 	q->nth = nth;
 	rc = qp_create(a, q, &a->cfg->qps[conf], err, err_len);
 	if (rc < 0)
-		qp_remove(q);
+		qp_remove(a, q);
 	else
 		a->qps[a->nb_qps++] = q;
 	return rc;
@@ -218,7 +226,7 @@ int qps_add(struct appliance *a, char *err, size_t err_len)
 	for (; conf < a->cfg->nb_qps && rc == 0; conf++) {
 		const struct phca_config_qp *c = &a->cfg->qps[conf];
 
-		if (a->apps[c->app]->app) {
+		if (c->app >= 0 && a->apps[c->app]->app) {
 			snprintf(err, err_len, "qp %s: app %s runs already and takes no more queue pairs; "
 				"add an app with another name", c->name, a->apps[c->app]->name);
 			return -EBUSY;
@@ -234,7 +242,7 @@ int qps_remove(struct appliance *a, unsigned int keep, char *err, size_t err_len
 	while (a->nb_qps > keep) {
 		struct qp_obj *q = a->qps[a->nb_qps - 1];
 		uint32_t qpn = phca_qp_num(q->qp);
-		int rc = qp_remove(q);
+		int rc = qp_remove(a, q);
 
 		if (rc < 0) {
 			snprintf(err, err_len, "qp 0x%x: not destroyed: %s; an offload driver holds one of its "

@@ -49,22 +49,35 @@ void rules_forget(struct qp_obj *q)
 	q->rules = (struct qp_rules){ .n = 0 };
 }
 
-/* Index of the proxy that the queue pair must be with; of one that is free, that whose turn it is. */
-static unsigned int proxy_pick(struct appliance *a, const struct qp_obj *q)
+/*
+ * Index of the proxy that the queue pair must be with, also for offloads that have peers; of one
+ * that is free, that whose turn it is. @return -EXDEV: there is no such
+ */
+static int proxy_pick(struct appliance *a, const struct qp_obj *q, const struct phca_config_rule *rule,
+		unsigned int n)
 {
 	const struct phca_proxy *p = phca_qp_proxy(q->qp);
+	int at = -1;
 
 	for (unsigned int i = 0; p && i < a->nb_proxies; i++)
 		if (a->proxies[i].proxy == p)
-			return i;
-	return a->next_proxy++ % a->nb_proxies;
+			at = (int)i;
+	for (unsigned int i = 0; i < n; i++) {
+		int home = a->offloads[rule[i].offload]->home;
+
+		if (home >= 0 && at >= 0 && at != home)
+			return -EXDEV;
+		at = home >= 0 ? home : at;
+	}
+	return at >= 0 ? at : (int)(a->next_proxy++ % a->nb_proxies);
 }
 
 const char *rules_reason(int rc)
 {
 	switch (rc) {
 	case -EXDEV:
-		return "its completion queues belong to different proxy lcores";
+		return "its completion queues, and the offloads among these that have peers, belong to "
+			"different proxy lcores";
 	case -EBUSY:
 		return "requests of it did not end within 10 s, or it is being reset or destroyed";
 	default:
@@ -77,12 +90,15 @@ static int apply(struct appliance *a, const struct qp_obj *q, const struct phca_
 		uint32_t window)
 {
 	struct phca_rule rules[PHCA_PROXY_RULE_MAX];
-	unsigned int proxy = proxy_pick(a, q);
+	int proxy = proxy_pick(a, q, rule, n);
 	struct phca_qp_info info;
 
+	if (proxy < 0)
+		return proxy;
 	for (unsigned int i = 0; i < n; i++)
 		rules[i] = (struct phca_rule){
-			.name = rule[i].name, .filter = &a->filters[rule[i].filter]->slot,
+			.name = rule[i].name,
+			.filter = rule[i].filter < 0 ? NULL : &a->filters[rule[i].filter]->slot,
 			.offload = a->offloads[rule[i].offload]->on[proxy],
 			.send = rule[i].send, .inbound = rule[i].inbound,
 		};

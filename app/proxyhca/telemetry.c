@@ -258,6 +258,8 @@ static int qp(struct request *r)
 	figures_qp(r->a, q, &f);
 	rte_tel_data_add_dict_u64(r->d, "qpn", f.info.qpn);
 	rte_tel_data_add_dict_string(r->d, "name", qp_obj_name(r->a, q));
+	if (qp_obj_offload(r->a, q))
+		rte_tel_data_add_dict_string(r->d, "offload", qp_obj_offload(r->a, q)->name);
 	if (q->owner) {
 		rte_tel_data_add_dict_u64(r->d, "pid", (uint64_t)q->owner->pid);
 		rte_tel_data_add_dict_string(r->d, "exe", q->owner->exe);
@@ -463,6 +465,32 @@ static int own_entry(void *arg, const char *name, uint64_t value)
 	return 0;
 }
 
+/* The queue pairs that are its own. */
+static void offload_peers(struct request *r, const struct offload_obj *o)
+{
+	struct rte_tel_data *all = dict();
+	char name[PHCA_FILTER_NAME_MAX + 16], key[16];
+	unsigned int n = 0;
+
+	for (unsigned int i = 0; all && i < r->a->nb_qps && n < RTE_TEL_MAX_DICT_ENTRIES; i++) {
+		const struct qp_obj *q = r->a->qps[i];
+		struct rte_tel_data *in = qp_obj_offload(r->a, q) == o ? dict() : NULL;
+		struct phca_qp_info info;
+
+		if (!in)
+			continue;
+		phca_qp_info_get(q->qp, &info);
+		peer_name(r->a, q, name, sizeof(name));
+		rte_tel_data_add_dict_string(in, "name", name);
+		rte_tel_data_add_dict_u64(in, "qpn", info.qpn);
+		rte_tel_data_add_dict_string(in, "state", phca_qp_state_str(info.state));
+		snprintf(key, sizeof(key), "peer_%u", n++);
+		add_container(all, key, in);
+	}
+	if (all)
+		add_container(r->d, "peers", all);
+}
+
 static int offload(struct request *r)
 {
 	const struct offload_obj *o = r->params ? objects_offload(r->a, r->params) : NULL;
@@ -477,6 +505,8 @@ static int offload(struct request *r)
 	rte_tel_data_add_dict_string(r->d, "name", o->name);
 	rte_tel_data_add_dict_string(r->d, "driver", ops->name);
 	add_counters(r->d, &counters_offload, &st);
+	if (o->nb_peers > 0)
+		offload_peers(r, o);
 	for (unsigned int i = 0; ops->show && i < r->a->nb_proxies; i++) {
 		char key[32] = "own";
 

@@ -56,7 +56,7 @@ static void proxy_qp(struct appliance *a, const struct qp_obj *q, FILE *out)
 		fprintf(out, "process %d, user %s, ", (int)q->owner->pid, q->owner->user);
 	fprintf(out, "rules %u by %s:", info.nb_rules, q->rules.from);
 	for (unsigned int r = 0; phca_qp_rule_info(q->qp, r, &rule) == 0; r++)
-		fprintf(out, "%s %s -> %s", r ? "," : "", rule.filter, rule.offload);
+		fprintf(out, "%s %s -> %s", r ? "," : "", rule.filter[0] ? rule.filter : "all", rule.offload);
 	fputc('\n', out);
 }
 
@@ -189,6 +189,23 @@ static int own_line(void *arg, const char *name, uint64_t value)
 	return 0;
 }
 
+/* The queue pairs that are its own. */
+static void peers(struct appliance *a, const struct offload_obj *o, FILE *out)
+{
+	char name[PHCA_FILTER_NAME_MAX + 16];
+	struct phca_qp_info info;
+
+	for (unsigned int i = 0; i < a->nb_qps; i++) {
+		const struct qp_obj *q = a->qps[i];
+
+		if (qp_obj_offload(a, q) != o)
+			continue;
+		phca_qp_info_get(q->qp, &info);
+		peer_name(a, q, name, sizeof(name));
+		fprintf(out, "  peer %s: QP 0x%x, %s\n", name, info.qpn, phca_qp_state_str(info.state));
+	}
+}
+
 void text_offload(struct appliance *a, const struct offload_obj *o, FILE *out)
 {
 	const struct phca_offload_ops *ops = phca_offload_ops(o->on[0]);
@@ -197,6 +214,7 @@ void text_offload(struct appliance *a, const struct offload_obj *o, FILE *out)
 
 	figures_offload(o, &st);
 	text_title(out, "Offload %s (driver %s)", o->name, ops->name);
+	peers(a, o, out);
 	text_counters(out, &counters_offload, &st, true);
 	n = st.succeeded + st.failed;
 	fprintf(out, "  %-18s %20" PRIu64 " ns\n", "latency_mean", n ? st.latency_ns_sum / n : 0);

@@ -49,7 +49,7 @@ static void rules(const struct qp_obj *q, FILE *out)
 
 	for (unsigned int i = 0; phca_qp_rule_info(q->qp, i, &r) == 0; i++)
 		fprintf(out, "  rule %u: %s: filter %s, offload %s, direction %s, matched %" PRIu64 "\n", i,
-			r.name, r.filter, r.offload,
+			r.name, r.filter[0] ? r.filter : "-", r.offload,
 			r.send && r.inbound ? "both" : r.send ? "send" : "inbound", r.matched);
 }
 
@@ -65,6 +65,8 @@ void text_qp(struct appliance *a, const struct qp_obj *q, FILE *out)
 		phca_qp_type_str(f.info.type), phca_qp_state_str(f.info.state), f.info.port,
 		f.info.proxy ? "proxy QP" : "plain QP", f.info.recv_cqn,
 		app >= 0 ? a->cfg->apps[app].name : "none");
+	if (qp_obj_offload(a, q))
+		fprintf(out, "  peer of offload %s\n", qp_obj_offload(a, q)->name);
 	if (q->owner)
 		fprintf(out, "  process %d (%s), user %s\n", (int)q->owner->pid, q->owner->exe, q->owner->user);
 	if (f.info.proxy)

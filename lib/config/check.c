@@ -274,6 +274,34 @@ int cfg_srq_finish(struct loader *l, void *obj, const json_t *v)
 	return 0;
 }
 
+/* Whose it is: an application's, or an offload's that has use for it. */
+static int check_owner(struct loader *l, const struct phca_config_qp *qp)
+{
+	unsigned int base = l->priv->nb_base[SEC_OFFLOAD], idx = (unsigned int)qp->offload;
+	const struct phca_config_offload *o;
+	const struct phca_offload_ops *ops;
+
+	if (qp->app < 0 && qp->offload < 0)
+		return cfg_fail(l, "qp lacks key \"app\" (application that owns it) or \"offload\"; add one of them");
+	if (qp->offload < 0)
+		return 0;
+	if (qp->app >= 0)
+		return cfg_fail_key(l, "offload", "and \"app\" are both given; a QP belongs to one of them, "
+			"remove the other");
+	if (qp->init.type == PHCA_QPT_UD)
+		return cfg_fail_key(l, "offload", "has peers on QPs of type \"RC\" or \"UC\", and this is \"UD\"; "
+			"give it a peer, or to an app");
+	if (qp->srq >= 0)
+		return cfg_fail_key(l, "srq", "a QP of an offload takes no receives, its requests go to the offload; "
+			"remove it");
+	o = idx < base ? &l->base->offloads[idx] : &l->c->offloads[idx - base];
+	ops = l->lookup != NULL && l->lookup->offload != NULL ? l->lookup->offload(o->driver) : NULL;
+	if (ops != NULL && ops->peer == NULL)
+		return cfg_fail_key(l, "offload", "driver \"%s\" of offload \"%s\" has no use for QPs of its own; "
+			"give the QP to an app", o->driver, o->name);
+	return 0;
+}
+
 /* A QP with an SRQ: both of one application; the receives are the SRQ's. */
 static int check_srq(struct loader *l, struct phca_config_qp *qp, const json_t *v)
 {
@@ -356,7 +384,9 @@ int cfg_qp_finish(struct loader *l, void *obj, const json_t *v)
 	if (json_object_get(v, "max_send_wr") != NULL && qp->init.max_send_wr + qp->init.max_recv_wr == 0 &&
 			qp->srq < 0)
 		return cfg_fail_key(l, "max_send_wr", "and max_recv_wr are both 0; the QP could do nothing");
-	rc = same_qpn(l, qp, l->c);
+	rc = check_owner(l, qp);
+	if (rc == 0)
+		rc = same_qpn(l, qp, l->c);
 	if (rc == 0)
 		rc = same_qpn(l, qp, l->base);
 	if (rc == 0)
@@ -429,6 +459,15 @@ static bool is_in(const struct phca_config_proxy_qp *p, int qp)
 	return false;
 }
 
+static int check_no_peer(struct loader *l, int qp)
+{
+	unsigned int base = l->priv->nb_base[SEC_QP], idx = (unsigned int)qp;
+	const struct phca_config_qp *c = idx < base ? &l->base->qps[idx] : &l->c->qps[idx - base];
+
+	return c->offload < 0 ? 0 : cfg_fail_key(l, "qps", "QP \"%s\" belongs to offload \"%s\", which gets all "
+		"its requests; remove it", c->name, cfg_section_name(l->c, SEC_OFFLOAD, (unsigned int)c->offload));
+}
+
 static int same_qp(struct loader *l, int qp, const struct phca_config *c)
 {
 	for (unsigned int i = 0; c != NULL && i < c->nb_proxy_qps; i++)
@@ -446,7 +485,9 @@ int cfg_proxy_qp_finish(struct loader *l, void *obj, const json_t *v)
 
 	(void)v;
 	for (unsigned int i = 0; rc == 0 && i < p->nb_qps; i++) {
-		rc = same_qp(l, p->qps[i], l->c);
+		rc = check_no_peer(l, p->qps[i]);
+		if (rc == 0)
+			rc = same_qp(l, p->qps[i], l->c);
 		if (rc == 0)
 			rc = same_qp(l, p->qps[i], l->base);
 	}

@@ -104,7 +104,8 @@ struct phca_config_qp {
 	struct phca_qp_attr attr; /**< "pkey", "qkey", "access", "dest_qpn" (of the first), "path_mtu", "peer", ... */
 	unsigned int attr_mask;   /**< which of attr were given or defaulted */
 	int port;             /**< index into ports; "port": name; default the first */
-	int app;              /**< index into apps; "app": name, required */
+	int app;              /**< index into apps; "app": name; -1: it is an offload's */
+	int offload;          /**< index into offloads; "offload": name: a peer of it; -1: an application's */
 	int srq;              /**< index into srqs; "srq": name; -1: a receive queue of its own */
 	uint8_t (*mcast)[16]; unsigned int nb_mcast; /**< "mcast": groups, UD */
 };

@@ -70,19 +70,20 @@ const struct kind kind_ref = { ref_parse, ref_print, ref_schema, "name" };
 
 /* -------------------------------------------------- QPs of a proxy_qps entry */
 
-/* All QPs of this file; those of a base have been started. */
+/* All QPs of applications of this file; those of a base have been started. */
 static int all_qps(struct loader *l, struct phca_config_proxy_qp *p)
 {
-	unsigned int first = l->priv->nb_base[SEC_QP];
+	unsigned int first = l->priv->nb_base[SEC_QP], n = 0;
 
-	if (l->c->nb_qps == 0)
-		return cfg_fail(l, "\"*\" means all QPs, and there is none; add one to \"qps\"");
-	p->qps = cfg_alloc(l, l->c->nb_qps * sizeof(*p->qps));
+	p->qps = cfg_alloc(l, (l->c->nb_qps + 1) * sizeof(*p->qps));
 	if (p->qps == NULL)
 		return cfg_fail_mem(l);
 	for (unsigned int i = 0; i < l->c->nb_qps; i++)
-		p->qps[i] = (int)(first + i);
-	p->nb_qps = l->c->nb_qps;
+		if (l->c->qps[i].offload < 0)
+			p->qps[n++] = (int)(first + i);
+	p->nb_qps = n;
+	if (n == 0)
+		return cfg_fail(l, "\"*\" means all QPs, and there is none that belongs to an app; add one to \"qps\"");
 	return 0;
 }
 

@@ -90,6 +90,9 @@ json_t *cfg_table_schema(const struct table *t)
 	if (t->section == SEC_PORT)
 		json_object_set_new(s, "oneOf", json_pack("[{s:[s]}, {s:[s]}]", "required", "device",
 			"required", "id"));
+	if (t->section == SEC_QP)
+		json_object_set_new(s, "oneOf", json_pack("[{s:[s]}, {s:[s]}]", "required", "app",
+			"required", "offload"));
 	return s;
 }
 

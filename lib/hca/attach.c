@@ -168,6 +168,11 @@ struct phca_proxy *phca_qp_proxy(const struct phca_qp *qp)
 	return NULL;
 }
 
+struct phca_pqp *phca_qp_pqp(const struct phca_qp *qp)
+{
+	return qp->pqp;
+}
+
 static int attach_prepare(struct attach_arg *a, const struct phca_rule *rules, struct phca_pqp_conf *pc)
 {
 	int ret = px_pick(a->qp, rules, a->n, &a->px);

@@ -15,16 +15,27 @@
 /* The filters of a QP's rules as they are for one request. */
 struct shot {
 	uint32_t words; /* of the context, that some of them may read */
+	uint32_t n;     /* rules to try */
+	uint32_t rest;  /* what matches when none of these did: a rule without a filter, or RULE_NONE */
 	struct phca_filter *f[PHCA_PROXY_RULE_MAX]; /* NULL: rule not tried */
 };
 
 static void shot_take(const struct phca_qp *qp, bool inbound, struct shot *s)
 {
 	s->words = 0;
-	for (uint32_t i = 0; i < qp->nb_rules; i++) {
-		const struct rule *r = &qp->rules[i];
+	s->rest = RULE_NONE;
+	for (s->n = 0; s->n < qp->nb_rules; s->n++) {
+		const struct rule *r = &qp->rules[s->n];
+		uint32_t i = s->n;
 
-		s->f[i] = (inbound ? r->inbound : r->send) ? phca_filter_slot_get(r->filter) : NULL;
+		s->f[i] = NULL;
+		if (!(inbound ? r->inbound : r->send))
+			continue;
+		if (r->filter == NULL) {
+			s->rest = i;
+			break;
+		}
+		s->f[i] = phca_filter_slot_get(r->filter);
 		if (s->f[i] != NULL)
 			s->words |= phca_filter_ctx_words(s->f[i]);
 	}
@@ -32,7 +43,7 @@ static void shot_take(const struct phca_qp *qp, bool inbound, struct shot *s)
 
 static uint32_t run_rules(struct phca_qp *qp, const struct shot *s, const struct phca_filter_ctx *ctx)
 {
-	for (uint32_t i = 0; i < qp->nb_rules; i++) {
+	for (uint32_t i = 0; i < s->n; i++) {
 		uint32_t ret;
 
 		if (s->f[i] == NULL)
@@ -46,7 +57,7 @@ static uint32_t run_rules(struct phca_qp *qp, const struct shot *s, const struct
 			return ret & 0xff;
 		PHCA_STAT_ADD(qp->st.bad_rule, 1);
 	}
-	return RULE_NONE;
+	return s->rest;
 }
 
 static uint16_t inbound_flags(const struct phca_pkt *pkt, const struct phca_opcode_info *info)

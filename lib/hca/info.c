@@ -44,7 +44,7 @@ int phca_qp_rule_info(const struct phca_qp *qp, unsigned int rule, struct phca_r
 	if (rule >= qp->nb_rules)
 		return -EINVAL;
 	r = &qp->rules[rule];
-	f = phca_filter_slot_get(r->filter);
+	f = r->filter != NULL ? phca_filter_slot_get(r->filter) : NULL;
 	*info = (struct phca_rule_info){
 		.name = r->name, .filter = f != NULL ? phca_filter_name(f) : "",
 		.offload = phca_offload_name(r->offload), .send = r->send, .inbound = r->inbound,

@@ -409,7 +409,8 @@ int phca_qp_mcast_detach(struct phca_qp *qp, const uint8_t mgid[16]);
 /** A rule of a proxy QP. */
 struct phca_rule {
 	const char *name;                /**< for show; copied */
-	struct phca_filter_slot *filter; /**< the named filter; replaced live by swapping the slot */
+	struct phca_filter_slot *filter; /**< the named filter; replaced live by swapping the slot.
+	                                  *   NULL: every request matches */
 	struct phca_offload *offload;    /**< what carries out a match */
 	bool send, inbound;              /**< which requests it is tried on */
 };
@@ -432,13 +433,15 @@ int phca_qp_proxy_attach(struct phca_qp *qp, const struct phca_rule *rules, unsi
  * @param rules  of the QP's proxy; a rule that was there before goes on counting
  * @param n      0..PHCA_PROXY_RULE_MAX; 0: nothing matches any more, the QP's completions
  *               still go through the proxy
- * @return 0; -EINVAL it is no proxy QP, too many rules, one without filter or offload;
+ * @return 0; -EINVAL it is no proxy QP, too many rules, one without offload;
  *         -EXDEV an offload of another proxy; -EBUSY it is being destroyed or reset,
  *         or the proxy has not taken an earlier change within 10 s; -ENOMEM. Control thread.
  */
 int phca_qp_proxy_rules_set(struct phca_qp *qp, const struct phca_rule *rules, unsigned int n);
 /** @return the proxy that the QP, or else one of its CQs, belongs to for good; NULL: any will do. Control thread. */
 struct phca_proxy *phca_qp_proxy(const struct phca_qp *qp);
+/** @return its proxy side, the same from the attach until it is destroyed; NULL: a plain QP. Control thread. */
+struct phca_pqp *phca_qp_pqp(const struct phca_qp *qp);
 
 /** Counters of a QP, besides its verdicts. X(field, unit, what) */
 #define PHCA_QP_COUNTERS(X) \
@@ -510,7 +513,7 @@ void phca_qp_rate_get(struct phca_qp *qp, struct phca_qp_rate *rate);
 const struct phca_congestion_conf *phca_hca_congestion(const struct phca_hca *hca);
 /** A rule of a proxy QP and what it did. */
 struct phca_rule_info {
-	const char *name, *filter, *offload; /**< filter is the current one's name */
+	const char *name, *filter, *offload; /**< filter is the current one's name; "": every request matches */
 	bool send, inbound;
 	uint64_t matched; /**< requests offloaded by it */
 };

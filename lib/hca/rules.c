@@ -38,7 +38,7 @@ int rules_make(const struct phca_rule *rules, unsigned int n, struct rule **out)
 	if (to == NULL)
 		return -ENOMEM;
 	for (unsigned int i = 0; i < n; i++) {
-		if (rules[i].filter == NULL || rules[i].offload == NULL)
+		if (rules[i].offload == NULL)
 			return -EINVAL;
 		to[i].filter = rules[i].filter;
 		to[i].offload = rules[i].offload;
@@ -136,7 +136,7 @@ static int check(const struct phca_qp *qp, const struct phca_rule *rules, unsign
 	if (qp->dead || qp->leaving)
 		return -EBUSY;
 	for (unsigned int i = 0; i < n; i++) {
-		if (rules[i].filter == NULL || rules[i].offload == NULL)
+		if (rules[i].offload == NULL)
 			return -EINVAL;
 		if (phca_offload_proxy(rules[i].offload) != qp->px->proxy)
 			return -EXDEV;

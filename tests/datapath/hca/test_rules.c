@@ -644,6 +644,31 @@ PHCA_TEST(rules, a_rule_that_stays_goes_on_counting)
 	two_close(&t);
 }
 
+/* In its direction it matches what those before it did not, and nothing behind it is asked. */
+PHCA_TEST(rules, a_rule_without_a_filter_matches_every_request)
+{
+	struct two t = two_open(PHCA_QPT_UC);
+	struct phca_filter_param min = { .name = "min_len", .kind = PHCA_FV_UINT, .u = 100 };
+	struct phca_filter_slot *large = lab_filter(t.l, "by_size", &min, 1);
+	struct phca_rule list[3] = {
+		{ "large", large, t.o[0], true, true }, { "rest", NULL, t.o[1], false, true }, t.r[0],
+	};
+	struct phca_rule_info ri;
+
+	list[2].name = "never";
+	CU_ASSERT_EQUAL(phca_qp_proxy_attach(t.q.qp, list, 3, 0), 0);
+	CU_ASSERT_PTR_NOT_NULL(phca_qp_pqp(t.q.qp));
+	two_packet(&t, PHCA_UC_SEND_ONLY, 0, 100);
+	CU_ASSERT(got[0] == 1 && got[1] == 0);
+	two_packet(&t, PHCA_UC_SEND_ONLY, 1, 99);
+	CU_ASSERT(got[0] == 1 && got[1] == 1);
+	CU_ASSERT_EQUAL(phca_qp_rule_info(t.q.qp, 1, &ri), 0);
+	CU_ASSERT(ri.matched == 1 && ri.filter[0] == '\0' && strcmp(ri.name, "rest") == 0);
+	CU_ASSERT_EQUAL(phca_qp_rule_info(t.q.qp, 2, &ri), 0);
+	CU_ASSERT_EQUAL(ri.matched, 0);
+	two_close(&t);
+}
+
 PHCA_TEST(rules, what_cannot_be_is_refused)
 {
 	struct lab *l = lab_open(&(struct lab_opts){ .nb_proxies = 2 });
@@ -652,12 +677,13 @@ PHCA_TEST(rules, what_cannot_be_is_refused)
 	struct phca_rule r = { "r", lab_filter(l, "all", NULL, 0), lab_offload(l, "0", &two_ops, NULL, 0, 0),
 		true, true };
 	struct phca_rule far = { "far", r.filter, lab_offload(&other, "0", &two_ops, NULL, 0, 0), true, true };
-	struct phca_rule many[PHCA_PROXY_RULE_MAX + 1], none = { .name = "none", .offload = r.offload };
+	struct phca_rule many[PHCA_PROXY_RULE_MAX + 1], none = { .name = "none", .filter = r.filter };
 
 	for (unsigned int i = 0; i < RTE_DIM(many); i++)
 		many[i] = r;
 	CU_ASSERT_PTR_EQUAL(phca_qp_cq(q.qp, PHCA_DIR_RECV), q.cq);
 	CU_ASSERT_PTR_NULL(phca_qp_proxy(q.qp));
+	CU_ASSERT_PTR_NULL(phca_qp_pqp(q.qp));
 	CU_ASSERT_EQUAL(phca_qp_proxy_rules_set(q.qp, &r, 1), -EINVAL); /* a plain one */
 	CU_ASSERT_EQUAL(phca_qp_proxy_attach(q.qp, &r, 1, 0), 0);
 	CU_ASSERT_PTR_EQUAL(phca_qp_proxy(q.qp), l->proxies[0]);

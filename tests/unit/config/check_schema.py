@@ -37,6 +37,7 @@ BEYOND = (
     r"overlaps with QP", r"end behind 0xffffff;", r"UC has neither READs",
     r"there is no user ", r"there is no group ", r"is less than min",
     r"belongs to another app", r"receives are those of", r"limit: \d+ is more than", r"is no multicast address",
+    r"has peers on QPs of type", r"a QP of an offload takes no receives", r"which gets all its requests",
 )
 
 # Every key of every object, with everything that can be there.
@@ -77,7 +78,8 @@ FULL = {
         {"name": "rc", "type": "RC", "app": "a", "srq": "s",
          "dest_qpn": 9, "peer": "192.0.2.2", "timeout": 1,
          "traffic_class": 104, "hop_limit": 2, "retry_cnt": 1, "rnr_retry": 2, "min_rnr_timer": 31,
-         "max_rd_atomic": 3, "max_dest_rd_atomic": 4, "access": ["remote_read", "remote_atomic"]}],
+         "max_rd_atomic": 3, "max_dest_rd_atomic": 4, "access": ["remote_read", "remote_atomic"]},
+        {"name": "of", "type": "RC", "offload": "o", "dest_qpn": 10, "peer": "192.0.2.2"}],
     "proxy_qps": [{"description": "d", "qps": ["uc"], "window": 64,
                    "rules": [{"name": "r", "filter": "f", "offload": "o", "direction": "send"}]},
                   {"qps": ["ud"]}],

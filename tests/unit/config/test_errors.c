@@ -143,6 +143,29 @@ PHCA_TEST(errors, what_a_transport_needs_and_has_not)
 	REFUSED(QP(RC ",\"dest_qpn\":5,\"qkey\":1"), "1: qps[0].qkey: only a QP of type \"UD\" has this; remove it");
 }
 
+PHCA_TEST(errors, a_qp_has_one_owner)
+{
+#define PEER(rest) "{" PORT "," APP ",\"srqs\":[{\"name\":\"s\",\"app\":\"sink\"}]," \
+	"\"offloads\":[{\"name\":\"o\",\"driver\":\"null\"}]," \
+	"\"qps\":[{\"name\":\"a\",\"peer\":\"192.0.2.2\",\"dest_qpn\":5," rest "}]}"
+	REFUSED(PEER("\"type\":\"RC\""),
+		"1: qps[0]: qp lacks key \"app\" (application that owns it) or \"offload\"; add one of them");
+	REFUSED(PEER("\"type\":\"RC\",\"app\":\"sink\",\n\"offload\":\"o\""),
+		"2: qps[0].offload: and \"app\" are both given; a QP belongs to one of them, remove the other");
+	REFUSED(PEER("\"type\":\"RC\",\"offload\":\"O\""),
+		"1: qps[0].offload: no offload named \"O\"; did you mean \"o\"?");
+	REFUSED(PEER("\"type\":\"RC\",\"offload\":\"o\",\n\"srq\":\"s\""),
+		"2: qps[0].srq: a QP of an offload takes no receives, its requests go to the offload; remove it");
+	REFUSED("{" PORT ",\"offloads\":[{\"name\":\"o\",\"driver\":\"null\"}],"
+		"\"qps\":[{\"name\":\"a\",\"type\":\"UD\",\"offload\":\"o\"}]}",
+		"1: qps[0].offload: has peers on QPs of type \"RC\" or \"UC\", and this is \"UD\"; "
+		"give it a peer, or to an app");
+	REFUSED("{" PORT ",\"offloads\":[{\"name\":\"o\",\"driver\":\"null\"}],"
+		"\"qps\":[{\"name\":\"a\",\"type\":\"RC\",\"offload\":\"o\",\"peer\":\"192.0.2.2\",\"dest_qpn\":5}],\n"
+		"\"proxy_qps\":[{\"qps\":[\"a\"]}]}",
+		"2: proxy_qps[0].qps: QP \"a\" belongs to offload \"o\", which gets all its requests; remove it");
+}
+
 PHCA_TEST(errors, lcores)
 {
 #define LCORES(v) "{\"lcores\":{\n\"hca\":" v "}}"
@@ -300,7 +323,8 @@ PHCA_TEST(errors, references)
 	REFUSED("{" APP ",\"qps\":[{\"name\":\"a\",\"type\":\"UD\",\"app\":\"sink\"}]}",
 		"1: qps[0]: there is no port for this QP; add one to \"ports\"");
 	REFUSED("{\"proxy_qps\":[{\"qps\":\"*\"}]}",
-		"1: proxy_qps[0].qps: \"*\" means all QPs, and there is none; add one to \"qps\"");
+		"1: proxy_qps[0].qps: \"*\" means all QPs, and there is none that belongs to an app; "
+		"add one to \"qps\"");
 	REFUSED("{\"proxy_qps\":[{\"qps\":\"all\"}]}",
 		"1: proxy_qps[0].qps: is a string; give an array of names, or \"*\" for all QPs");
 }

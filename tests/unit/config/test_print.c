@@ -361,7 +361,8 @@ PHCA_TEST(addition, what_the_base_has_is_refused)
 	REFUSED("{\"qps\":[{\"name\":\"n\",\"type\":\"UD\",\"app\":\"ekko\"}]}",
 		"1: qps[0].app: no app named \"ekko\"; did you mean \"echo\"?");
 	REFUSED("{\"proxy_qps\":[{\"qps\":\"*\"}]}",
-		"1: proxy_qps[0].qps: \"*\" means all QPs, and there is none; add one to \"qps\"");
+		"1: proxy_qps[0].qps: \"*\" means all QPs, and there is none that belongs to an app; "
+		"add one to \"qps\"");
 	phca_config_free(base);
 }
 
