@@ -23,6 +23,7 @@ struct attach_arg {
 	struct px *px;
 	struct phca_pqp *pqp;
 	struct rule *rules;
+	struct passes *pass;
 	uint8_t *wrs, *old_wrs;
 	uint32_t window[PHCA_DIR_COUNT];
 	unsigned int n;
@@ -97,6 +98,7 @@ static int attach(void *arg)
 		qp->rules = a->rules;
 		qp->nb_rules = (uint8_t)a->n;
 		qp->px = a->px;
+		qp->pass = a->pass;
 		qp->proxy = true;
 	}
 	qp->req.una = qp->req.acked = qp->req.cur = qp->req.begun = 0;
@@ -182,7 +184,8 @@ static int attach_prepare(struct attach_arg *a, const struct phca_rule *rules, s
 	pc->chan = a->px->chan;
 	pc->pd = a->qp->pd;
 	a->wrs = aligned_alloc(64, (size_t)a->qp->req.stride * a->window[PHCA_DIR_SEND]);
-	if (a->wrs == NULL)
+	a->pass = passes_make(a->window[PHCA_DIR_RECV]);
+	if (a->wrs == NULL || a->pass == NULL)
 		return -ENOMEM;
 	a->pqp = phca_pqp_create(a->px->proxy, pc);
 	return a->pqp ? 0 : -rte_errno;
@@ -216,6 +219,7 @@ int phca_qp_proxy_attach(struct phca_qp *qp, const struct phca_rule *rules, unsi
 	if (ret != 0) {
 		qp_call(qp, unhold, qp);
 		phca_pqp_destroy(a.pqp);
+		passes_free(a.pass);
 		free(a.wrs);
 		free(a.rules);
 		return ret;

@@ -159,6 +159,14 @@ static void reply(struct shard *h, const struct phca_preply *r)
 	case PHCA_PREPLY_ANSWER:
 		responder_answer(h, qp, r->tag, r->status, r->value, r->data);
 		break;
+	case PHCA_PREPLY_PASS:
+		if (r->dir == PHCA_DIR_RECV)
+			pass_reply(h, qp, r);
+		break;
+	case PHCA_PREPLY_RESUME:
+		if (r->dir == PHCA_DIR_RECV)
+			pass_resume(qp, r->seq);
+		break;
 	case PHCA_PREPLY_CQ_ERROR:
 		cq_error(h, r->cookie);
 		break;

@@ -69,6 +69,7 @@ struct pseq {
 struct rule {
 	struct phca_filter_slot *filter;
 	bool send, inbound;
+	uint8_t ordered;   /* 1 << enum phca_dir: requests behind it must not overtake it */
 	uint64_t matched;
 	struct phca_offload *offload; /* control thread */
 	char name[PHCA_FILTER_NAME_MAX];
@@ -113,6 +114,7 @@ struct phca_qp {
 	struct responder resp;
 	struct rwqe rwqe;
 	struct respq *respq;             /* RC */
+	struct passes *pass;             /* a proxy QP's */
 	struct phca_qp *resp_next;       /* on its port's list of those with something to answer */
 	bool on_resp;
 
@@ -288,6 +290,7 @@ struct shard {
 	struct phca_cqws cqs;       /* CQs that it owns, and has something to do for */
 	struct phca_qp *kept_head, *kept_tail; /* those that keep answers of offloads; asked for longest ago first */
 	uint32_t nb_kept;                      /* buffers of such answers */
+	struct phca_qp *pass_head, *pass_tail; /* those with messages that the proxy passed, and that wait */
 	struct phca_qp *flush_head, *flush_tail;
 	struct phca_qp *qps;
 	struct phca_timers timers;
@@ -494,6 +497,28 @@ void cq_error(struct shard *h, struct phca_cqw *w);
 
 /* client.c */
 void client_idle(void *shard, bool sleeps);
+
+/* Whether inbound requests behind one of this rule must not overtake it. */
+static inline bool rule_ordered(const struct phca_qp *qp, uint32_t rule)
+{
+	return rule == PHCA_PMSG_RULE_PASS || (qp->rules[rule].ordered & (1u << PHCA_DIR_RECV));
+}
+
+/* Tell the application that the receives taken so far are its again. */
+static inline void receives_release(struct phca_qp *qp)
+{
+	struct phca_srq *srq = qp->srq;
+
+	if (srq != NULL) {
+		if (srq->released != srq->rq.own) {
+			srq->released = srq->rq.own;
+			phca_ring_release(&srq->rq);
+		}
+	} else if (qp->rq_released != qp->rq.own) {
+		qp->rq_released = qp->rq.own;
+		phca_ring_release(&qp->rq);
+	}
+}
 
 static inline void count_dropped(struct phca_qp *qp)
 {

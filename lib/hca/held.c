@@ -65,7 +65,8 @@ void hold(struct shard *h, struct port *p, struct phca_qp *qp, struct rte_mbuf *
 }
 
 /* Give a whole message to the proxy. Room is known. The caller fills in what is left of it. */
-struct phca_pmsg *hand_over(struct phca_qp *qp, struct rte_mbuf *m, const struct phca_pkt *first, uint32_t rule)
+struct phca_pmsg *hand_over(struct phca_qp *qp, struct rte_mbuf *m, const struct phca_pkt *first, uint32_t rule,
+		uint8_t last_opcode)
 {
 	struct phca_pmsg *pm = proxy_msg(qp->px);
 
@@ -80,8 +81,15 @@ struct phca_pmsg *hand_over(struct phca_qp *qp, struct rte_mbuf *m, const struct
 	pm->in.m = m;
 	pm->in.pkt = *first;
 	pm->in.msg_len = first->payload_len;
-	pm->in.last_opcode = first->opcode;
-	PHCA_STAT_ADD(qp->rules[rule].matched, 1);
+	pm->in.last_opcode = last_opcode;
+	if (rule_ordered(qp, rule)) {
+		pm->flags = PHCA_PMSG_F_ORDERED;
+		pass_ordered(qp, pm->seq, phca_opcode_table[last_opcode].flags & PHCA_OPF_RECV);
+	}
+	if (unlikely(rule == PHCA_PMSG_RULE_PASS))
+		PHCA_STAT_ADD(qp->st.rx_ordered, 1);
+	else
+		PHCA_STAT_ADD(qp->rules[rule].matched, 1);
 	PHCA_STAT_ADD(qp->st.rx_offloaded, 1);
 	return pm;
 }
@@ -90,10 +98,9 @@ struct phca_pmsg *hand_over(struct phca_qp *qp, struct rte_mbuf *m, const struct
 void hand_over_held(struct shard *h, struct phca_qp *qp, uint8_t last_opcode)
 {
 	struct responder *r = &qp->resp;
-	struct phca_pmsg *pm = hand_over(qp, r->head, &r->first, r->rule);
+	struct phca_pmsg *pm = hand_over(qp, r->head, &r->first, r->rule, last_opcode);
 
 	pm->in.msg_len = r->len;
-	pm->in.last_opcode = last_opcode;
 	r->head = r->tail = NULL;
 	r->offload = false; /* the next one may find no rules that would say so */
 	held_settle(h, qp, PHCA_V_OFFLOADED, false);

@@ -450,6 +450,10 @@ struct phca_pqp *phca_qp_pqp(const struct phca_qp *qp);
 	X(rx_messages, "messages", "inbound messages that ended: direct + offloaded") \
 	X(rx_direct, "messages", "inbound messages executed by the HCA lcore") \
 	X(rx_offloaded, "messages", "inbound messages handed to the proxy lcore") \
+	X(rx_ordered, "messages", "of rx_offloaded: matched no rule, but follow some that an offload may pass") \
+	X(rx_passed, "messages", "of rx_offloaded: given back, and received by the HCA lcore") \
+	X(rx_pass_dropped, "messages", "of rx_offloaded: given back, and dropped: the receive refused them, or error") \
+	X(rx_pass_waits, "messages", "given back when no receive was posted, or no room for the completion") \
 	X(rx_dropped, "messages", "inbound messages dropped, counted on the packet that caused it") \
 	X(tx_packets, "packets", "sent") \
 	X(tx_bytes, "bytes", "payload sent") \

@@ -84,6 +84,7 @@ static void qp_free(struct phca_qp *qp)
 	free(qp->rules);
 	free(qp->req.wrs);
 	free(qp->respq);
+	passes_free(qp->pass);
 	ring_drop(qp->client, &qp->sq);
 	ring_drop(qp->client, &qp->rq);
 	free(qp);

@@ -17,6 +17,7 @@
 
 #include "hca_impl.h"
 
+#define RNR_SHORTEST 1 /* timer code: 10 us */
 #define HELD_TURN_NS 100000000u /* a peer that sends nothing for so long holds up no others */
 
 static void nak(struct shard *h, struct phca_qp *qp, uint8_t syndrome)
@@ -57,6 +58,19 @@ static enum phca_verdict refuse(struct shard *h, struct phca_qp *qp, uint8_t syn
 	else
 		qp_error(h, qp, PHCA_EVENT_QP_FATAL, PHCA_WC_REM_OP_ERR);
 	return v;
+}
+
+/*
+ * It would overtake requests that the proxy may yet give back, and does not fit between
+ * them. They are decided soon: the peer is to come again at once, or by itself.
+ */
+static enum phca_verdict not_yet(struct shard *h, struct phca_qp *qp, const struct phca_opcode_info *info)
+{
+	if (info->op == PHCA_OP_SEND || info->flags & PHCA_OPF_RECV)
+		nak(h, qp, PHCA_AETH_RNR | RNR_SHORTEST);
+	else
+		qp->resp.gap_told = true;
+	return PHCA_V_PROXY_ORDER;
 }
 
 /* No receive, or no room for what it would complete: the peer is to try again (9.7.5.2.8). */
@@ -145,16 +159,20 @@ static void rec_offload(struct shard *h, struct phca_qp *qp, struct rte_mbuf *m,
 	rec->wait = true;
 	rec->ack_before = r->ack_due; /* they do not wait for the proxy */
 	r->ack_due = false;
-	hand_over(qp, m, pkt, rule)->in.tag = respq_tag(qp, rec);
+	hand_over(qp, m, pkt, rule, pkt->opcode)->in.tag = respq_tag(qp, rec);
 	respq_want(h, qp, rec, 0, rec->len);
 }
 
-/* Which rule a READ or atomic matches; *v is not OK: it does, but the proxy has no room. */
+/* Which rule a READ or atomic matches; *v is not OK: it does, or follows one, but the proxy has no room. */
 static uint32_t rec_classify(struct shard *h, struct phca_qp *qp, const uint8_t *frame,
 		const struct phca_pkt *pkt, uint32_t len, enum phca_verdict *v)
 {
-	uint32_t rule = classify_inbound(h, qp, frame, pkt, len);
+	uint32_t rule = RULE_NONE;
 
+	if (qp->nb_rules > 0)
+		rule = classify_inbound(h, qp, frame, pkt, len);
+	if (unlikely(qp->resp.behind) && rule == RULE_NONE)
+		rule = PHCA_PMSG_RULE_PASS;
 	if (rule != RULE_NONE)
 		proxy_room(qp, qp->px, PHCA_DIR_RECV, v);
 	return rule;
@@ -178,7 +196,7 @@ static enum phca_verdict rc_read(struct shard *h, struct phca_qp *qp, struct rte
 	if (len > 0 && unlikely(phca_mem_check(h->mem, rkey, qp->pd, qp->qpn, va, len,
 			PHCA_ACCESS_REMOTE_READ) != PHCA_MEM_OK))
 		return refuse(h, qp, PHCA_NAK_REM_ACCESS, PHCA_V_RKEY);
-	if (qp->nb_rules > 0)
+	if (qp->nb_rules > 0 || unlikely(qp->resp.behind))
 		rule = rec_classify(h, qp, frame, pkt, len, &v);
 	if (unlikely(v != PHCA_V_OK))
 		return not_accepted(h, qp, info, v);
@@ -241,7 +259,7 @@ static enum phca_verdict rc_atomic(struct shard *h, struct phca_qp *qp, struct r
 
 	if (unlikely(v != PHCA_V_OK))
 		return v;
-	if (qp->nb_rules > 0)
+	if (qp->nb_rules > 0 || unlikely(qp->resp.behind))
 		rule = rec_classify(h, qp, frame, pkt, sizeof(rec->value), &v);
 	if (unlikely(v != PHCA_V_OK))
 		return not_accepted(h, qp, info, v);
@@ -394,6 +412,13 @@ static enum phca_verdict rc_offload(struct shard *h, struct port *p, struct phca
 		return not_accepted(h, qp, info, PHCA_V_PROXY_TOO_LONG);
 	if (last && unlikely(!proxy_room(qp, qp->px, PHCA_DIR_RECV, &v)))
 		return not_accepted(h, qp, info, v);
+	if (info->flags & (info->op == PHCA_OP_SEND ? PHCA_OPF_FIRST : PHCA_OPF_RECV)) {
+		v = pass_recv_room(h, qp, r->rule);
+		if (unlikely(v != PHCA_V_OK))
+			return v == PHCA_V_NO_RECV ? not_ready(h, qp) : v;
+	}
+	if (info->flags & PHCA_OPF_INV && r->behind) /* they may yet need that key */
+		return not_yet(h, qp, info);
 	if (info->flags & PHCA_OPF_INV && unlikely(!invalidated(h, qp, frame_of(m), pkt)))
 		return refuse(h, qp, PHCA_NAK_REM_ACCESS, PHCA_V_RKEY);
 	hold(h, p, qp, m, pkt, last);
@@ -412,16 +437,23 @@ static enum phca_verdict rc_offload(struct shard *h, struct port *p, struct phca
 	return PHCA_V_OFFLOADED;
 }
 
-static void rc_classify(struct shard *h, struct phca_qp *qp, const uint8_t *frame, const struct phca_pkt *pkt,
+/* @return false: it may not begin now */
+static bool rc_classify(struct shard *h, struct phca_qp *qp, const uint8_t *frame, const struct phca_pkt *pkt,
 		const struct phca_opcode_info *info)
 {
 	struct responder *r = &qp->resp;
 	uint32_t rule = classify_inbound(h, qp, frame, pkt,
 		info->op == PHCA_OP_WRITE ? r->dma_len : pkt->payload_len);
 
+	if (unlikely(r->behind) && rule == RULE_NONE) {
+		if (!pass_fits(h, qp, info->op, info->flags & PHCA_OPF_LAST))
+			return false;
+		rule = PHCA_PMSG_RULE_PASS;
+	}
 	r->offload = rule != RULE_NONE;
 	r->rule = (uint8_t)rule;
 	r->first = *pkt;
+	return true;
 }
 
 static enum phca_verdict rc_message(struct shard *h, struct port *p, struct phca_qp *qp, struct rte_mbuf *m,
@@ -436,13 +468,14 @@ static enum phca_verdict rc_message(struct shard *h, struct port *p, struct phca
 		return refuse(h, qp, PHCA_NAK_INV_REQ, PHCA_V_LENGTH);
 	if (info->flags & PHCA_OPF_FIRST) {
 		r->len = 0;
+		r->offload = false;
 		if (info->op == PHCA_OP_WRITE) {
 			v = write_start(h, qp, frame, pkt, last);
 			if (unlikely(v != PHCA_V_OK))
 				return v;
 		}
-		if (qp->nb_rules > 0)
-			rc_classify(h, qp, frame, pkt, info);
+		if ((qp->nb_rules > 0 || unlikely(r->behind)) && unlikely(!rc_classify(h, qp, frame, pkt, info)))
+			return not_yet(h, qp, info);
 	} else if (info->op == PHCA_OP_WRITE &&
 			unlikely(!dma_len_ok(r->dma_len, (uint64_t)r->len + pkt->payload_len, last))) {
 		return refuse(h, qp, PHCA_NAK_INV_REQ, PHCA_V_LENGTH);

@@ -22,26 +22,29 @@ static void recv_error(struct shard *h, struct phca_qp *qp, enum phca_event_type
 	qp_error(h, qp, ev, status);
 }
 
-/* Take the next receive work request unless one is at hand. */
-enum phca_verdict rwqe_get(struct shard *h, struct phca_qp *qp)
+/* @return whether there are receives, and how many at least, with the one at hand; -EIO: nonsense in the index */
+int32_t recv_avail(struct shard *h, struct phca_qp *qp)
+{
+	int32_t n;
+
+	if (qp->rwqe.valid)
+		return 1;
+	n = phca_ring_avail(qp->srq ? &qp->srq->rq : &qp->rq);
+	if (unlikely(n < 0) && qp->srq != NULL)
+		srq_error(h, qp->srq);
+	return n;
+}
+
+/* Copy the next receive work request, which is there, unless one is at hand. @return false: it is invalid */
+bool rwqe_copy(struct shard *h, struct phca_qp *qp)
 {
 	struct phca_ring *rq = qp->srq ? &qp->srq->rq : &qp->rq;
 	uint32_t max_sge = qp->srq ? qp->srq->max_sge : qp->max_recv_sge;
 	struct rwqe *w = &qp->rwqe;
 	struct phca_recv_wqe *slot;
-	int32_t n;
 
 	if (w->valid)
-		return PHCA_V_OK;
-	n = phca_ring_avail(rq);
-	if (unlikely(n <= 0)) {
-		if (n == 0)
-			return PHCA_V_NO_RECV;
-		if (qp->srq != NULL)
-			srq_error(h, qp->srq);
-		recv_error(h, qp, PHCA_EVENT_QP_FATAL, PHCA_WC_LOC_QP_OP_ERR, PHCA_NAK_REM_OP);
-		return PHCA_V_RECV_WQE;
-	}
+		return true;
 	slot = phca_ring_head(rq);
 	/* the application wrote them on another core */
 	rte_prefetch0(phca_ring_slot(rq, rq->own + RWQE_AHEAD));
@@ -62,11 +65,44 @@ enum phca_verdict rwqe_get(struct shard *h, struct phca_qp *qp)
 	phca_ring_take(rq, 1); /* rx.c releases */
 	if (qp->srq != NULL)
 		srq_taken(h, qp->srq);
-	if (likely(w->valid))
-		return PHCA_V_OK;
-	complete(h, qp, PHCA_DIR_RECV, w->wr_id, PHCA_WC_LOC_QP_OP_ERR, PHCA_WC_RECV, 0);
+	return w->valid;
+}
+
+static enum phca_verdict recv_corrupt(struct shard *h, struct phca_qp *qp)
+{
 	recv_error(h, qp, PHCA_EVENT_QP_FATAL, PHCA_WC_LOC_QP_OP_ERR, PHCA_NAK_REM_OP);
 	return PHCA_V_RECV_WQE;
+}
+
+/* Take the next receive work request unless one is at hand. */
+enum phca_verdict rwqe_get(struct shard *h, struct phca_qp *qp)
+{
+	int32_t n = recv_avail(h, qp);
+
+	if (unlikely(n <= 0))
+		return n == 0 ? PHCA_V_NO_RECV : recv_corrupt(h, qp);
+	if (likely(rwqe_copy(h, qp)))
+		return PHCA_V_OK;
+	complete(h, qp, PHCA_DIR_RECV, qp->rwqe.wr_id, PHCA_WC_LOC_QP_OP_ERR, PHCA_WC_RECV, 0);
+	recv_error(h, qp, PHCA_EVENT_QP_FATAL, PHCA_WC_LOC_QP_OP_ERR, PHCA_NAK_REM_OP);
+	return PHCA_V_RECV_WQE;
+}
+
+/* Whether there are more receives than so many. OK, NO_RECV, or the verdict of an error that has been told. */
+enum phca_verdict recv_beyond(struct shard *h, struct phca_qp *qp, uint32_t spoken_for)
+{
+	struct phca_ring *rq = qp->srq ? &qp->srq->rq : &qp->rq;
+	uint32_t have = qp->rwqe.valid;
+	int32_t n = phca_ring_avail(rq);
+
+	if (n >= 0 && have + (uint32_t)n <= spoken_for)
+		n = phca_ring_avail_fresh(rq);
+	if (unlikely(n < 0)) {
+		if (qp->srq != NULL)
+			srq_error(h, qp->srq);
+		return recv_corrupt(h, qp);
+	}
+	return have + (uint32_t)n > spoken_for ? PHCA_V_OK : PHCA_V_NO_RECV;
 }
 
 /* The receive work request at hand ends with an error. Room for its completion is known. */
@@ -81,11 +117,25 @@ enum phca_verdict recv_refused(struct shard *h, struct phca_qp *qp, uint32_t sta
 	return status == PHCA_WC_LOC_LEN_ERR ? PHCA_V_LENGTH : PHCA_V_RECV_WQE;
 }
 
+/* Where the message came from; frame and pkt are of its first packet, or its last. */
+void recv_source(const struct phca_qp *qp, struct phca_wc *wc, const uint8_t *frame, const struct phca_pkt *pkt)
+{
+	const struct phca_deth *deth = phca_pkt_hdr(frame, pkt, PHCA_HDR_DETH);
+
+	if (deth != NULL) {
+		wc->src_qp = phca_get24(deth->sqpn);
+		wc->wc_flags |= PHCA_WC_F_GRH;
+	} else {
+		wc->src_qp = qp->dest_qpn;
+	}
+	if (pkt->flags & PHCA_PKT_VLAN)
+		wc->sl = (uint8_t)(pkt->vlan_tci >> 13);
+}
+
 /* @return DIRECT; CQ_FULL: nobody will see the completion */
 enum phca_verdict recv_complete(struct shard *h, struct phca_qp *qp, const uint8_t *frame,
 		const struct phca_pkt *pkt, uint32_t byte_len, uint32_t opcode)
 {
-	const struct phca_deth *deth = phca_pkt_hdr(frame, pkt, PHCA_HDR_DETH);
 	const struct phca_immdt *imm = phca_pkt_hdr(frame, pkt, PHCA_HDR_IMMDT);
 	const struct phca_ieth *inv = phca_pkt_hdr(frame, pkt, PHCA_HDR_IETH);
 	struct phca_wc *wc = complete(h, qp, PHCA_DIR_RECV, qp->rwqe.wr_id, PHCA_WC_SUCCESS, opcode,
@@ -105,13 +155,6 @@ enum phca_verdict recv_complete(struct shard *h, struct phca_qp *qp, const uint8
 		wc->imm = phca_get32(inv->rkey);
 		wc->wc_flags = PHCA_WC_F_WITH_INV;
 	}
-	if (deth != NULL) {
-		wc->src_qp = phca_get24(deth->sqpn);
-		wc->wc_flags |= PHCA_WC_F_GRH;
-	} else {
-		wc->src_qp = qp->dest_qpn;
-	}
-	if (pkt->flags & PHCA_PKT_VLAN)
-		wc->sl = (uint8_t)(pkt->vlan_tci >> 13);
+	recv_source(qp, wc, frame, pkt);
 	return PHCA_V_DIRECT;
 }

@@ -43,6 +43,7 @@ void responder_reset(struct shard *h, struct phca_qp *qp)
 	respq_remove(h, qp);
 	respq_forget(h, qp);
 	qp->resp = (struct responder){ .state = MSG_NONE };
+	pass_reset(h, qp);
 }
 
 /*
@@ -66,7 +67,7 @@ static enum phca_verdict msg_drop(struct shard *h, struct phca_qp *qp, enum phca
 /* ------------------------------------------------------------------- UD */
 
 /* The 40 bytes in front of a UD payload: the IPv6 header, or 20 bytes of zero and the IPv4 header (A17.4.5.1). */
-static void grh_fill(uint8_t grh[PHCA_GRH_LEN], const uint8_t *frame, const struct phca_pkt *pkt)
+void grh_fill(uint8_t grh[PHCA_GRH_LEN], const uint8_t *frame, const struct phca_pkt *pkt)
 {
 	const uint8_t *ip = frame + pkt->l3_off;
 
@@ -93,12 +94,27 @@ void established(struct shard *h, struct phca_qp *qp)
 	hca_event(h, PHCA_EVENT_COMM_EST, PHCA_WC_SUCCESS, qp->qpn);
 }
 
+static enum phca_verdict ud_offload(struct shard *h, struct phca_qp *qp, struct rte_mbuf *m,
+		const struct phca_pkt *pkt, uint32_t rule, bool *kept)
+{
+	enum phca_verdict v;
+
+	if (unlikely(!proxy_room(qp, qp->px, PHCA_DIR_RECV, &v)))
+		return drop_ud(qp, v);
+	v = pass_recv_room(h, qp, rule);
+	if (unlikely(v != PHCA_V_OK))
+		return drop_ud(qp, v);
+	hand_over(qp, m, pkt, rule, pkt->opcode);
+	*kept = true;
+	return PHCA_V_OFFLOADED;
+}
+
 static enum phca_verdict respond_ud(struct shard *h, struct port *p, struct phca_qp *qp,
 		struct rte_mbuf *m, const struct phca_pkt *pkt, bool *kept)
 {
 	const uint8_t *frame = frame_of(m);
 	const struct phca_deth *deth = phca_pkt_hdr(frame, pkt, PHCA_HDR_DETH);
-	uint32_t len = pkt->payload_len, rule;
+	uint32_t len = pkt->payload_len, rule = RULE_NONE;
 	uint8_t grh[PHCA_GRH_LEN];
 	enum phca_verdict v;
 
@@ -107,16 +123,12 @@ static enum phca_verdict respond_ud(struct shard *h, struct port *p, struct phca
 	established(h, qp);
 	if (unlikely(len > phca_net_mtu(p->net)))
 		return drop_ud(qp, PHCA_V_LENGTH);
-	if (qp->nb_rules > 0) {
+	if (qp->nb_rules > 0)
 		rule = classify_inbound(h, qp, frame, pkt, len);
-		if (rule != RULE_NONE) {
-			if (!proxy_room(qp, qp->px, PHCA_DIR_RECV, &v))
-				return drop_ud(qp, v);
-			hand_over(qp, m, pkt, rule);
-			*kept = true;
-			return PHCA_V_OFFLOADED;
-		}
-	}
+	if (unlikely(qp->resp.behind) && rule == RULE_NONE)
+		rule = PHCA_PMSG_RULE_PASS;
+	if (rule != RULE_NONE)
+		return ud_offload(h, qp, m, pkt, rule, kept);
 	if (unlikely(!complete_room(h, qp, PHCA_DIR_RECV, &v)))
 		return drop_ud(qp, v);
 	v = rwqe_get(h, qp);
@@ -190,8 +202,9 @@ static enum phca_verdict uc_write_start(struct shard *h, struct phca_qp *qp, con
 
 /* First packet of a message: checks, and the decision that holds for all of it. */
 static enum phca_verdict uc_start(struct shard *h, struct phca_qp *qp, const uint8_t *frame,
-		const struct phca_pkt *pkt, bool last)
+		const struct phca_pkt *pkt, const struct phca_opcode_info *info)
 {
+	bool last = info->flags & PHCA_OPF_LAST;
 	struct responder *r = &qp->resp;
 	enum phca_verdict v = PHCA_V_OK;
 	uint32_t rule = RULE_NONE;
@@ -204,10 +217,17 @@ static enum phca_verdict uc_start(struct shard *h, struct phca_qp *qp, const uin
 	if (qp->nb_rules > 0)
 		rule = classify_inbound(h, qp, frame, pkt,
 			r->state == MSG_WRITE ? r->dma_len : pkt->payload_len);
+	if (unlikely(r->behind) && rule == RULE_NONE) {
+		if (!pass_fits(h, qp, info->op, last))
+			return PHCA_V_PROXY_ORDER;
+		rule = PHCA_PMSG_RULE_PASS;
+	}
 	r->offload = rule != RULE_NONE;
 	if (r->offload) {
 		r->rule = (uint8_t)rule;
 		r->first = *pkt;
+		if (r->state == MSG_SEND)
+			v = pass_recv_room(h, qp, rule);
 	} else if (r->state == MSG_SEND && complete_room(h, qp, PHCA_DIR_RECV, &v)) {
 		v = rwqe_get(h, qp);
 	}
@@ -223,6 +243,11 @@ static enum phca_verdict uc_offload(struct shard *h, struct port *p, struct phca
 
 	if (!held_room(h, r))
 		return msg_drop(h, qp, PHCA_V_PROXY_TOO_LONG, last);
+	if (r->state == MSG_WRITE && phca_opcode_table[pkt->opcode].flags & PHCA_OPF_RECV) {
+		v = pass_recv_room(h, qp, r->rule);
+		if (v != PHCA_V_OK)
+			return msg_drop(h, qp, v, last);
+	}
 	if (last && !proxy_room(qp, qp->px, PHCA_DIR_RECV, &v))
 		return msg_drop(h, qp, v, last);
 	hold(h, p, qp, m, pkt, last);
@@ -302,7 +327,7 @@ static enum phca_verdict respond_uc(struct shard *h, struct port *p, struct phca
 	if (unlikely(!length_ok(qp->path_mtu, pkt->payload_len, info->flags)))
 		return msg_drop(h, qp, PHCA_V_LENGTH, last);
 	if (info->flags & PHCA_OPF_FIRST) {
-		v = uc_start(h, qp, frame, pkt, last);
+		v = uc_start(h, qp, frame, pkt, info);
 		if (unlikely(v != PHCA_V_OK))
 			return msg_drop(h, qp, v, last);
 	}

@@ -34,7 +34,8 @@ struct responder {
 	uint8_t state;             /* enum msg_state */
 	uint8_t drop_verdict;      /* MSG_DROP: verdict of the message's other packets */
 	bool offload;              /* MSG_SEND, MSG_WRITE: packets are held for the proxy */
-	uint8_t rule;              /* offload: which rule matched */
+	bool behind;               /* of requests that may yet come back from it: pass.c */
+	uint8_t rule;              /* offload: which rule matched, or PHCA_PMSG_RULE_PASS */
 	struct phca_psn epsn;      /* expected PSN */
 	uint32_t len;              /* bytes so far */
 	uint32_t dma_len;          /* MSG_WRITE: bytes announced */
@@ -105,6 +106,7 @@ static inline bool dma_len_ok(uint32_t dma_len, uint64_t total, bool last)
 }
 
 /* responder.c */
+void grh_fill(uint8_t grh[PHCA_GRH_LEN], const uint8_t *frame, const struct phca_pkt *pkt);
 enum phca_verdict respond(struct shard *h, struct port *p, struct phca_qp *qp, struct rte_mbuf *m,
 		const struct phca_pkt *pkt, bool *kept);
 void established(struct shard *h, struct phca_qp *qp);
@@ -113,6 +115,10 @@ void responder_reset(struct shard *h, struct phca_qp *qp);
 
 /* recv.c: receive work requests */
 enum phca_verdict rwqe_get(struct shard *h, struct phca_qp *qp);
+int32_t recv_avail(struct shard *h, struct phca_qp *qp);
+bool rwqe_copy(struct shard *h, struct phca_qp *qp);
+enum phca_verdict recv_beyond(struct shard *h, struct phca_qp *qp, uint32_t spoken_for);
+void recv_source(const struct phca_qp *qp, struct phca_wc *wc, const uint8_t *frame, const struct phca_pkt *pkt);
 enum phca_verdict recv_refused(struct shard *h, struct phca_qp *qp, uint32_t status, uint8_t nak,
 		enum phca_event_type ev);
 enum phca_verdict recv_complete(struct shard *h, struct phca_qp *qp, const uint8_t *frame,
@@ -124,7 +130,19 @@ bool held_room(const struct shard *h, const struct responder *r);
 void hold(struct shard *h, struct port *p, struct phca_qp *qp, struct rte_mbuf *m, const struct phca_pkt *pkt,
 		bool last);
 void hand_over_held(struct shard *h, struct phca_qp *qp, uint8_t last_opcode);
-struct phca_pmsg *hand_over(struct phca_qp *qp, struct rte_mbuf *m, const struct phca_pkt *first, uint32_t rule);
+struct phca_pmsg *hand_over(struct phca_qp *qp, struct rte_mbuf *m, const struct phca_pkt *first, uint32_t rule,
+		uint8_t last_opcode);
+
+/* pass.c: ordered requests, and those that come back */
+struct passes *passes_make(uint32_t window);
+void passes_free(struct passes *p);
+void pass_reset(struct shard *h, struct phca_qp *qp);
+void pass_ordered(struct phca_qp *qp, uint32_t seq, bool taker);
+bool pass_fits(const struct shard *h, const struct phca_qp *qp, uint8_t op, bool single);
+enum phca_verdict pass_recv_room(struct shard *h, struct phca_qp *qp, uint32_t rule);
+void pass_resume(struct phca_qp *qp, uint32_t count);
+void pass_reply(struct shard *h, struct phca_qp *qp, const struct phca_preply *r);
+unsigned int pass_run(struct shard *h);
 
 /* rc_responder.c */
 enum phca_verdict respond_rc(struct shard *h, struct port *p, struct phca_qp *qp, struct rte_mbuf *m,

@@ -44,6 +44,7 @@ int rules_make(const struct phca_rule *rules, unsigned int n, struct rule **out)
 		to[i].offload = rules[i].offload;
 		to[i].send = rules[i].send;
 		to[i].inbound = rules[i].inbound;
+		to[i].ordered = (uint8_t)phca_offload_ordered(rules[i].offload);
 		snprintf(to[i].name, sizeof(to[i].name), "%s", rules[i].name ? rules[i].name : "");
 	}
 	return 0;
@@ -74,7 +75,10 @@ static void message_keep(const struct change_arg *a, struct phca_pqp_rules *offl
 		r->offload = false;
 		return;
 	}
+	if (r->rule == PHCA_PMSG_RULE_PASS)
+		return;
 	kept->offload = offloads->offloads[a->n] = a->qp->rules[r->rule].offload;
+	kept->ordered = a->qp->rules[r->rule].ordered;
 	phca_offload_get(kept->offload);
 	r->rule = (uint8_t)a->n;
 }

@@ -116,22 +116,6 @@ static void parse_burst(struct shard *h, const struct port *p, struct burst *b, 
 	}
 }
 
-/* Tell the application that the receives taken so far are its again. */
-static void receives_release(struct phca_qp *qp)
-{
-	struct phca_srq *srq = qp->srq;
-
-	if (srq != NULL) {
-		if (srq->released != srq->rq.own) {
-			srq->released = srq->rq.own;
-			phca_ring_release(&srq->rq);
-		}
-	} else if (qp->rq_released != qp->rq.own) {
-		qp->rq_released = qp->rq.own;
-		phca_ring_release(&qp->rq);
-	}
-}
-
 static void settle(struct port *p, struct phca_qp *qp, enum phca_verdict v, struct rte_mbuf *m, bool kept,
 		struct burst *b)
 {

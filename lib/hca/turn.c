@@ -4,6 +4,7 @@
  * leaves what it made for the next one:
  *
  *   replies    places the proxy freed, QPs it found in error or let go
+ *   passed     messages that the proxy gave back take their receives (pass.c)
  *   receive    burst -> parse -> steer -> respond -> settle (rx.c, responder.c)
  *   hand-over  what other shards hand over, and packets to own addresses
  *   pacing     queue pairs that congestion control lets send again (congestion.c)
@@ -81,6 +82,7 @@ unsigned int phca_hca_turn(void *arg, uint64_t now_ns)
 	proxy_begin(h);
 
 	done += proxy_replies(h);
+	done += pass_run(h);
 	if (__atomic_load_n(&h->hca->enabled, __ATOMIC_RELAXED))
 		for (unsigned int i = 0; i < h->nb_ports; i++)
 			if (h->ports[i]->rx)

@@ -116,6 +116,9 @@ extern "C" {
 	X(PROXY_TOO_LONG, "proxy_too_long", \
 		"offloaded message, or all of them, hold more packets than allowed; dropped, " \
 		"RC: not accepted, or refused") \
+	X(PROXY_ORDER, "proxy_order", \
+		"has to stay behind requests that the proxy has, and cannot go there; UC, UD: message dropped, " \
+		"RC: not accepted") \
 	X(ABORTED, "aborted", "held for a message that did not finish (gap, reset or destroy)")
 
 /** Verdicts; see PHCA_VERDICTS. */
