@@ -459,7 +459,7 @@ static int own_entry(void *arg, const char *name, uint64_t value)
 
 	/* telemetry takes letters, digits, '_' and '/' */
 	for (i = 0; name[i] && i < sizeof(key) - 1; i++)
-		key[i] = strchr(".-: ", name[i]) ? '_' : name[i];
+		key[i] = strchr(".-: []", name[i]) ? '_' : name[i];
 	key[i] = '\0';
 	rte_tel_data_add_dict_u64(arg, key, value);
 	return 0;

@@ -191,7 +191,7 @@ class CheckConfig(unittest.TestCase):
         self.assertIn(f"{name}: ok: 1 ports, 6 queue pairs", output)
 
     def test_published_examples(self):
-        for name in ("demo.json", "echo.json"):
+        for name in ("bcast.json", "demo.json", "echo.json"):
             with self.subTest(name):
                 p = program.DpdkProgram(
                     program.appliance(), memory_mb=512,
