@@ -73,7 +73,7 @@ static void progress(struct shard *h, struct phca_qp *qp)
 	r->window = RTE_MIN(2 * r->window, (uint32_t)PHCA_RC_WINDOW);
 	if (r->una_psn.v != qp->sq_psn.v)
 		requester_timer_arm(h, qp);
-	if (r->wait != REQ_WAIT_NONE && r->wait != REQ_WAIT_PLACE)
+	if (r->wait != REQ_WAIT_NONE && r->wait != REQ_WAIT_PLACE && r->wait != REQ_WAIT_ORDER)
 		requester_wake(h, qp);
 	requester_retire(h, qp);
 }
@@ -160,7 +160,7 @@ static bool deliver(struct shard *h, struct phca_qp *qp, uint64_t off, const voi
 {
 	const struct phca_offload_wr *wr = &head(qp)->wr;
 
-	if (likely(phca_sg_scatter(h->mem, qp->pd, wr->sge, wr->wqe.num_sge, off, data, n) == PHCA_MEM_OK))
+	if (likely(phca_sg_scatter(h->mem, wr->pd, wr->sge, wr->wqe.num_sge, off, data, n) == PHCA_MEM_OK))
 		return true;
 	requester_fail(h, qp, PHCA_WC_LOC_PROT_ERR);
 	return false;

@@ -25,6 +25,8 @@ struct attach_arg {
 	struct rule *rules;
 	struct passes *pass;
 	uint8_t *wrs, *old_wrs;
+	struct sq_wr **slots;
+	uint32_t slot_mask;
 	uint32_t window[PHCA_DIR_COUNT];
 	unsigned int n;
 };
@@ -35,8 +37,9 @@ static void copies_move(struct attach_arg *a)
 	struct requester *r = &a->qp->req;
 	struct sq_wr *e = (struct sq_wr *)a->wrs;
 
-	if (a->qp->pseq[PHCA_DIR_SEND].next != r->begun) {
-		memcpy(e, sq_wr_at(r, r->begun), r->stride);
+	if (a->qp->pseq[PHCA_DIR_SEND].next != r->place) {
+		memcpy(e, sq_copy_at(r, r->place), r->stride);
+		e->place = 0;
 		if (e->wr.sge != NULL)
 			e->wr.sge = (const struct phca_sge *)(e + 1);
 		if (e->wr.inline_data != NULL)
@@ -45,6 +48,8 @@ static void copies_move(struct attach_arg *a)
 	a->old_wrs = r->wrs;
 	r->wrs = a->wrs;
 	r->mask = a->window[PHCA_DIR_SEND] - 1;
+	r->slots = a->slots;
+	r->slot_mask = a->slot_mask;
 }
 
 /* HCA lcore: nothing begins any more. @return 0: and nothing is under way; -EAGAIN */
@@ -85,7 +90,7 @@ static int attach(void *arg)
 		return -EAGAIN;
 	if (a->pqp != NULL)
 		copies_move(a);
-	waits = qp->pseq[PHCA_DIR_SEND].next - qp->req.begun;
+	waits = qp->pseq[PHCA_DIR_SEND].next - qp->req.place;
 	for (unsigned int d = 0; d < PHCA_DIR_COUNT; d++) {
 		if (qp->cq[d]->px == NULL)
 			phca_cqws_leave(&shard_of(qp)->cqs, &qp->cq[d]->w);
@@ -101,8 +106,10 @@ static int attach(void *arg)
 		qp->pass = a->pass;
 		qp->proxy = true;
 	}
-	qp->req.una = qp->req.acked = qp->req.cur = qp->req.begun = 0;
+	qp->req.una = qp->req.acked = qp->req.cur = qp->req.begun = qp->req.released = qp->req.place = 0;
 	qp->req.hold = qp->req.rd_offloaded = false;
+	qp->let_go = false;
+	qp->tell_error = qp->state == PHCA_QPS_ERR;
 	sq_classify_again(shard_of(qp), qp);
 	ready_add(shard_of(qp), qp);
 	pm = proxy_msg(a->px);
@@ -185,7 +192,8 @@ static int attach_prepare(struct attach_arg *a, const struct phca_rule *rules, s
 	pc->pd = a->qp->pd;
 	a->wrs = aligned_alloc(64, (size_t)a->qp->req.stride * a->window[PHCA_DIR_SEND]);
 	a->pass = passes_make(a->window[PHCA_DIR_RECV]);
-	if (a->wrs == NULL || a->pass == NULL)
+	if (a->wrs == NULL || a->pass == NULL ||
+	    slots_make(a->window[PHCA_DIR_SEND], &a->slots, &a->slot_mask, a->wrs) != 0)
 		return -ENOMEM;
 	a->pqp = phca_pqp_create(a->px->proxy, pc);
 	return a->pqp ? 0 : -rte_errno;
@@ -221,6 +229,7 @@ int phca_qp_proxy_attach(struct phca_qp *qp, const struct phca_rule *rules, unsi
 		phca_pqp_destroy(a.pqp);
 		passes_free(a.pass);
 		free(a.wrs);
+		free(a.slots);
 		free(a.rules);
 		return ret;
 	}

@@ -159,13 +159,20 @@ static void reply(struct shard *h, const struct phca_preply *r)
 	case PHCA_PREPLY_ANSWER:
 		responder_answer(h, qp, r->tag, r->status, r->value, r->data);
 		break;
+	case PHCA_PREPLY_CHILD:
+		sq_child_add(h, qp, r->child);
+		break;
 	case PHCA_PREPLY_PASS:
 		if (r->dir == PHCA_DIR_RECV)
 			pass_reply(h, qp, r);
+		else
+			sq_passed_back(h, qp, r->seq);
 		break;
 	case PHCA_PREPLY_RESUME:
 		if (r->dir == PHCA_DIR_RECV)
 			pass_resume(qp, r->seq);
+		else
+			sq_resume(h, qp, r->seq);
 		break;
 	case PHCA_PREPLY_CQ_ERROR:
 		cq_error(h, r->cookie);

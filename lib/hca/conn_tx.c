@@ -43,7 +43,7 @@ void conn_begin(struct phca_qp *qp, struct sq_wr *e)
 	e->nb_psn = 1;
 	if (!wr_is_atomic(e) && e->wr.len > qp->path_mtu)
 		e->nb_psn = (uint32_t)(((uint64_t)e->wr.len + qp->path_mtu - 1) >> shift);
-	qp->req.begun++;
+	sq_wr_begins(&qp->req, e);
 }
 
 static struct piece piece_at(const struct phca_qp *qp, const struct sq_wr *e, struct phca_psn psn)
@@ -143,8 +143,7 @@ static void header(const struct phca_qp *qp, const struct port *p, const struct 
 }
 
 /* @return false: its memory refuses */
-static bool payload(struct shard *h, const struct phca_qp *qp, const struct sq_wr *e, const struct piece *c,
-		uint8_t *to)
+static bool payload(struct shard *h, const struct sq_wr *e, const struct piece *c, uint8_t *to)
 {
 	const struct phca_offload_wr *wr = &e->wr;
 
@@ -152,7 +151,7 @@ static bool payload(struct shard *h, const struct phca_qp *qp, const struct sq_w
 		memcpy(to, wr->inline_data + c->byte_off, c->len);
 		return true;
 	}
-	return phca_sg_gather(h->mem, qp->pd, wr->sge, wr->wqe.num_sge, c->byte_off, to, c->len) == PHCA_MEM_OK;
+	return phca_sg_gather(h->mem, wr->pd, wr->sge, wr->wqe.num_sge, c->byte_off, to, c->len) == PHCA_MEM_OK;
 }
 
 /* Build and stage one packet. @return SQ_DONE; SQ_WAIT no buffer; SQ_OFF its memory refuses */
@@ -178,7 +177,7 @@ static enum sq_result packet(struct shard *h, struct port *p, struct phca_qp *qp
 	hd.ackreq = ackreq && !bare;
 	frame = rte_pktmbuf_mtod(m, uint8_t *);
 	n = phca_wire_build(frame, &hd, len);
-	if (unlikely(len > 0 && !payload(h, qp, e, c, frame + n))) {
+	if (unlikely(len > 0 && !payload(h, e, c, frame + n))) {
 		rte_pktmbuf_free(m);
 		return SQ_OFF;
 	}
@@ -202,9 +201,13 @@ static bool wants_ack(const struct shard *h, struct phca_qp *qp, const struct sq
 	    (uint32_t)phca_psn_diff(phca_psn_add(r->psn, 1), r->una_psn) >= r->window ||
 	    congestion_last(h, qp, c->len))
 		return true;
-	if (!c->last)
+	if (!c->last || r->issued != NULL)
 		return false;
-	return s->next - s->freed >= s->size || (r->cur + 1 == s->next && phca_ring_avail(&qp->sq) <= 0);
+	if (s->next - s->freed >= s->size)
+		return true;
+	/* behind it there is nothing, or one that has to wait */
+	return r->cur + 1 == r->begun &&
+		(r->place != s->next || r->ordered > 0 || phca_ring_avail(&qp->sq) <= 0);
 }
 
 /* A packet of n PSNs was staged: the one place that is told. */

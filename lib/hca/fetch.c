@@ -54,7 +54,7 @@ static uint32_t check_conn(const struct phca_qp *qp, const struct sq_wr *e)
 }
 
 /* Everything that the copy can be wrong in (10.8.2, 11.6.2). */
-static uint32_t check_wr(struct shard *h, const struct phca_qp *qp, const struct sq_wr *e)
+uint32_t check_wr(struct shard *h, const struct phca_qp *qp, const struct sq_wr *e)
 {
 	const struct phca_send_wqe *w = &e->wr.wqe;
 	uint32_t access = wr_is_read(e) || wr_is_atomic(e) ? PHCA_ACCESS_LOCAL_WRITE : 0, status;
@@ -65,7 +65,7 @@ static uint32_t check_wr(struct shard *h, const struct phca_qp *qp, const struct
 		return PHCA_WC_SUCCESS; /* where it is executed */
 	status = qp->transport == PHCA_TRANSPORT_UD ? check_ud(h->ports[qp->port], &e->wr) : check_conn(qp, e);
 	if (status == PHCA_WC_SUCCESS && e->wr.sge != NULL &&
-	    phca_sg_check(h->mem, qp->pd, e->wr.sge, w->num_sge, access) != PHCA_MEM_OK)
+	    phca_sg_check(h->mem, e->wr.pd, e->wr.sge, w->num_sge, access) != PHCA_MEM_OK)
 		return PHCA_WC_LOC_PROT_ERR;
 	return status;
 }
@@ -86,7 +86,7 @@ static uint32_t copy_wr(struct shard *h, struct phca_qp *qp, struct sq_wr *e)
 	wr->len = 0;
 	e->nb_psn = 0;
 	e->rule = RULE_NONE;
-	e->offloaded = e->again = false;
+	e->offloaded = e->again = e->issued = e->child = false;
 	if (w->flags & PHCA_SEND_INLINE) {
 		if (w->inline_len > qp->max_inline)
 			return PHCA_WC_LOC_LEN_ERR;
@@ -108,10 +108,22 @@ static uint32_t copy_wr(struct shard *h, struct phca_qp *qp, struct sq_wr *e)
 	return check_wr(h, qp, e);
 }
 
-/* Slots whose WRs have completed are the application's again. */
+/* Place of the application's first WR that was not offloaded and has not completed. */
+static uint32_t oldest_place(struct requester *r)
+{
+	if (r->slots == NULL)
+		return r->una;
+	if ((int32_t)(r->una - r->released) > 0)
+		r->released = r->una;
+	while (r->released != r->begun && sq_wr_at(r, r->released)->issued)
+		r->released++;
+	return r->released != r->begun ? sq_wr_at(r, r->released)->place : r->place;
+}
+
+/* Room in the ring up to there is the application's again; an offloaded WR is the copy alone. */
 void sq_release(struct phca_qp *qp)
 {
-	uint32_t held = qp->pseq[PHCA_DIR_SEND].next - qp->req.una;
+	uint32_t held = qp->pseq[PHCA_DIR_SEND].next - oldest_place(&qp->req);
 
 	__atomic_store_n(&qp->sq.hdr->cons, qp->sq.own - held, __ATOMIC_RELEASE);
 }
@@ -127,7 +139,7 @@ static void sq_classify(struct shard *h, struct phca_qp *qp, struct sq_wr *e)
 enum sq_result sq_fetch(struct shard *h, struct phca_qp *qp)
 {
 	struct pseq *s = &qp->pseq[PHCA_DIR_SEND];
-	struct sq_wr *e = sq_wr_at(&qp->req, s->next);
+	struct sq_wr *e = sq_copy_at(&qp->req, s->next);
 	int32_t n;
 
 	if (unlikely(s->next - s->freed >= s->size)) {
@@ -143,7 +155,7 @@ enum sq_result sq_fetch(struct shard *h, struct phca_qp *qp)
 		return SQ_OFF;
 	}
 	e->status = (uint8_t)copy_wr(h, qp, e);
-	s->next++;
+	e->place = s->next++;
 	phca_ring_take(&qp->sq, 1);
 	PHCA_STAT_ADD(qp->st.tx_wrs, 1);
 	if (qp->nb_rules > 0)
@@ -154,9 +166,9 @@ enum sq_result sq_fetch(struct shard *h, struct phca_qp *qp)
 /* The rules have changed: a WR that has its place and did not begin, begins under the new ones. */
 void sq_classify_again(struct shard *h, struct phca_qp *qp)
 {
-	struct sq_wr *e = sq_wr_at(&qp->req, qp->req.begun);
+	struct sq_wr *e = sq_copy_at(&qp->req, qp->req.place);
 
-	if (qp->req.begun == qp->pseq[PHCA_DIR_SEND].next)
+	if (qp->req.place == qp->pseq[PHCA_DIR_SEND].next)
 		return;
 	e->rule = RULE_NONE;
 	if (qp->nb_rules > 0)

@@ -101,6 +101,8 @@ struct phca_qp {
 	uint16_t path_mtu;
 	bool sq_sig_all;
 	bool in_flush;          /* on the HCA's flush list */
+	bool let_go;            /* DETACH is out, or will be: what the proxy says of it means nothing */
+	bool tell_error;        /* QP_ERROR waits for room */
 	uint32_t dest_qpn;
 	uint32_t rq_released;   /* rq.own as the application knows it */
 	struct phca_ring rq;    /* consumer's view; hdr NULL with an SRQ */

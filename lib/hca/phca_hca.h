@@ -457,9 +457,12 @@ struct phca_pqp *phca_qp_pqp(const struct phca_qp *qp);
 	X(rx_dropped, "messages", "inbound messages dropped, counted on the packet that caused it") \
 	X(tx_packets, "packets", "sent") \
 	X(tx_bytes, "bytes", "payload sent") \
-	X(tx_wrs, "WRs", "send work requests fetched: direct, offloaded, tx_errors, tx_flushed, and those under way") \
+	X(tx_wrs, "WRs", "send work requests fetched: tx_direct, tx_offloaded less tx_passed, tx_errors, tx_flushed, " \
+		"and those under way") \
 	X(tx_direct, "WRs", "send work requests executed by the HCA lcore") \
 	X(tx_offloaded, "WRs", "send work requests handed to the proxy lcore") \
+	X(tx_passed, "WRs", "of tx_offloaded: the proxy lcore gave them back, to be carried out by the HCA lcore") \
+	X(tx_children, "WRs", "work requests that offloads issued, done or flushed; in no other count of WRs") \
 	X(tx_errors, "WRs", "send work requests completed with an error") \
 	X(tx_unresolved, "packets", "packets dropped: destination not found by ARP or NDP") \
 	X(tx_stalls, "turns", "send queue waited for the proxy's ring or window") \

@@ -83,6 +83,7 @@ static void qp_free(struct phca_qp *qp)
 	phca_pqp_destroy(qp->pqp);
 	free(qp->rules);
 	free(qp->req.wrs);
+	free(qp->req.slots);
 	free(qp->respq);
 	passes_free(qp->pass);
 	ring_drop(qp->client, &qp->sq);
@@ -257,6 +258,8 @@ static void qp_quiet(struct shard *h, struct phca_qp *qp)
 	requester_reset(h, qp);
 	phca_timer_cancel(&h->pace, &qp->pace);
 	flush_remove(h, qp);
+	qp->let_go = true;
+	qp->tell_error = false;
 	__atomic_store_n(&qp->state, PHCA_QPS_RESET, __ATOMIC_RELAXED);
 	qp->rwqe.valid = false;
 }

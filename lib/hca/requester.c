@@ -130,12 +130,13 @@ unsigned int doorbells(struct shard *h)
 
 /* ----------------------------------------------------------------- begin */
 
-/* It began and ended here, as far as packets go. */
-static enum sq_result passed(struct phca_qp *qp)
+/* It begins and ends here: there are no packets. */
+enum sq_result sq_ended(struct phca_qp *qp, struct sq_wr *e)
 {
 	struct requester *r = &qp->req;
 
-	r->cur = ++r->begun;
+	sq_wr_begins(r, e);
+	r->cur = r->begun;
 	requester_done(qp);
 	return SQ_DONE;
 }
@@ -157,6 +158,7 @@ static bool fenced(struct phca_qp *qp, const struct sq_wr *e)
 	return r->nb_rd > 0;
 }
 
+/* It is the proxy's, and has no slot. */
 static enum sq_result offload_wr(struct phca_qp *qp, struct sq_wr *e)
 {
 	struct requester *r = &qp->req;
@@ -171,17 +173,22 @@ static enum sq_result offload_wr(struct phca_qp *qp, struct sq_wr *e)
 	pm->dir = PHCA_DIR_SEND;
 	pm->rule = (uint8_t)e->rule;
 	pm->flags = (e->wr.wqe.flags & PHCA_SEND_SIGNALED) || qp->sq_sig_all ? 0 : PHCA_PMSG_F_NO_CQE;
-	pm->seq = r->begun;
+	if (qp->rules[e->rule].ordered & 1u << PHCA_DIR_SEND) {
+		pm->flags |= PHCA_PMSG_F_ORDERED;
+		r->ordered++;
+	}
+	pm->seq = r->place++;
 	pm->pqp = qp->pqp;
 	pm->wr = &e->wr;
 	e->offloaded = true;
 	if (wr_is_read(e) || wr_is_atomic(e)) {
 		r->rd_offloaded = true;
-		r->rd_place = r->begun + 1;
+		r->rd_place = r->place;
 	}
 	PHCA_STAT_ADD(qp->rules[e->rule].matched, 1);
 	PHCA_STAT_ADD(qp->st.tx_offloaded, 1);
-	return passed(qp);
+	sq_release(qp);
+	return SQ_DONE;
 }
 
 /* Operations on memory windows need no peer (10.6.7.2, 10.8.2). */
@@ -201,7 +208,16 @@ static enum sq_result local_wr(struct shard *h, struct phca_qp *qp, struct sq_wr
 		e->status = PHCA_WC_LOC_PROT_ERR;
 	}
 	qp->req.halted = e->status != PHCA_WC_SUCCESS;
-	return passed(qp);
+	return sq_ended(qp, e);
+}
+
+/* A direct one waits for what ordered offloads in front of it may send. */
+static bool out_of_order(struct requester *r, const struct sq_wr *e)
+{
+	if (likely(r->ordered == 0) || e->rule != RULE_NONE)
+		return false;
+	r->wait = REQ_WAIT_ORDER;
+	return true;
 }
 
 /* The next WR begins, unless something is in its way. */
@@ -210,25 +226,35 @@ static enum sq_result begin(struct shard *h, struct phca_qp *qp)
 	struct requester *r = &qp->req;
 	struct sq_wr *e;
 
-	if (qp->state != PHCA_QPS_RTS || r->halted || r->hold)
+	if (r->halted || r->hold)
 		return SQ_OFF;
-	if (r->begun == qp->pseq[PHCA_DIR_SEND].next) {
+	if (unlikely(r->issued != NULL))
+		return issued_begin(h, qp);
+	if (qp->state != PHCA_QPS_RTS)
+		return SQ_OFF;
+	if (r->place == qp->pseq[PHCA_DIR_SEND].next) {
 		enum sq_result s = sq_fetch(h, qp);
 
 		if (s != SQ_DONE)
 			return s;
 	}
-	e = sq_wr_at(r, r->begun);
+	e = sq_copy_at(r, r->place);
+	if (unlikely(out_of_order(r, e)))
+		return SQ_OFF;
+	if (e->rule == RULE_NONE && unlikely(slots_full(r))) {
+		r->wait = REQ_WAIT_ACK;
+		return SQ_OFF;
+	}
 	if (unlikely(e->status != PHCA_WC_SUCCESS)) {
 		r->halted = true;
-		return passed(qp);
+		return sq_ended(qp, e);
 	}
 	if (unlikely(fenced(qp, e)))
 		return SQ_OFF;
 	if (e->rule != RULE_NONE)
 		return offload_wr(qp, e);
 	if (qp->transport == PHCA_TRANSPORT_UD)
-		return ud_issue(h, qp);
+		return ud_issue(h, qp, e);
 	if (unlikely(wr_is_local(e)))
 		return local_wr(h, qp, e);
 	conn_begin(qp, e);
@@ -308,7 +334,7 @@ static void prefetch_next(const struct phca_qp *next)
 	const struct phca_qp *far = next->ready_next;
 	const uint8_t *slot = phca_ring_head(&next->sq), *e;
 
-	e = (const uint8_t *)sq_wr_at(&next->req, next->pseq[PHCA_DIR_SEND].next);
+	e = (const uint8_t *)sq_copy_at(&next->req, next->pseq[PHCA_DIR_SEND].next);
 	for (unsigned int i = 0; i < 2 * RTE_CACHE_LINE_SIZE; i += RTE_CACHE_LINE_SIZE) {
 		rte_prefetch0(slot + i);
 		phca_prefetch_write(e + i);

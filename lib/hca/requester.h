@@ -5,13 +5,20 @@
  * far the requests before and behind it have come.
  *
  * A copy has a place, numbered without end; of a proxy queue pair it is the
- * place in the proxy's window. The order of the positions never changes:
+ * place in the proxy's window. What is carried out here has a slot, in the order
+ * on the wire; slots are numbered without end, too, and a slot's order never changes:
  *
- *   una <= acked <= begun <= next     una <= acked <= cur <= begun
+ *   una <= acked <= cur <= begun
  *
- * next is pseq[PHCA_DIR_SEND].next of the queue pair. PSNs lie in the same order:
- * una_psn <= psn <= sq_psn of the queue pair; psn is behind only while packets are
- * sent again.
+ * The work requests of a plain queue pair have slots and places of the same
+ * numbers. Those of a proxy queue pair that are offloaded have a place and no slot;
+ * children, which the proxy issues and whose copies are its own, a slot and no place;
+ * one that was offloaded and passed a place, and the slot of when it came back.
+ *
+ * place is that of the application's next work request that begins; when it is not
+ * pseq[PHCA_DIR_SEND].next of the queue pair, that one is copied already. PSNs lie in
+ * the order of the slots: una_psn <= psn <= sq_psn of the queue pair; psn is behind
+ * only while packets are sent again.
  */
 #ifndef REQUESTER_H
 #define REQUESTER_H
@@ -22,24 +29,41 @@
 
 #define ACKREQ_EVERY 32  /* packets of a queue pair, of which one at least asks for an acknowledgement */
 #define READ_CHUNK 128   /* packets of the answer to one READ request; a longer READ is several */
+#define SLOTS_MORE 64    /* slots of a proxy queue pair at least, beyond one for each place */
 
-/* A send work request: the copy, validated, and what became of it. Its SGEs or inline data follow. */
+/*
+ * A send work request: the copy, validated, and what became of it. Its SGEs or inline data
+ * follow. A child's lies in its struct phca_child.
+ */
 struct sq_wr {
 	struct phca_offload_wr wr;
-	struct phca_psn psn;  /* of its first packet, once it has begun */
-	uint32_t nb_psn;      /* PSNs that it takes: a READ those of its answer; 0: none */
+	union {
+		struct {
+			struct phca_psn psn;  /* of its first packet, once it has begun */
+			uint32_t nb_psn;      /* PSNs that it takes: a READ those of its answer; 0: none */
+		};
+		struct sq_wr *next;   /* while it is in the list of those that the proxy issued */
+	};
 	uint32_t rule;        /* which rule of the proxy QP matched, or RULE_NONE */
+	uint32_t place;       /* not of a child */
 	uint8_t status;       /* enum phca_wc_status that it ends with */
-	bool offloaded;       /* the proxy completes it */
+	bool offloaded;       /* the proxy has it */
 	bool again;           /* READ: asked for again, so that an answer may start anywhere */
-	uint8_t rsvd[5];
+	bool issued;          /* by the proxy: a child, or one that it passed */
+	bool child;
+	uint8_t rsvd[3];
 };
+_Static_assert(sizeof(struct sq_wr) == 144, "part of the stride of copies");
+_Static_assert(offsetof(struct phca_child, wr) == 0 &&
+	sizeof(struct sq_wr) <= offsetof(struct phca_child, hca) + sizeof(((struct phca_child *)0)->hca),
+	"a child has room for what the HCA keeps");
 
 /* Why a queue pair with something to send is off the ready list. */
 enum req_wait {
 	REQ_WAIT_NONE,
 	REQ_WAIT_ACK,    /* window, max_rd_atomic, fence: an answer of the peer */
 	REQ_WAIT_PLACE,  /* places, or a fence behind an offloaded READ: the proxy */
+	REQ_WAIT_ORDER,  /* what ordered offloads in front have to send: the proxy */
 	REQ_WAIT_RNR,    /* the timer: the peer was not ready */
 	REQ_WAIT_PACE,   /* congestion control lets it send later */
 };
@@ -49,6 +73,7 @@ struct requester {
 	uint32_t acked;     /* oldest that has something to be done yet */
 	uint32_t cur;       /* the one whose packets are sent next */
 	uint32_t begun;     /* the one that begins next: those before have PSNs */
+	uint32_t place;     /* of the application's that begins next */
 	struct phca_psn psn;     /* of the next packet */
 	struct phca_psn una_psn; /* oldest that the peer has not acknowledged */
 	uint32_t last;      /* place of the packet that was sent last */
@@ -56,6 +81,8 @@ struct requester {
 	uint32_t no_ackreq; /* packets since the last one that the peer must answer */
 	uint32_t nb_rd;     /* READ requests and atomics outstanding */
 	uint32_t window;    /* PSNs from una_psn on that may be sent */
+	uint32_t ordered;   /* offloaded WRs of which something may have to be sent in front of direct ones */
+	uint32_t released;  /* proxy QP: no slot before is an application's that has not completed */
 	uint32_t rd_place;  /* behind the last READ or atomic that was offloaded; */
 	bool rd_offloaded;  /* there was one */
 	uint8_t wait;       /* enum req_wait */
@@ -64,15 +91,39 @@ struct requester {
 	bool recovering;    /* sent again from una_psn, no progress since */
 	bool drain_notify;  /* SQD: an event is wanted when drained */
 	uint8_t retry_left, rnr_left;
-	uint8_t *wrs;       /* the copies */
+	uint8_t *wrs;       /* the copies, by place */
 	uint32_t stride, mask;
+	uint32_t slot_mask;
+	struct sq_wr **slots; /* proxy QP: those that have begun; NULL: as wrs */
+	struct sq_wr *issued, *issued_last; /* by the proxy, and not begun: they go first */
 	struct phca_timer timer;
 };
 
 /* The copy at a place. */
-static inline struct sq_wr *sq_wr_at(const struct requester *r, uint32_t place)
+static inline struct sq_wr *sq_copy_at(const struct requester *r, uint32_t place)
 {
 	return (struct sq_wr *)(r->wrs + (size_t)(place & r->mask) * r->stride);
+}
+
+/* The work request in a slot. */
+static inline struct sq_wr *sq_wr_at(const struct requester *r, uint32_t slot)
+{
+	return r->slots != NULL ? r->slots[slot & r->slot_mask] : sq_copy_at(r, slot);
+}
+
+/* It begins: it gets the next slot. There is one. */
+static inline void sq_wr_begins(struct requester *r, struct sq_wr *e)
+{
+	if (r->slots != NULL)
+		r->slots[r->begun & r->slot_mask] = e;
+	r->begun++;
+	if (!e->issued)
+		r->place++;
+}
+
+static inline bool slots_full(const struct requester *r)
+{
+	return r->slots != NULL && r->begun - r->una > r->slot_mask;
 }
 
 /* How many PSNs of a WR are before psn. */
@@ -114,11 +165,13 @@ unsigned int doorbells(struct shard *h);
 void ready_add(struct shard *h, struct phca_qp *qp);
 void ready_remove(struct shard *h, struct phca_qp *qp);
 void requester_wake(struct shard *h, struct phca_qp *qp);
+enum sq_result sq_ended(struct phca_qp *qp, struct sq_wr *e);
 
 /* fetch.c: out of the shared ring */
 enum sq_result sq_fetch(struct shard *h, struct phca_qp *qp);
 void sq_classify_again(struct shard *h, struct phca_qp *qp);
 void sq_release(struct phca_qp *qp);
+uint32_t check_wr(struct shard *h, const struct phca_qp *qp, const struct sq_wr *e);
 
 /* retire.c: completions, and the ends of a send queue */
 void requester_done(struct phca_qp *qp);
@@ -133,10 +186,20 @@ void requester_drain_check(struct shard *h, struct phca_qp *qp);
 void requester_credit(struct shard *h, struct phca_qp *qp);
 
 /* ud_tx.c, conn_tx.c: packets */
-enum sq_result ud_issue(struct shard *h, struct phca_qp *qp);
+enum sq_result ud_issue(struct shard *h, struct phca_qp *qp, struct sq_wr *e);
 void conn_begin(struct phca_qp *qp, struct sq_wr *e);
 enum sq_result conn_issue(struct shard *h, struct phca_qp *qp, unsigned int *budget);
 void conn_nudge(struct shard *h, struct phca_qp *qp);
+
+/* issued.c: what the proxy issues */
+int slots_make(uint32_t places, struct sq_wr ***slots, uint32_t *mask, void *any);
+void sq_child_add(struct shard *h, struct phca_qp *qp, struct phca_child *c);
+void sq_passed_back(struct shard *h, struct phca_qp *qp, uint32_t place);
+void sq_resume(struct shard *h, struct phca_qp *qp, uint32_t n);
+enum sq_result issued_begin(struct shard *h, struct phca_qp *qp);
+struct sq_wr *issued_take(struct requester *r);
+void sq_child_over(struct phca_qp *qp, const struct sq_wr *e, uint32_t status);
+bool qp_error_tell(struct phca_qp *qp);
 
 /* ack.c: what the peer answers */
 enum phca_verdict requester_input(struct shard *h, struct phca_qp *qp, const uint8_t *frame,

@@ -30,14 +30,17 @@ static bool room(const struct phca_qp *qp)
 	return x == NULL || x->pm_room > 0;
 }
 
-static void finish(struct shard *h, struct phca_qp *qp, uint32_t place, uint32_t status)
+static void finish(struct shard *h, struct phca_qp *qp, const struct sq_wr *e, uint32_t status)
 {
-	const struct sq_wr *e = sq_wr_at(&qp->req, place);
 	const struct phca_send_wqe *w = &e->wr.wqe;
 	bool signaled = (w->flags & PHCA_SEND_SIGNALED) || qp->sq_sig_all || status != PHCA_WC_SUCCESS;
 	struct phca_wc *wc;
 
-	wc = complete_at(h, qp, PHCA_DIR_SEND, place, w->wr_id, status, wc_opcode(w->opcode),
+	if (unlikely(e->child)) {
+		sq_child_over(qp, e, status);
+		return;
+	}
+	wc = complete_at(h, qp, PHCA_DIR_SEND, e->place, w->wr_id, status, wc_opcode(w->opcode),
 		signaled ? 0 : PHCA_PMSG_F_NO_CQE);
 	if (wr_is_read(e) || wr_is_atomic(e))
 		wc->byte_len = e->wr.len;
@@ -49,7 +52,7 @@ static void finish(struct shard *h, struct phca_qp *qp, uint32_t place, uint32_t
 		PHCA_STAT_ADD(qp->st.tx_errors, 1);
 }
 
-/* Places before una are not the HCA's any more. */
+/* Slots before una are free. */
 static void una_moved(struct phca_qp *qp)
 {
 	if (!qp->proxy)
@@ -82,12 +85,10 @@ bool requester_retire(struct shard *h, struct phca_qp *qp)
 	while (r->una != r->acked && status == PHCA_WC_SUCCESS) {
 		const struct sq_wr *e = sq_wr_at(r, r->una);
 
-		if (!e->offloaded) {
-			if (unlikely(!room(qp)))
-				break;
-			status = e->status;
-			finish(h, qp, r->una, status);
-		}
+		if (unlikely(!room(qp)))
+			break;
+		status = e->status;
+		finish(h, qp, e, status);
 		r->una++;
 	}
 	if (likely(una != r->una))
@@ -124,52 +125,70 @@ void requester_stop(struct shard *h, struct phca_qp *qp)
 
 	ready_remove(h, qp);
 	phca_timer_cancel(&h->timers, &r->timer);
-	r->cur = r->begun = qp->pseq[PHCA_DIR_SEND].next;
+	r->cur = r->begun;
 	r->una_psn = r->psn = qp->sq_psn;
 	r->wait = REQ_WAIT_NONE;
 	r->nb_rd = 0;
 }
 
 /* A WR that was never copied gets a place for its completion. */
-static void flush_posted(struct shard *h, struct phca_qp *qp)
+static struct sq_wr *posted_take(struct phca_qp *qp)
 {
 	const struct phca_send_wqe *slot = phca_ring_head(&qp->sq);
-	struct requester *r = &qp->req;
 	uint32_t place = qp->pseq[PHCA_DIR_SEND].next++;
-	struct sq_wr *e = sq_wr_at(r, place);
+	struct sq_wr *e = sq_copy_at(&qp->req, place);
 
 	e->wr.wqe.wr_id = slot->wr_id;
 	e->wr.wqe.opcode = slot->opcode;
 	e->wr.wqe.flags = 0;
 	e->wr.len = 0;
+	e->place = place;
+	e->offloaded = e->issued = e->child = false;
 	phca_ring_take(&qp->sq, 1);
 	PHCA_STAT_ADD(qp->st.tx_wrs, 1);
-	finish(h, qp, place, PHCA_WC_WR_FLUSH_ERR);
-	r->una = r->acked = r->cur = r->begun = place + 1;
+	return e;
+}
+
+/* The next WR that did not begin; all that did are over. @return NULL: there is none, or no place for it */
+static struct sq_wr *flush_next(struct phca_qp *qp)
+{
+	const struct pseq *s = &qp->pseq[PHCA_DIR_SEND];
+	struct requester *r = &qp->req;
+
+	if (r->issued != NULL)
+		return issued_take(r);
+	if (r->place != s->next)
+		return sq_copy_at(r, r->place);
+	if (s->next - s->freed >= s->size || phca_ring_avail(&qp->sq) <= 0)
+		return NULL;
+	return posted_take(qp);
 }
 
 /* @return WRs that left the queue, up to budget */
 unsigned int requester_flush(struct shard *h, struct phca_qp *qp, unsigned int budget)
 {
-	struct pseq *s = &qp->pseq[PHCA_DIR_SEND];
 	struct requester *r = &qp->req;
 	unsigned int n = 0;
 
 	for (; n < budget && room(qp); n++) {
-		if (r->una == s->next) {
-			if (s->next - s->freed >= s->size || phca_ring_avail(&qp->sq) <= 0)
-				break;
-			flush_posted(h, qp);
-		} else {
-			const struct sq_wr *e = sq_wr_at(r, r->una);
-			bool done = (int32_t)(r->acked - r->una) > 0;
+		uint32_t status = PHCA_WC_WR_FLUSH_ERR;
+		struct sq_wr *e;
 
-			if (!e->offloaded)
-				finish(h, qp, r->una, done ? e->status : (uint32_t)PHCA_WC_WR_FLUSH_ERR);
-			r->una++;
-			if (!done)
-				r->acked = r->una;
+		if (r->una == r->begun) {
+			e = flush_next(qp);
+			if (e == NULL)
+				break;
+			sq_wr_begins(r, e);
+			r->cur = r->begun;
+		} else {
+			e = sq_wr_at(r, r->una);
 		}
+		if (r->acked != r->una)
+			status = e->status; /* it was done before */
+		else
+			r->acked++;
+		finish(h, qp, e, status);
+		r->una++;
 		una_moved(qp);
 	}
 	return n;
@@ -184,7 +203,10 @@ void requester_reset(struct shard *h, struct phca_qp *qp)
 	requester_stop(h, qp);
 	if (!qp->proxy) /* else its proxy holds copies until it has let go */
 		s->next = s->freed = 0;
-	r->una = r->acked = r->cur = r->begun = s->next;
+	r->place = s->next;
+	r->una = r->acked = r->cur = r->begun = r->released = 0;
+	r->issued = NULL; /* children are the proxy's again, with DETACH */
+	r->ordered = 0;
 	r->halted = r->hold = r->recovering = r->drain_notify = r->rd_offloaded = false;
 	r->no_ackreq = 0;
 }
@@ -214,7 +236,8 @@ bool requester_drained(const struct phca_qp *qp)
 {
 	const struct requester *r = &qp->req;
 
-	return r->una == r->begun && (!qp->proxy || (int32_t)(qp->pseq[PHCA_DIR_SEND].freed - r->begun) >= 0);
+	return r->una == r->begun && r->issued == NULL &&
+		(!qp->proxy || (int32_t)(qp->pseq[PHCA_DIR_SEND].freed - r->place) >= 0);
 }
 
 void requester_drain_check(struct shard *h, struct phca_qp *qp)

@@ -44,6 +44,7 @@ void qp_error(struct shard *h, struct phca_qp *qp, enum phca_event_type ev, uint
 		return;
 	responder_abort(h, qp, PHCA_V_ABORTED);
 	__atomic_store_n(&qp->state, PHCA_QPS_ERR, __ATOMIC_RELAXED);
+	qp->tell_error = qp->proxy && !qp->let_go;
 	requester_stop(h, qp);
 	flush_add(h, qp);
 	hca_event(h, ev, status, qp->qpn);
@@ -114,6 +115,8 @@ unsigned int flush_run(struct shard *h)
 
 		flush_remove(h, qp);
 		flush_add(h, qp);
+		if (unlikely(qp->tell_error))
+			qp->tell_error = !qp_error_tell(qp);
 		done += requester_flush(h, qp, FLUSH_BUDGET);
 		if (qp->state == PHCA_QPS_ERR)
 			done += flush_recv(h, qp);

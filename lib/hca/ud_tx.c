@@ -51,7 +51,7 @@ static struct rte_mbuf *ud_packet(struct shard *h, struct phca_qp *qp, const str
 	n = phca_wire_build(frame, &hd, wr->len);
 	if (wr->inline_data != NULL)
 		memcpy(frame + n, wr->inline_data, wr->len);
-	else if (phca_sg_gather(h->mem, qp->pd, wr->sge, wr->wqe.num_sge, 0, frame + n, wr->len) != PHCA_MEM_OK)
+	else if (phca_sg_gather(h->mem, wr->pd, wr->sge, wr->wqe.num_sge, 0, frame + n, wr->len) != PHCA_MEM_OK)
 		*status = PHCA_WC_LOC_PROT_ERR;
 	m->data_len = (uint16_t)phca_wire_finish(frame, &hd, wr->len);
 	m->pkt_len = m->data_len;
@@ -64,13 +64,13 @@ static enum sq_result ended(struct phca_qp *qp, struct sq_wr *e, uint32_t status
 	struct requester *r = &qp->req;
 
 	e->status = (uint8_t)status;
-	r->acked = r->cur = ++r->begun;
+	sq_wr_begins(r, e);
+	r->acked = r->cur = r->begun;
 	return SQ_DONE;
 }
 
-enum sq_result ud_issue(struct shard *h, struct phca_qp *qp)
+enum sq_result ud_issue(struct shard *h, struct phca_qp *qp, struct sq_wr *e)
 {
-	struct sq_wr *e = sq_wr_at(&qp->req, qp->req.cur);
 	const struct phca_av *av = &e->wr.wqe.u.ud.av;
 	struct port *p = h->ports[qp->port];
 	enum phca_neigh_state ns = PHCA_NEIGH_READY;
