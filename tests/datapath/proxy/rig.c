@@ -537,15 +537,12 @@ struct phca_offload *rig_offload(struct rig *r, const char *driver, const char *
 		const struct phca_setting_arg *args, unsigned int nb_args)
 {
 	struct phca_offload_conf conf = {
-		.name = name, .args = args, .nb_args = nb_args, .time_limit_ns = limit_ns,
+		.name = name, .ops = phca_offload_driver_find(driver), .args = args, .nb_args = nb_args,
+		.time_limit_ns = limit_ns,
 	};
 	char err[128] = "";
 	struct phca_offload *o;
 
-	if (strcmp(driver, "null") == 0)
-		conf.ops = &phca_offload_null;
-	else
-		conf.ops = &phca_offload_delay;
 	o = phca_offload_create(r->p, &conf, err, sizeof(err));
 	if (o == NULL)
 		printf("  %s\n", err);

@@ -207,3 +207,48 @@ PHCA_TEST(examples, one_in_n)
 		phca_filter_free(f);
 	}
 }
+
+PHCA_TEST(examples, reduce)
+{
+	const struct phca_filter_param p[] = { FT_BOOL("any", 0), FT_INT("group", 0x01020304) };
+	struct phca_filter_ctx ctx = {
+		.direction = PHCA_CTX_INBOUND, .transport = PHCA_CTX_RC, .opcode = PHCA_CTX_OP_SEND, .payload_len = 40,
+		.payload = { 'P', 'H', 'R', 'D', 1, 0, 0, 1, 4, 3, 2, 1 },
+	};
+	struct phca_filter_ctx not;
+
+	for (int no_jit = 0; no_jit < 2; no_jit++) {
+		struct phca_filter *all = ft_load("reduce", NULL, 0, no_jit), *one = ft_load("reduce", p, 2, no_jit);
+
+		CU_ASSERT_PTR_NOT_NULL_FATAL(all);
+		CU_ASSERT_PTR_NOT_NULL_FATAL(one);
+		CU_ASSERT_EQUAL(run(all, ctx), PHCA_OFFLOAD);
+		CU_ASSERT_EQUAL(run(one, ctx), PHCA_OFFLOAD);
+		not = ctx;
+		not.payload[8]++; /* another group */
+		CU_ASSERT_EQUAL(run(all, not), PHCA_OFFLOAD);
+		CU_ASSERT_EQUAL(run(one, not), PHCA_PASS);
+		for (unsigned int i = 0; i < 4; i++) {
+			not = ctx;
+			not.payload[i] ^= 1;
+			CU_ASSERT_EQUAL(run(all, not), PHCA_PASS);
+		}
+		not = ctx;
+		not.payload[7] |= 0x80; /* a result */
+		CU_ASSERT_EQUAL(run(all, not), PHCA_PASS);
+		not = ctx;
+		not.payload_len = 39;
+		CU_ASSERT_EQUAL(run(all, not), PHCA_PASS);
+		not = ctx;
+		not.direction = PHCA_CTX_SEND;
+		CU_ASSERT_EQUAL(run(all, not), PHCA_PASS);
+		not = ctx;
+		not.opcode = PHCA_CTX_OP_WRITE;
+		CU_ASSERT_EQUAL(run(all, not), PHCA_PASS);
+		not = ctx;
+		not.transport = PHCA_CTX_UD;
+		CU_ASSERT_EQUAL(run(all, not), PHCA_PASS);
+		phca_filter_free(all);
+		phca_filter_free(one);
+	}
+}
