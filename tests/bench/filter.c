@@ -84,7 +84,7 @@ static double per_call(const char *dir, const char *name, bool no_jit, uint64_t 
 int main(int argc, char **argv)
 {
 	static const char *const names[] = {
-		"none", "all", "by_opcode", "by_size", "one_in_n", "by_payload_key", "by_source",
+		"none", "all", "by_opcode", "by_size", "one_in_n", "by_payload_key", "by_source", "lock",
 	};
 	uint64_t calls = 1000u * (argc > 2 ? strtoull(argv[2], NULL, 10) : 5000);
 

@@ -51,7 +51,7 @@ PHCA_TEST(equivalence, examples)
 {
 	static const char *const names[] = {
 		"all", "none", "by_opcode", "by_size", "by_payload_key", "by_source", "one_in_n",
-		"reduce",
+		"lock", "reduce",
 	};
 	unsigned int i;
 

@@ -145,6 +145,28 @@ PHCA_TEST(examples, by_payload_key)
 	}
 }
 
+PHCA_TEST(examples, lock)
+{
+	struct phca_filter_ctx ctx = { .direction = PHCA_CTX_INBOUND, .payload_len = 48, .payload = "PLKQ" }, other;
+	struct phca_filter *f;
+	int no_jit;
+
+	for (no_jit = 0; no_jit < 2; no_jit++) {
+		f = ft_load("lock", NULL, 0, no_jit);
+		CU_ASSERT_PTR_NOT_NULL_FATAL(f);
+		CU_ASSERT_EQUAL(run(f, ctx), PHCA_OFFLOAD);
+#define OTHER(field, v) other = ctx; other.field = v; CU_ASSERT_EQUAL(run(f, other), PHCA_PASS)
+		OTHER(direction, PHCA_CTX_SEND);
+		OTHER(transport, PHCA_CTX_UD);
+		OTHER(opcode, PHCA_CTX_OP_WRITE);
+		OTHER(flags, PHCA_CTX_F_IMM);
+		OTHER(payload_len, 3);
+		OTHER(payload[3], 'A');
+#undef OTHER
+		phca_filter_free(f);
+	}
+}
+
 PHCA_TEST(examples, by_source)
 {
 	static const uint8_t v4[16] = { [10] = 0xff, 0xff, 10, 1, 2, 3 };
