@@ -41,7 +41,7 @@ static bool answer_post(struct reduce *d, struct phca_child *c, struct reduction
 	return true;
 }
 
-void error_answer(struct reduce *d, struct phca_offload *o, struct member *m, const struct phca_reduce_hdr *h,
+void reduce_error_answer(struct reduce *d, struct phca_offload *o, struct member *m, const struct phca_reduce_hdr *h,
 		enum phca_reduce_status status)
 {
 	struct phca_reduce_hdr answer = *h;
@@ -63,7 +63,7 @@ void error_answer(struct reduce *d, struct phca_offload *o, struct member *m, co
 	answer_post(d, c, NULL, m);
 }
 
-void answer_over(struct reduce *d, const struct phca_child *c, enum phca_wc_status status)
+void reduce_answer_over(struct reduce *d, const struct phca_child *c, enum phca_wc_status status)
 {
 	struct reduction *r = (struct reduction *)(uintptr_t)c->drv[0];
 	struct member *m = (struct member *)(uintptr_t)c->drv[1];
@@ -74,18 +74,18 @@ void answer_over(struct reduce *d, const struct phca_child *c, enum phca_wc_stat
 		REDUCE_ADD(d, unanswered, 1);
 	m->answers--;
 	if (r != NULL && --r->children == 0 && r->state == REDUCE_DRAINING)
-		table_free(d, r);
+		reduce_table_free(d, r);
 }
 
-void reduction_fail(struct reduce *d, struct reduction *r, enum phca_reduce_status why)
+void reduce_fail(struct reduce *d, struct reduction *r, enum phca_reduce_status why)
 {
 	if (why == PHCA_REDUCE_TIMEOUT)
 		REDUCE_ADD(d, timeouts, 1);
 	else
 		REDUCE_ADD(d, lost, 1);
 	r->why = (uint8_t)why;
-	table_close(d, r, REDUCE_FAILING);
-	table_work(d, r);
+	reduce_table_close(d, r, REDUCE_FAILING);
+	reduce_table_work(d, r);
 }
 
 /* --- the steps; each does one rank, @return false: not now, or nothing is left */
@@ -107,7 +107,7 @@ static bool combine_next(struct reduce *d, struct reduction *r, uint64_t now_ns,
 	REDUCE_ADD(d, combined_bytes, h->count * size);
 	if (++r->turn == h->nb_ranks) {
 		REDUCE_ADD(d, reductions, 1);
-		table_close(d, r, REDUCE_FINISHING);
+		reduce_table_close(d, r, REDUCE_FINISHING);
 		r->since_ns = now_ns;
 	}
 	return true;
@@ -143,7 +143,7 @@ static bool result_deliver(struct reduce *d, struct reduction *r, struct slot *s
 
 	if (rc == -ENOMEM && (d->wait_ns == 0 || now_ns - r->since_ns < d->wait_ns))
 		return false;
-	slot_clear(s);
+	reduce_slot_clear(s);
 	if (rc == 0) {
 		REDUCE_ADD(d, delivered, 1);
 		return true;
@@ -168,7 +168,7 @@ static bool finish_next(struct reduce *d, struct phca_offload *o, struct reducti
 				return false;
 			*did = len;
 		} else {
-			phca_offload_done(slot_clear(s), PHCA_WC_SUCCESS);
+			phca_offload_done(reduce_slot_clear(s), PHCA_WC_SUCCESS);
 		}
 	}
 	r->turn++;
@@ -187,8 +187,8 @@ static bool fail_next(struct reduce *d, struct phca_offload *o, struct reduction
 		if (!d->drop)
 			status = r->why == PHCA_REDUCE_TIMEOUT ? PHCA_WC_RESP_TIMEOUT_ERR : PHCA_WC_REM_ABORT_ERR;
 		else
-			error_answer(d, o, s->member, &h, r->why);
-		phca_offload_done(slot_clear(s), status);
+			reduce_error_answer(d, o, s->member, &h, r->why);
+		phca_offload_done(reduce_slot_clear(s), status);
 	}
 	r->turn++;
 	return true;
@@ -213,10 +213,10 @@ static void work_end(struct reduce *d, struct reduction *r)
 	if (r->children > 0)
 		r->state = REDUCE_DRAINING;
 	else
-		table_free(d, r);
+		reduce_table_free(d, r);
 }
 
-unsigned int work_run(struct reduce *d, struct phca_offload *o, uint64_t now_ns, uint32_t budget)
+unsigned int reduce_work_run(struct reduce *d, struct phca_offload *o, uint64_t now_ns, uint32_t budget)
 {
 	struct reduction *last = TAILQ_LAST(&d->work, reduction_list), *r, *next;
 	unsigned int n = 0;

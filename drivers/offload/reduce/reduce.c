@@ -53,12 +53,12 @@ static int reduce_init(struct phca_offload *o, const struct phca_setting_value *
 			(unsigned long)v[SET_CHILDREN].u);
 		return -ENOMEM;
 	}
-	return table_init(d, err, err_len);
+	return reduce_table_init(d, err, err_len);
 }
 
 static void reduce_fini(struct phca_offload *o)
 {
-	table_fini(phca_offload_priv(o));
+	reduce_table_fini(phca_offload_priv(o));
 }
 
 /* Whether it is a contribution at all, right or wrong. */
@@ -115,13 +115,13 @@ static enum phca_reduce_status admit(struct reduce *d, const struct phca_offload
 		return PHCA_REDUCE_TOO_LARGE;
 	if (m == NULL || m->open >= d->per_qp || m->answers >= 2 * d->per_qp)
 		return PHCA_REDUCE_BUSY;
-	r = table_find(d, req->pd, h);
+	r = reduce_table_find(d, req->pd, h);
 	if (r != NULL && !matches(r, h))
 		return PHCA_REDUCE_MISMATCH;
 	if (r != NULL && has_contributed(r, m, h->rank))
 		return PHCA_REDUCE_DUPLICATE;
 	if (r == NULL)
-		r = table_open(d, req->pd, h, now_ns);
+		r = reduce_table_open(d, req->pd, h, now_ns);
 	*to = r;
 	return r != NULL ? PHCA_REDUCE_OK : PHCA_REDUCE_BUSY;
 }
@@ -151,11 +151,11 @@ static int reduce_submit(struct phca_offload *o, struct phca_offload_req *req, u
 		REDUCE_ADD(d, foreign, 1);
 		return phca_offload_pass(req);
 	}
-	m = member_get(d, o, req->pqp);
+	m = reduce_member_get(d, o, req->pqp);
 	status = admit(d, req, &h, m, now_ns, &r);
 	if (status != PHCA_REDUCE_OK) {
 		count_refused(d, status);
-		error_answer(d, o, m, &h, status);
+		reduce_error_answer(d, o, m, &h, status);
 		phca_offload_done(req, PHCA_WC_SUCCESS);
 		return 0;
 	}
@@ -165,7 +165,7 @@ static int reduce_submit(struct phca_offload *o, struct phca_offload_req *req, u
 	req->drv[0] = (uintptr_t)r;
 	req->drv[1] = h.rank;
 	if (h.rank == r->turn)
-		table_work(d, r);
+		reduce_table_work(d, r);
 	return 0;
 }
 
@@ -174,9 +174,9 @@ static int reduce_cancel(struct phca_offload *o, struct phca_offload_req *req)
 	struct reduction *r = (struct reduction *)(uintptr_t)req->drv[0];
 	struct reduce *d = phca_offload_priv(o);
 
-	slot_clear(&r->slots[req->drv[1]]);
+	reduce_slot_clear(&r->slots[req->drv[1]]);
 	if (r->state == REDUCE_GATHERING)
-		reduction_fail(d, r, PHCA_REDUCE_PEER_LOST);
+		reduce_fail(d, r, PHCA_REDUCE_PEER_LOST);
 	else if (r->state == REDUCE_FINISHING && req->drv[1] == 0 && (r->result->flags & PHCA_REDUCE_F_DELIVER))
 		REDUCE_ADD(d, undelivered, 1);
 	return 0;
@@ -188,15 +188,15 @@ static unsigned int reduce_poll(struct phca_offload *o, uint64_t now_ns)
 	struct reduction *r;
 
 	while (d->wait_ns != 0 && (r = TAILQ_FIRST(&d->gathering)) != NULL && now_ns - r->since_ns >= d->wait_ns)
-		reduction_fail(d, r, PHCA_REDUCE_TIMEOUT);
-	return TAILQ_EMPTY(&d->work) ? 0 : work_run(d, o, now_ns, BUDGET);
+		reduce_fail(d, r, PHCA_REDUCE_TIMEOUT);
+	return TAILQ_EMPTY(&d->work) ? 0 : reduce_work_run(d, o, now_ns, BUDGET);
 }
 
 static void reduce_child_done(struct phca_offload *o, struct phca_child *c, enum phca_wc_status status,
 		uint64_t now_ns)
 {
 	(void)now_ns;
-	answer_over(phca_offload_priv(o), c, status);
+	reduce_answer_over(phca_offload_priv(o), c, status);
 }
 
 /* A queue pair in error contributes nothing more: what it is a rank of cannot be completed. */
@@ -209,7 +209,7 @@ static void member_error(struct reduce *d, const struct member *m)
 		for (uint32_t i = 0; i < r->result->nb_ranks; i++) {
 			if (r->slots[i].member != m)
 				continue;
-			reduction_fail(d, r, PHCA_REDUCE_PEER_LOST);
+			reduce_fail(d, r, PHCA_REDUCE_PEER_LOST);
 			break;
 		}
 	}
@@ -226,7 +226,7 @@ static void reduce_qp_event(struct phca_offload *o, struct phca_pqp *q, enum phc
 	if (ev == PHCA_PQP_ERROR)
 		member_error(d, m);
 	else if (ev == PHCA_PQP_GONE)
-		member_gone(d, m);
+		reduce_member_gone(d, m);
 }
 
 static int reduce_show(const struct phca_offload *o, int (*emit)(void *arg, const char *name, uint64_t value),

@@ -81,37 +81,37 @@ struct reduce {
 /* --- table.c: memory, and who is found where */
 
 /* Memory of an instance whose limits are set. @return 0 or -ENOMEM with err written */
-int table_init(struct reduce *d, char *err, size_t err_len);
-void table_fini(struct reduce *d);
-struct reduction *table_find(const struct reduce *d, uint32_t pd, const struct phca_reduce_hdr *h);
+int reduce_table_init(struct reduce *d, char *err, size_t err_len);
+void reduce_table_fini(struct reduce *d);
+struct reduction *reduce_table_find(const struct reduce *d, uint32_t pd, const struct phca_reduce_hdr *h);
 /* A reduction GATHERING for what h describes. @return NULL: all are in use */
-struct reduction *table_open(struct reduce *d, uint32_t pd, const struct phca_reduce_hdr *h, uint64_t now_ns);
+struct reduction *reduce_table_open(struct reduce *d, uint32_t pd, const struct phca_reduce_hdr *h, uint64_t now_ns);
 /* GATHERING ends: a contribution of the same key opens another. */
-void table_close(struct reduce *d, struct reduction *r, enum reduce_state state);
+void reduce_table_close(struct reduce *d, struct reduction *r, enum reduce_state state);
 /* All is over. */
-void table_free(struct reduce *d, struct reduction *r);
+void reduce_table_free(struct reduce *d, struct reduction *r);
 /* Have poll look at it. */
-void table_work(struct reduce *d, struct reduction *r);
+void reduce_table_work(struct reduce *d, struct reduction *r);
 /* The member of a queue pair, which is watched from now on. @return NULL: too many */
-struct member *member_get(struct reduce *d, struct phca_offload *o, struct phca_pqp *q);
+struct member *reduce_member_get(struct reduce *d, struct phca_offload *o, struct phca_pqp *q);
 /* Its queue pair is gone: no slot and no child names it any more. */
-void member_gone(struct reduce *d, struct member *m);
+void reduce_member_gone(struct reduce *d, struct member *m);
 /* The contribution of a rank is over: @return its request */
-struct phca_offload_req *slot_clear(struct slot *s);
+struct phca_offload_req *reduce_slot_clear(struct slot *s);
 
 /* --- finish.c: what comes out of a reduction */
 
 /* A reduction cannot be completed. */
-void reduction_fail(struct reduce *d, struct reduction *r, enum phca_reduce_status why);
+void reduce_fail(struct reduce *d, struct reduction *r, enum phca_reduce_status why);
 /* Tell a contributor what became of it, when it wants to know. */
-void error_answer(struct reduce *d, struct phca_offload *o, struct member *m, const struct phca_reduce_hdr *h,
+void reduce_error_answer(struct reduce *d, struct phca_offload *o, struct member *m, const struct phca_reduce_hdr *h,
 		enum phca_reduce_status status);
 /*
  * Go on with what was found incomplete: combine, send, deliver, let go; about `budget` bytes of it.
  * @return how much was done
  */
-unsigned int work_run(struct reduce *d, struct phca_offload *o, uint64_t now_ns, uint32_t budget);
+unsigned int reduce_work_run(struct reduce *d, struct phca_offload *o, uint64_t now_ns, uint32_t budget);
 /* A child is over. */
-void answer_over(struct reduce *d, const struct phca_child *c, enum phca_wc_status status);
+void reduce_answer_over(struct reduce *d, const struct phca_child *c, enum phca_wc_status status);
 
 #endif

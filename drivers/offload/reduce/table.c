@@ -37,7 +37,7 @@ static int reductions_init(struct reduce *d, struct slot *slots)
 	return 0;
 }
 
-int table_init(struct reduce *d, char *err, size_t err_len)
+int reduce_table_init(struct reduce *d, char *err, size_t err_len)
 {
 	uint32_t nb_buckets = rte_align32pow2(d->max_reductions * 2);
 	size_t nb_slots = (size_t)d->max_reductions * d->max_ranks;
@@ -51,7 +51,7 @@ int table_init(struct reduce *d, char *err, size_t err_len)
 	d->all = rte_zmalloc(NULL, d->max_reductions * sizeof(d->all[0]) + nb_slots * sizeof(struct slot), 0);
 	if (d->buckets == NULL || d->members == NULL || d->all == NULL ||
 			reductions_init(d, (struct slot *)(d->all + d->max_reductions)) != 0) {
-		table_fini(d);
+		reduce_table_fini(d);
 		snprintf(err, err_len, "no memory for %u reductions of %u bytes and %u ranks, and %u queue pairs; "
 			"make max_reductions, max_bytes, max_ranks or max_qps smaller",
 			d->max_reductions, d->max_bytes, d->max_ranks, d->max_qps);
@@ -64,7 +64,7 @@ int table_init(struct reduce *d, char *err, size_t err_len)
 	return 0;
 }
 
-void table_fini(struct reduce *d)
+void reduce_table_fini(struct reduce *d)
 {
 	for (uint32_t i = 0; d->all != NULL && i < d->max_reductions; i++)
 		if (d->all[i].result != NULL)
@@ -81,7 +81,7 @@ static uint32_t bucket_of(const struct reduce *d, uint32_t pd, const struct phca
 	return rte_jhash_32b(key, RTE_DIM(key), d->seed) & d->mask;
 }
 
-struct reduction *table_find(const struct reduce *d, uint32_t pd, const struct phca_reduce_hdr *h)
+struct reduction *reduce_table_find(const struct reduce *d, uint32_t pd, const struct phca_reduce_hdr *h)
 {
 	struct reduction *r = d->buckets[bucket_of(d, pd, h)];
 
@@ -91,7 +91,7 @@ struct reduction *table_find(const struct reduce *d, uint32_t pd, const struct p
 	return r;
 }
 
-struct reduction *table_open(struct reduce *d, uint32_t pd, const struct phca_reduce_hdr *h, uint64_t now_ns)
+struct reduction *reduce_table_open(struct reduce *d, uint32_t pd, const struct phca_reduce_hdr *h, uint64_t now_ns)
 {
 	struct reduction *r = d->free;
 
@@ -117,7 +117,7 @@ struct reduction *table_open(struct reduce *d, uint32_t pd, const struct phca_re
 	return r;
 }
 
-void table_close(struct reduce *d, struct reduction *r, enum reduce_state state)
+void reduce_table_close(struct reduce *d, struct reduction *r, enum reduce_state state)
 {
 	struct reduction **at = &d->buckets[r->bucket];
 
@@ -130,14 +130,14 @@ void table_close(struct reduce *d, struct reduction *r, enum reduce_state state)
 	r->turn = 0;
 }
 
-void table_free(struct reduce *d, struct reduction *r)
+void reduce_table_free(struct reduce *d, struct reduction *r)
 {
 	r->state = REDUCE_FREE;
 	r->next = d->free;
 	d->free = r;
 }
 
-void table_work(struct reduce *d, struct reduction *r)
+void reduce_table_work(struct reduce *d, struct reduction *r)
 {
 	if (r->working)
 		return;
@@ -145,7 +145,7 @@ void table_work(struct reduce *d, struct reduction *r)
 	TAILQ_INSERT_TAIL(&d->work, r, by_work);
 }
 
-struct member *member_get(struct reduce *d, struct phca_offload *o, struct phca_pqp *q)
+struct member *reduce_member_get(struct reduce *d, struct phca_offload *o, struct phca_pqp *q)
 {
 	struct member *m = phca_pqp_watched(q, o);
 
@@ -160,14 +160,14 @@ struct member *member_get(struct reduce *d, struct phca_offload *o, struct phca_
 	return m;
 }
 
-void member_gone(struct reduce *d, struct member *m)
+void reduce_member_gone(struct reduce *d, struct member *m)
 {
 	m->pqp = NULL;
 	m->next = d->free_members;
 	d->free_members = m;
 }
 
-struct phca_offload_req *slot_clear(struct slot *s)
+struct phca_offload_req *reduce_slot_clear(struct slot *s)
 {
 	struct phca_offload_req *req = s->req;
 
