@@ -344,21 +344,28 @@ static unsigned int pass_qp(struct shard *h, struct phca_qp *qp)
 	return done;
 }
 
+/* Those that took a receive go behind those that found none: an SRQ's go round. */
 unsigned int pass_run(struct shard *h)
 {
 	const struct phca_qp *last = h->pass_tail;
-	unsigned int done = 0;
+	struct phca_qp *again[PASS_QPS];
+	unsigned int done = 0, nb_again = 0;
 
 	for (unsigned int i = 0; i < PASS_QPS && h->pass_head != NULL; i++) {
 		struct phca_qp *qp = h->pass_head;
+		unsigned int n = pass_qp(h, qp);
 
-		done += pass_qp(h, qp);
 		list_remove(h, qp);
-		if (qp->pass->n > 0)
+		if (qp->pass->n > 0 && n > 0)
+			again[nb_again++] = qp;
+		else if (qp->pass->n > 0)
 			list_add(h, qp);
 		behind_set(qp);
+		done += n;
 		if (qp == last)
 			break;
 	}
+	for (unsigned int i = 0; i < nb_again; i++)
+		list_add(h, again[i]);
 	return done;
 }

@@ -410,7 +410,7 @@ int phca_qp_mcast_detach(struct phca_qp *qp, const uint8_t mgid[16]);
 struct phca_rule {
 	const char *name;                /**< for show; copied */
 	struct phca_filter_slot *filter; /**< the named filter; replaced live by swapping the slot.
-	                                  *   NULL: every request matches */
+	                                  *   NULL: every request matches, and inbound ones cannot be passed */
 	struct phca_offload *offload;    /**< what carries out a match */
 	bool send, inbound;              /**< which requests it is tried on */
 };

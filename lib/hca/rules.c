@@ -45,6 +45,8 @@ int rules_make(const struct phca_rule *rules, unsigned int n, struct rule **out)
 		to[i].send = rules[i].send;
 		to[i].inbound = rules[i].inbound;
 		to[i].ordered = (uint8_t)phca_offload_ordered(rules[i].offload);
+		if (to[i].filter == NULL) /* an offload's own queue pair: nobody is there to receive what is passed */
+			to[i].ordered &= (uint8_t)~(1u << PHCA_DIR_RECV);
 		snprintf(to[i].name, sizeof(to[i].name), "%s", rules[i].name ? rules[i].name : "");
 	}
 	return 0;

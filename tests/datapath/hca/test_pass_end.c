@@ -1,0 +1,305 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Inbound RC requests that are given back when something ends: receives that refuse them,
+ * queue pairs in error, reset, destroyed, with other rules.
+ */
+#include <string.h>
+
+#include "hca_impl.h"
+#include "judge.h"
+#include "rc_peer.h"
+
+#define M JUDGE_MARK
+#define D 0x10
+
+struct fx {
+	struct rc c;
+	struct judge *j;
+};
+
+static struct fx fx_open(unsigned int nb_recv)
+{
+	struct fx x = { .c = rc_open(NULL, nb_recv) };
+
+	x.j = judge_open(x.c.l, false);
+	CU_ASSERT_FATAL(phca_qp_proxy_attach(x.c.q.qp, x.j->rule, 1, 0) == 0);
+	return x;
+}
+
+static void fx_close(struct fx *x)
+{
+	rc_expect_nothing(&x->c);
+	lab_qp_free(x->c.l, &x->c.q);
+	judge_close(x->j);
+	lab_close(x->c.l);
+}
+
+static void message(struct fx *x, uint32_t psn, uint32_t n, uint8_t seed)
+{
+	rc_send(&x->c, PHCA_RC_SEND_ONLY, psn, n, seed);
+	rc_expect_ack(&x->c, psn, psn + 1);
+}
+
+static void received(struct fx *x, uint64_t id, uint32_t n, uint8_t seed)
+{
+	rc_expect_recv(&x->c, id, PHCA_WC_SUCCESS, n);
+	CU_ASSERT(lab_is(lab_buf(&x->c.q, id), n, seed));
+}
+
+/* A receive of so many bytes with this key. */
+static void post(struct fx *x, uint32_t len, uint32_t lkey)
+{
+	struct phca_sge sge = { (uintptr_t)lab_buf(&x->c.q, x->c.q.next_id), len, lkey };
+	struct phca_recv_wr wr = { x->c.q.next_id++, &sge, 1 };
+
+	CU_ASSERT_EQUAL(phca_post_recv(x->c.q.qp, &wr, 1), 1);
+}
+
+/* Three messages, the first and the last to be passed; the receive of the first refuses it. */
+static void refused(struct fx *x, uint32_t status, enum phca_event_type ev)
+{
+	lab_post(&x->c.q, 3);
+	message(x, 0, 20, M);
+	message(x, 1, 20, D);
+	message(x, 2, 20, M + 1);
+	judge_pass(x->c.l, x->j, 0);
+	rc_expect_event(&x->c, ev);
+	rc_expect_recv(&x->c, 0, status, 0);
+	for (uint64_t i = 1; i < 4; i++)
+		rc_expect_recv(&x->c, i, PHCA_WC_WR_FLUSH_ERR, 0);
+	rc_expect_no_recv(&x->c);
+	rc_expect_state(&x->c, PHCA_QPS_ERR);
+	CU_ASSERT_EQUAL(lab_info(&x->c.q).stats.rx_pass_dropped, 2); /* and the one behind it */
+	CU_ASSERT_EQUAL(x->j->n, 0); /* the last one is cancelled */
+	fx_close(x);
+}
+
+PHCA_TEST(pass_end, too_long_for_its_receive)
+{
+	struct fx x = fx_open(0);
+
+	post(&x, 19, x.c.q.lkey);
+	refused(&x, PHCA_WC_LOC_LEN_ERR, PHCA_EVENT_QP_REQ_ERR);
+}
+
+PHCA_TEST(pass_end, receive_whose_memory_is_not_the_applications)
+{
+	struct fx x = fx_open(0);
+
+	post(&x, LAB_BUF, x.c.q.lkey ^ 1);
+	refused(&x, PHCA_WC_LOC_PROT_ERR, PHCA_EVENT_QP_ACCESS_ERR);
+}
+
+PHCA_TEST(pass_end, invalid_receive)
+{
+	struct fx x = fx_open(1);
+	struct phca_recv_wqe *w = phca_ring_head(&x.c.q.qp->rq);
+
+	w->num_sge = 5; /* more than the queue has room for */
+	refused(&x, PHCA_WC_LOC_QP_OP_ERR, PHCA_EVENT_QP_FATAL);
+}
+
+PHCA_TEST(pass_end, nonsense_in_the_receive_queue)
+{
+	struct fx x = fx_open(1);
+	struct phca_event ev;
+
+	message(&x, 0, 20, M);
+	x.c.q.qp->rq.hdr->prod += 1000;
+	x.c.q.qp->rq.other = x.c.q.qp->rq.own; /* as if all that was seen had been taken */
+	judge_pass(x.c.l, x.j, 0);
+	rc_expect_state(&x.c, PHCA_QPS_ERR);
+	CU_ASSERT_EQUAL(phca_hca_events(x.c.l->hca, &ev, 1), 1);
+	CU_ASSERT_EQUAL(ev.type, PHCA_EVENT_QP_FATAL);
+	CU_ASSERT_EQUAL(lab_info(&x.c.q).stats.rx_pass_dropped, 1);
+	fx_close(&x);
+}
+
+/* An offload that fails: what is before it is received, what is behind it is flushed. */
+PHCA_TEST(pass_end, between_failures_of_offloads)
+{
+	struct fx x = fx_open(4);
+	struct phca_offload_req *r;
+
+	message(&x, 0, 20, M);
+	message(&x, 1, 20, M + 1);
+	message(&x, 2, 20, M + 2);
+	message(&x, 3, 20, D);
+	judge_pass(x.c.l, x.j, 2);
+	r = x.j->req[1];
+	x.j->n = 1;
+	phca_offload_done(r, PHCA_WC_REM_OP_ERR); /* known before the first is decided */
+	judge_pass(x.c.l, x.j, 0);
+	rc_expect_state(&x.c, PHCA_QPS_ERR);
+	rc_expect_event(&x.c, PHCA_EVENT_OFFLOAD_FAILED);
+	rc_expect_recv(&x.c, 0, PHCA_WC_REM_OP_ERR, 0);
+	for (uint64_t i = 1; i < 4; i++)
+		rc_expect_recv(&x.c, i, PHCA_WC_WR_FLUSH_ERR, 0);
+	rc_expect_no_recv(&x.c);
+	fx_close(&x);
+}
+
+static void to_error(struct fx *x)
+{
+	const struct phca_qp_attr a = { .state = PHCA_QPS_ERR };
+
+	CU_ASSERT_EQUAL(phca_qp_modify(x->c.q.qp, &a, PHCA_QP_STATE), 0);
+}
+
+PHCA_TEST(pass_end, queue_pair_in_error)
+{
+	struct fx x = fx_open(3);
+
+	message(&x, 0, 20, M);
+	message(&x, 1, 20, D);
+	to_error(&x);
+	if (x.j->n > 0) /* not cancelled yet */
+		judge_pass(x.c.l, x.j, 0);
+	for (uint64_t i = 0; i < 3; i++)
+		rc_expect_recv(&x.c, i, PHCA_WC_WR_FLUSH_ERR, 0);
+	rc_expect_no_recv(&x.c);
+	CU_ASSERT_EQUAL(lab_info(&x.c.q).stats.rx_passed, 0);
+	fx_close(&x);
+}
+
+/* What the proxy gave back, and the HCA has not looked at. */
+PHCA_TEST(pass_end, error_overtakes_what_was_given_back)
+{
+	struct fx x = fx_open(2);
+
+	message(&x, 0, 20, M);
+	CU_ASSERT_EQUAL(phca_offload_pass(x.j->req[--x.j->n]), 0);
+	lab_turn_proxy(x.c.l, 1);
+	to_error(&x);
+	rc_expect_recv(&x.c, 0, PHCA_WC_WR_FLUSH_ERR, 0);
+	rc_expect_recv(&x.c, 1, PHCA_WC_WR_FLUSH_ERR, 0);
+	rc_expect_no_recv(&x.c);
+	CU_ASSERT_EQUAL(lab_info(&x.c.q).stats.rx_pass_dropped, 1);
+	fx_close(&x);
+}
+
+/* Reset at each stage: at the driver, on the way back. Then it works as a new one. */
+PHCA_TEST(pass_end, reset)
+{
+	for (unsigned int stage = 0; stage < 2; stage++) {
+		struct fx x = fx_open(4);
+
+		message(&x, 0, 20, M);
+		message(&x, 1, 20, D);
+		if (stage == 1) {
+			CU_ASSERT_EQUAL(phca_offload_deliver(x.j->req[--x.j->n], "0123456789", 10), 0);
+			lab_turn_proxy(x.c.l, 1);
+		}
+		lab_qp_restart(x.c.l, &x.c.q, PHCA_QPS_RTS, 0);
+		rc_expect_no_recv(&x.c);
+		CU_ASSERT_EQUAL(x.j->n, 0);
+		lab_post(&x.c.q, 3);
+		message(&x, 0, 20, D + 1); /* nothing is before it */
+		received(&x, 4, 20, D + 1);
+		message(&x, 1, 20, M + 1);
+		message(&x, 2, 20, D + 2);
+		judge_pass(x.c.l, x.j, 0);
+		received(&x, 5, 20, M + 1);
+		received(&x, 6, 20, D + 2);
+		fx_close(&x);
+	}
+}
+
+PHCA_TEST(pass_end, destroy)
+{
+	struct fx x = fx_open(4);
+
+	message(&x, 0, 20, M);
+	message(&x, 1, 20, D);
+	message(&x, 2, 20, M);
+	CU_ASSERT_EQUAL(phca_offload_deliver(x.j->req[0], "0123456789", 10), 0);
+	x.j->req[0] = x.j->req[--x.j->n];
+	lab_turn_proxy(x.c.l, 1); /* two are on their way back */
+	fx_close(&x);
+}
+
+/* Requests begin under one list of rules whole; the order is kept across. */
+PHCA_TEST(pass_end, rules_change_with_requests_in_flight)
+{
+	struct fx x = fx_open(6);
+
+	message(&x, 0, 20, M);
+	message(&x, 1, 20, M + 1);
+	CU_ASSERT_EQUAL(phca_qp_proxy_rules_set(x.c.q.qp, NULL, 0), 0);
+	message(&x, 2, 20, M + 2); /* no rule, but behind */
+	rc_expect_no_recv(&x.c);
+	CU_ASSERT_EQUAL(phca_qp_proxy_rules_set(x.c.q.qp, x.j->rule, 1), 0);
+	message(&x, 3, 20, M + 3);
+	CU_ASSERT_EQUAL(x.j->n, 3);
+	judge_done(x.c.l, x.j, 2);
+	judge_pass(x.c.l, x.j, 1);
+	judge_pass(x.c.l, x.j, 0);
+	received(&x, 0, 20, M);
+	received(&x, 1, 20, M + 1);
+	received(&x, 2, 20, M + 2);
+	rc_expect_no_recv(&x.c);
+	CU_ASSERT_EQUAL(phca_qp_proxy_rules_set(x.c.q.qp, NULL, 0), 0);
+	message(&x, 4, 20, M); /* direct, as all is decided */
+	received(&x, 3, 20, M);
+	CU_ASSERT_EQUAL(lab_info(&x.c.q).stats.rx_ordered, 1);
+	CU_ASSERT_EQUAL(lab_info(&x.c.q).stats.rx_direct, 1);
+	fx_close(&x);
+}
+
+/* The rest of a message that is half received goes where its first packet chose, in order. */
+PHCA_TEST(pass_end, rules_change_in_the_middle_of_a_message)
+{
+	struct fx x = fx_open(3);
+
+	memset(x.c.q.buf + 16 * LAB_BUF, 0xee, LAB_MTU);
+	rc_send(&x.c, PHCA_RC_SEND_FIRST, 0, LAB_MTU, M);
+	lab_turn(x.c.l, 1);
+	CU_ASSERT_EQUAL(phca_qp_proxy_rules_set(x.c.q.qp, NULL, 0), 0);
+	rc_send(&x.c, PHCA_RC_SEND_LAST, 1, 8, D);
+	rc_expect_ack(&x.c, 1, 1);
+	rc_write(&x.c, PHCA_RC_WRITE_FIRST, 2, 16 * LAB_BUF, LAB_MTU + 8, LAB_MTU, D); /* behind, and held */
+	lab_turn(x.c.l, 1);
+	CU_ASSERT_EQUAL(phca_qp_proxy_rules_set(x.c.q.qp, x.j->rule, 1), 0);
+	rc_send(&x.c, PHCA_RC_WRITE_LAST, 3, 8, D);
+	rc_expect_ack(&x.c, 3, 2);
+	rc_send(&x.c, PHCA_RC_SEND_ONLY, 4, 20, D);
+	rc_expect_ack(&x.c, 4, 3);
+	rc_expect_no_recv(&x.c);
+	CU_ASSERT_EQUAL(x.c.q.buf[16 * LAB_BUF], 0xee);
+	judge_pass(x.c.l, x.j, 0);
+	rc_expect_recv(&x.c, 0, PHCA_WC_SUCCESS, LAB_MTU + 8);
+	CU_ASSERT(lab_is(lab_buf(&x.c.q, 0), LAB_MTU, M));
+	CU_ASSERT(lab_is(x.c.q.buf + 16 * LAB_BUF, LAB_MTU, D));
+	received(&x, 1, 20, D);
+	fx_close(&x);
+}
+
+/* Messages to the proxy find no room: what is given back waits for its completion. */
+PHCA_TEST(pass_end, ring_to_the_proxy_is_full)
+{
+	struct lab_opts lo = { .ring_size = 16 };
+	struct fx x = { .c = rc_open(&lo, LAB_DEPTH) };
+	uint32_t psn = 0;
+
+	x.j = judge_open(x.c.l, false);
+	CU_ASSERT_FATAL(phca_qp_proxy_attach(x.c.q.qp, x.j->rule, 1, 0) == 0);
+	for (; psn < 10; psn++)
+		message(&x, psn, 20, (uint8_t)(M + psn));
+	while (x.j->n > 0)
+		CU_ASSERT_EQUAL(phca_offload_pass(x.j->req[--x.j->n]), 0);
+	lab_turn_proxy(x.c.l, 1);
+	for (unsigned int i = 0; i < 40; i++) { /* the proxy does not run any more */
+		rc_send(&x.c, PHCA_RC_SEND_ONLY, psn, 20, M);
+		lab_turn_hca(x.c.l, 1);
+		psn += lab_verdict(x.c.l, PHCA_V_PROXY_RING_FULL) == 0;
+	}
+	CU_ASSERT(lab_verdict(x.c.l, PHCA_V_PROXY_RING_FULL) > 0);
+	lab_turn(x.c.l, 4);
+	for (uint64_t i = 0; i < 10; i++)
+		received(&x, i, 20, (uint8_t)(M + i));
+	while (x.j->n > 0)
+		judge_done(x.c.l, x.j, 0);
+	for (struct rte_mbuf *m; (m = lab_capture(x.c.l)) != NULL;)
+		rte_pktmbuf_free(m);
+	fx_close(&x);
+}
