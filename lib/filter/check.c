@@ -253,10 +253,14 @@ static int call(const struct check *c, struct state *s)
 {
 	const struct ebpf_insn *ins = &c->ins[s->pc];
 	uint32_t helper = (uint32_t)ins->imm;
+	const struct phca_filter_helper *own = filter_kind_helper(c->f->kind, helper);
 	unsigned int i;
 	int rc = 0;
 
-	if (helper == FILTER_HELPER_LOOKUP || helper == FILTER_HELPER_UPDATE) {
+	if (own != NULL) {
+		rc = check_own_call(c, s, own);
+		s->r[EBPF_REG_0] = reg_range(0, UINT64_MAX);
+	} else if (helper == FILTER_HELPER_LOOKUP || helper == FILTER_HELPER_UPDATE) {
 		rc = map_call(c, s, helper);
 	} else {
 		c->calls[s->pc].helper = helper;
@@ -287,6 +291,21 @@ static int load_imm64(const struct check *c, struct state *s)
 	return 0;
 }
 
+/* The program may return lo..hi. */
+static void note_return(const struct check *c, uint64_t lo, uint64_t hi)
+{
+	struct phca_filter *f = c->f;
+	unsigned int i;
+
+	for (i = 0; i < RTE_MIN(f->nb_ret, (unsigned int)FILTER_RETURNS); i++)
+		if (f->ret[i].lo <= lo && f->ret[i].hi >= hi)
+			return;
+	if (f->nb_ret < FILTER_RETURNS)
+		f->ret[f->nb_ret] = (struct filter_range){ lo, hi };
+	if (f->nb_ret <= FILTER_RETURNS)
+		f->nb_ret++;
+}
+
 /* One instruction. @return 1: the path ends here, 0, or negative errno. */
 static int step(struct walk *w, struct state *s)
 {
@@ -295,7 +314,11 @@ static int step(struct walk *w, struct state *s)
 	int rc;
 
 	switch (BPF_CLASS(ins->code)) {
-	case BPF_ALU: case EBPF_ALU64: rc = check_alu(c, s); break;
+	case BPF_ALU: case EBPF_ALU64:
+		if (BPF_SRC(ins->code) == BPF_X && (BPF_OP(ins->code) == BPF_DIV || BPF_OP(ins->code) == BPF_MOD))
+			note_return(c, 0, 0); /* by 0 it ends there */
+		rc = check_alu(c, s);
+		break;
 	case BPF_LDX: rc = check_load(c, s); break;
 	case BPF_ST: case BPF_STX: rc = check_store(c, s); break;
 	case BPF_LD: return load_imm64(c, s);
@@ -311,6 +334,7 @@ static int step(struct walk *w, struct state *s)
 		if (s->r[EBPF_REG_0].type != REG_SCALAR)
 			return filter_err_at(c->e, -EINVAL, s->pc, "the return value is %s",
 				reg_str(c, &s->r[EBPF_REG_0]));
+		note_return(c, s->r[EBPF_REG_0].lo, s->r[EBPF_REG_0].hi);
 		return 1;
 	}
 	s->pc++;

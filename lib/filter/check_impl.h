@@ -42,7 +42,7 @@ struct state {
 };
 
 struct check {
-	const struct phca_filter *f;
+	struct phca_filter *f;
 	const struct ebpf_insn *ins;
 	unsigned int nb;
 	struct filter_call *calls;
@@ -66,6 +66,8 @@ int check_load(const struct check *c, struct state *s);
 int check_store(const struct check *c, struct state *s);
 int check_region(const struct check *c, const struct state *s, const struct reg *r, int64_t off,
 		uint32_t size, bool write, bool data, const char *what);
+/* check_call.c */
+int check_own_call(const struct check *c, struct state *s, const struct phca_filter_helper *h);
 void check_stack_written(struct state *s, int64_t off, uint32_t size, const struct reg *spill);
 
 #endif

@@ -80,7 +80,7 @@ int check_region(const struct check *c, const struct state *s, const struct reg 
 	int64_t lo = r->off + off + (int64_t)r->lo, hi = r->off + off + (int64_t)r->hi, end, begin = 0;
 
 	switch (r->type) {
-	case REG_CTX: end = sizeof(struct phca_filter_ctx); break;
+	case REG_CTX: end = (int64_t)c->f->kind->ctx_size; break;
 	case REG_STACK: begin = -FILTER_STACK; end = 0; break;
 	case REG_VALUE: end = c->f->maps[r->idx]->value_size; break;
 	case REG_GLOBAL: end = c->f->globals[r->idx].size; break;

@@ -29,9 +29,12 @@ static int syntax_call(const struct check *c, unsigned int i)
 	case FILTER_HELPER_KTIME: case FILTER_HELPER_PRANDOM:
 		return 0;
 	}
+	if (filter_kind_helper(c->f->kind, (uint32_t)ins->imm) != NULL)
+		return 0;
 	return filter_err_at(c->e, -ENOTSUP, i, "helper %d (%s); proxyhca has bpf_map_lookup_elem, "
-		"bpf_map_update_elem, bpf_ktime_get_ns, bpf_get_prandom_u32", ins->imm,
-		filter_helper_name((uint32_t)ins->imm));
+		"bpf_map_update_elem, bpf_ktime_get_ns, bpf_get_prandom_u32%s", ins->imm,
+		filter_helper_name((uint32_t)ins->imm),
+		c->f->kind->helpers != NULL ? " and those of the program's header" : "");
 }
 
 static int syntax_imm64(const struct check *c, unsigned int i)

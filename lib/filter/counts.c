@@ -136,6 +136,31 @@ uint32_t phca_filter_run(struct phca_filter *f, const struct phca_filter_ctx *ct
 	return rc;
 }
 
+uint32_t phca_filter_call(struct phca_filter *f, void *ctx, struct phca_filter_env *env)
+{
+	struct phca_filter_env *before = self.env;
+	struct phca_filter_stats *st;
+	uint32_t rc;
+
+	if (unlikely(before == NULL)) {
+		phca_filter_env_set(env); /* once: a thread keeps its place */
+		if (self.env == NULL)
+			return 0;
+		before = self.env;
+	}
+	self.env = env;
+	st = &f->counts[self.slot].st;
+	COUNT(st->runs, __ATOMIC_RELAXED);
+	__atomic_signal_fence(__ATOMIC_SEQ_CST);
+	rc = likely(f->func != NULL) ? (uint32_t)f->func(ctx) : (uint32_t)rte_bpf_exec(f->bpf, ctx);
+	if (rc == 0)
+		COUNT(st->pass, __ATOMIC_RELEASE);
+	else
+		COUNT(st->offload, __ATOMIC_RELEASE);
+	self.env = before;
+	return rc;
+}
+
 static uint64_t done(const struct phca_filter_stats *st)
 {
 	return __atomic_load_n(&st->pass, __ATOMIC_ACQUIRE) +

@@ -45,6 +45,7 @@ enum { FILTER_SRC_MAP_IDX = 5, FILTER_SRC_MAP_VALUE = 6 };
 struct filter_err {
 	char *buf;
 	size_t len;
+	const char *noun;    /* NULL: filter */
 	const char *filter;
 	const char *program; /* NULL until it is known */
 	const struct filter_lines *lines;
@@ -57,8 +58,7 @@ struct filter_map {
 	uint32_t key_size;
 	uint32_t value_size;
 	uint32_t max_entries;
-	uint32_t key_type;   /* BTF type ids */
-	uint32_t value_type;
+	unsigned int users;  /* programs that have it; control threads */
 	size_t key_stride;   /* bytes from key to key, a multiple of 8 */
 	size_t value_stride;
 	uint8_t *values;     /* max_entries values */
@@ -81,6 +81,11 @@ struct filter_globals {
 	bool read_only;
 	uint32_t datasec; /* BTF type id, 0: none */
 };
+
+#define FILTER_RETURNS 16 /* ranges of return values that are kept */
+
+/* Values that a program may return, or part of one. */
+struct filter_range { uint64_t lo, hi; };
 
 /* What a map index of the object stands for. */
 struct filter_ref {
@@ -107,6 +112,12 @@ struct phca_filter {
 	uint32_t ctx_words;          /* bit i: bytes 8i..8i+7 of the context may be read */
 	unsigned int nb_maps;
 	struct filter_map *maps[FILTER_MAPS_MAX];
+	uint32_t key_type[FILTER_MAPS_MAX], value_type[FILTER_MAPS_MAX]; /* BTF type ids, of maps */
+	uint64_t shared;             /* bit i: map i was another program's, too */
+	const struct phca_filter_kind *kind;
+	uint64_t calls;              /* bit i: helper i of the kind may be called */
+	struct filter_range ret[FILTER_RETURNS];
+	unsigned int nb_ret;         /* more than FILTER_RETURNS: it may return anything */
 	unsigned int nb_globals;
 	struct filter_globals globals[FILTER_MAPS_MAX];
 	struct filter_ref refs[FILTER_MAPS_MAX]; /* by map index of the object */
@@ -121,6 +132,8 @@ struct filter_call {
 	uint32_t helper;     /* FILTER_HELPER_*, 0: not a call */
 	uint32_t key_size;   /* least of the maps used there */
 	uint32_t value_size; /* greatest of them */
+	const struct phca_filter_helper *own;  /* a helper of the kind; NULL: none */
+	uint32_t size[PHCA_HELPER_ARGS];       /* greatest number of bytes of each pointer */
 };
 
 /* text.c */
@@ -129,6 +142,10 @@ int filter_err(const struct filter_err *e, int rc, const char *fmt, ...)
 int filter_err_at(const struct filter_err *e, int rc, unsigned int insn, const char *fmt, ...)
 	__attribute__((format(printf, 4, 5)));
 void filter_copy(char *dst, size_t size, const char *src);
+
+/* kind.c */
+extern const struct phca_filter_kind filter_kind_filter;
+const struct phca_filter_helper *filter_kind_helper(const struct phca_filter_kind *k, uint32_t number);
 
 /* check.c */
 int filter_check(struct phca_filter *f, const struct ebpf_insn *ins, unsigned int nb,
@@ -144,11 +161,12 @@ struct filter_map_def {
 	const char *name;
 	uint32_t type; /* BPF_MAP_TYPE_* */
 	uint32_t key_size, value_size, max_entries;
-	uint32_t key_type, value_type;
 };
 struct filter_map *filter_map_create(const struct filter_map_def *def, size_t *mem_left,
 		const struct filter_err *e, int *rc);
-void filter_map_destroy(struct filter_map *m);
+/* Whether a map is what @p def asks for. */
+bool filter_map_fits(const struct filter_map *m, const struct filter_map_def *def);
+void filter_map_destroy(struct filter_map *m); /* when nobody else has it */
 void *filter_map_lookup(struct filter_map *m, const void *key);
 int filter_map_update(struct filter_map *m, const void *key, const void *value, uint64_t flags);
 int filter_map_delete(struct phca_filter *f, struct filter_map *m, const void *key);

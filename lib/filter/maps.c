@@ -119,6 +119,17 @@ static int alloc_hash(struct filter_map *m)
 	return 0;
 }
 
+static enum phca_map_type map_type(uint32_t type)
+{
+	return type == TYPE_ARRAY ? PHCA_MAP_ARRAY : type == TYPE_HASH ? PHCA_MAP_HASH : PHCA_MAP_LPM;
+}
+
+bool filter_map_fits(const struct filter_map *m, const struct filter_map_def *d)
+{
+	return strcmp(m->name, d->name) == 0 && m->type == map_type(d->type) && m->key_size == d->key_size &&
+		m->value_size == d->value_size && m->max_entries == d->max_entries;
+}
+
 struct filter_map *filter_map_create(const struct filter_map_def *d, size_t *mem_left,
 		const struct filter_err *e, int *rc)
 {
@@ -144,13 +155,11 @@ struct filter_map *filter_map_create(const struct filter_map_def *d, size_t *mem
 	if (m == NULL)
 		goto fail;
 	filter_copy(m->name, sizeof(m->name), d->name);
-	m->type = d->type == TYPE_ARRAY ? PHCA_MAP_ARRAY :
-		d->type == TYPE_HASH ? PHCA_MAP_HASH : PHCA_MAP_LPM;
+	m->users = 1;
+	m->type = map_type(d->type);
 	m->key_size = d->key_size;
 	m->value_size = d->value_size;
 	m->max_entries = d->max_entries;
-	m->key_type = d->key_type;
-	m->value_type = d->value_type;
 	m->key_stride = RTE_ALIGN_CEIL(d->key_size, 8u);
 	m->value_stride = RTE_ALIGN_CEIL(d->value_size, 8u);
 	m->values = alloc(m->max_entries, m->value_stride);
@@ -166,7 +175,7 @@ fail:
 
 void filter_map_destroy(struct filter_map *m)
 {
-	if (m == NULL)
+	if (m == NULL || --m->users > 0)
 		return;
 	free(m->values);
 	free(m->keys);

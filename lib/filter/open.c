@@ -21,7 +21,7 @@
 
 #include "elf_impl.h"
 
-#define SECTION "phca/filter"
+#define SECTIONS "phca/" /* programs of all kinds */
 #define OBJECT_NAME "f" /* what libbpf puts before the names of sections */
 #define OBJECT_MAX (16u << 20)
 
@@ -46,7 +46,7 @@ static int on_print(enum libbpf_print_level level, const char *fmt, va_list ap)
 static void once_init(void)
 {
 	libbpf_set_print(on_print);
-	libbpf_register_prog_handler(SECTION, BPF_PROG_TYPE_SOCKET_FILTER, 0, NULL);
+	libbpf_register_prog_handler(SECTIONS, BPF_PROG_TYPE_SOCKET_FILTER, 0, NULL);
 }
 
 /* Say what libbpf said. */
@@ -128,8 +128,22 @@ static int add_globals(struct phca_filter *f, struct bpf_map *map, const char *s
 	return 0;
 }
 
-static int add_map(struct phca_filter *f, const struct bpf_map *map, size_t *mem_left,
-		const struct filter_err *e)
+/* The map of the program that this one replaces, when it is the same. */
+static struct filter_map *share_map(const struct phca_filter *of, const struct filter_map_def *def)
+{
+	unsigned int i;
+
+	for (i = 0; of != NULL && i < of->nb_maps; i++) {
+		if (!filter_map_fits(of->maps[i], def))
+			continue;
+		of->maps[i]->users++;
+		return of->maps[i];
+	}
+	return NULL;
+}
+
+static int add_map(struct phca_filter *f, const struct bpf_map *map, const struct phca_filter *of,
+		size_t *mem_left, const struct filter_err *e)
 {
 	const struct filter_map_def def = {
 		.name = bpf_map__name(map),
@@ -137,19 +151,24 @@ static int add_map(struct phca_filter *f, const struct bpf_map *map, size_t *mem
 		.key_size = bpf_map__key_size(map),
 		.value_size = bpf_map__value_size(map),
 		.max_entries = bpf_map__max_entries(map),
-		.key_type = bpf_map__btf_key_type_id(map),
-		.value_type = bpf_map__btf_value_type_id(map),
 	};
-	struct filter_map *m;
-	int rc;
+	struct filter_map *m = share_map(of, &def);
+	int rc = 0;
 
-	m = filter_map_create(&def, mem_left, e, &rc);
 	if (m != NULL)
-		f->maps[f->nb_maps++] = m;
-	return rc;
+		f->shared |= UINT64_C(1) << f->nb_maps;
+	else
+		m = filter_map_create(&def, mem_left, e, &rc);
+	if (m == NULL)
+		return rc;
+	f->key_type[f->nb_maps] = bpf_map__btf_key_type_id(map);
+	f->value_type[f->nb_maps] = bpf_map__btf_value_type_id(map);
+	f->maps[f->nb_maps++] = m;
+	return 0;
 }
 
-static int add_maps(struct phca_filter *f, struct bpf_object *obj, const struct filter_err *e)
+static int add_maps(struct phca_filter *f, struct bpf_object *obj, const struct phca_filter *of,
+		const struct filter_err *e)
 {
 	size_t mem_left = FILTER_MEM_MAX;
 	struct bpf_map *map;
@@ -170,7 +189,7 @@ static int add_maps(struct phca_filter *f, struct bpf_object *obj, const struct 
 				name += sizeof(OBJECT_NAME) - 1;
 			rc = add_globals(f, map, name, e);
 		} else {
-			rc = add_map(f, map, &mem_left, e);
+			rc = add_map(f, map, of, &mem_left, e);
 		}
 		if (rc != 0)
 			return rc;
@@ -180,7 +199,7 @@ static int add_maps(struct phca_filter *f, struct bpf_object *obj, const struct 
 
 /* Find the program, and keep libbpf from touching the others. */
 static struct bpf_program *choose_program(struct bpf_object *obj, const char *want,
-		const struct filter_err *e, int *rc)
+		const struct phca_filter_kind *kind, const struct filter_err *e, int *rc)
 {
 	struct bpf_program *p, *found = NULL;
 	const char *sec, *other = NULL;
@@ -190,7 +209,7 @@ static struct bpf_program *choose_program(struct bpf_object *obj, const char *wa
 		sec = bpf_program__section_name(p);
 		if (want != NULL && strcmp(bpf_program__name(p), want) != 0)
 			continue;
-		if (sec == NULL || strcmp(sec, SECTION) != 0) {
+		if (sec == NULL || strcmp(sec, kind->section) != 0) {
 			other = sec;
 			continue;
 		}
@@ -208,11 +227,11 @@ static struct bpf_program *choose_program(struct bpf_object *obj, const char *wa
 	}
 	if (other != NULL)
 		*rc = filter_err(e, -EINVAL, "%s%sis in section \"%s\", not \"%s\"; mark the function "
-			"PHCA_FILTER", want != NULL ? want : "the program", " ", other, SECTION);
+			"%s", want != NULL ? want : "the program", " ", other, kind->section, kind->mark);
 	else if (want != NULL)
 		*rc = filter_err(e, -ENOENT, "no program %s in the object", want);
 	else
-		*rc = filter_err(e, -ENOENT, "no program in the object; mark the function PHCA_FILTER");
+		*rc = filter_err(e, -ENOENT, "no program in the object; mark the function %s", kind->mark);
 	return NULL;
 }
 
@@ -220,7 +239,7 @@ static struct bpf_program *choose_program(struct bpf_object *obj, const char *wa
 static int build(struct phca_filter *f, struct bpf_object *obj, const struct phca_filter_spec *spec,
 		const struct filter_elf *elf, struct filter_err *e)
 {
-	struct filter_lines lines = { .elf = elf, .section = SECTION };
+	struct filter_lines lines = { .elf = elf, .section = f->kind->section };
 	LIBBPF_OPTS(gen_loader_opts, gen);
 	const struct ebpf_insn *ins;
 	struct filter_call *calls;
@@ -229,7 +248,7 @@ static int build(struct phca_filter *f, struct bpf_object *obj, const struct phc
 	uint32_t raw_len;
 	int rc = 0;
 
-	prog = choose_program(obj, spec->program, e, &rc);
+	prog = choose_program(obj, spec->program, f->kind, e, &rc);
 	if (prog == NULL)
 		return rc;
 	filter_copy(f->program, sizeof(f->program), bpf_program__name(prog));
@@ -245,7 +264,7 @@ static int build(struct phca_filter *f, struct bpf_object *obj, const struct phc
 	f->btf = raw != NULL ? btf__new(raw, raw_len) : NULL;
 	if (f->btf == NULL)
 		return libbpf_err(e, -EINVAL, "BTF");
-	rc = add_maps(f, obj, e);
+	rc = add_maps(f, obj, spec->maps_of, e);
 	if (rc == 0)
 		rc = filter_params_set(f, spec->params, spec->nb_params, e);
 	if (rc != 0)
@@ -314,7 +333,8 @@ out:
 struct phca_filter *phca_filter_load(const struct phca_filter_spec *spec, char *err, size_t err_len)
 {
 	static pthread_once_t once = PTHREAD_ONCE_INIT;
-	struct filter_err e = { .buf = err, .len = err_len, .filter = spec->name };
+	const struct phca_filter_kind *kind = spec->kind != NULL ? spec->kind : &filter_kind_filter;
+	struct filter_err e = { .buf = err, .len = err_len, .noun = kind->noun, .filter = spec->name };
 	struct phca_filter *f;
 	int rc;
 
@@ -328,6 +348,7 @@ struct phca_filter *phca_filter_load(const struct phca_filter_spec *spec, char *
 		return NULL;
 	}
 	memset(f, 0, sizeof(*f));
+	f->kind = kind;
 	pthread_mutex_init(&f->control, NULL);
 	filter_copy(f->name, sizeof(f->name), spec->name);
 	f->object = strdup(spec->object != NULL ? spec->object : "(memory)");

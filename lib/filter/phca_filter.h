@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /**
  * @file
- * eBPF filters: open, relocate, verify, JIT, run; maps and parameters.
+ * eBPF programs: open, relocate, verify, JIT, run; maps and parameters. Filters are one
+ * kind of program, offloads of the driver bpf another.
  *
  * libbpf opens the object and does all relocations in memory (no kernel, no
  * privileges); a forward pass of ours checks what rte_bpf does not know (map
@@ -51,6 +52,41 @@ struct phca_filter_param {
 	const char *s;
 };
 
+/** What an argument of a helper must be, for the check of programs. */
+enum phca_helper_arg {
+	PHCA_HELPER_END, /**< no argument, nor any behind it */
+	PHCA_HELPER_CTX, /**< the program's context, from its first byte */
+	PHCA_HELPER_NUM, /**< a number */
+	PHCA_HELPER_IN,  /**< pointer to bytes that are read; the next argument is their LEN */
+	PHCA_HELPER_OUT, /**< pointer to bytes, all of which are written; the next argument is their LEN */
+	PHCA_HELPER_LEN, /**< a number of bytes; the check must be able to bound it */
+};
+/** Attribute of a helper's function: native code of rte_bpf does not align the stack as the ABI asks. */
+#ifdef __x86_64__
+#define PHCA_HELPER_FN __attribute__((force_align_arg_pointer))
+#else
+#define PHCA_HELPER_FN
+#endif
+#define PHCA_HELPER_ARGS 5    /**< arguments of a helper at most */
+#define PHCA_HELPERS_MAX 64   /**< helpers of one kind of program */
+#define PHCA_CTX_SIZE_MAX 256 /**< bytes of a context at most */
+/** A function that programs of a kind may call. A table of them ends with number 0. */
+struct phca_filter_helper {
+	uint32_t number;               /**< as programs call it; not one of <linux/bpf.h> */
+	const char *name;
+	uint8_t arg[PHCA_HELPER_ARGS]; /**< enum phca_helper_arg */
+	/** PHCA_HELPER_FN; whoever calls phca_filter_call gave the context. */
+	uint64_t (*fn)(uint64_t a1, uint64_t a2, uint64_t a3, uint64_t a4, uint64_t a5);
+};
+/** A kind of program. Constant, outlives the programs. */
+struct phca_filter_kind {
+	const char *noun;     /**< what errors call it: "filter", "offload" */
+	const char *section;  /**< ELF section that its programs are in: "phca/..." */
+	const char *mark;     /**< how authors say so: "PHCA_FILTER" */
+	size_t ctx_size;      /**< bytes of the context, a multiple of 8 up to PHCA_CTX_SIZE_MAX */
+	const struct phca_filter_helper *helpers; /**< besides maps, clock and random numbers; NULL: none */
+};
+
 /** What to load. The strings are copied as far as they are kept. */
 struct phca_filter_spec {
 	const char *name;    /**< the filter's name in configuration and messages */
@@ -62,6 +98,12 @@ struct phca_filter_spec {
 	unsigned int nb_params;
 	bool no_jit;         /**< interpret instead (tests and comparisons) */
 	uint64_t seed;       /**< not used by the filter itself; see phca_filter_env */
+	const struct phca_filter_kind *kind; /**< NULL: a filter */
+	/**
+	 * NULL; or a program that the new one replaces: maps of the same name, type, sizes and
+	 * number of entries are shared with it, contents and all, as long as either is there.
+	 */
+	struct phca_filter *maps_of;
 };
 
 /**
@@ -108,6 +150,24 @@ struct phca_filter_stats {
  * @return PHCA_PASS, PHCA_OFFLOAD, or PHCA_OFFLOAD_RULE(n)
  */
 uint32_t phca_filter_run(struct phca_filter *f, const struct phca_filter_ctx *ctx);
+
+/**
+ * Run a program of any kind. It counts as pass when it returns 0, as offload else.
+ * Data-path lcore; phca_filter_env_set need not have been called, or by whom it likes:
+ * @p env is this thread's for the time of the call. Otherwise as phca_filter_run.
+ * @param ctx  as many bytes as its kind says; helpers get its address
+ * @return what the program returned; 0 when a thread beyond those allowed calls
+ */
+uint32_t phca_filter_call(struct phca_filter *f, void *ctx, struct phca_filter_env *env);
+
+/** @return whether the program may call helper @p number of its kind on some path. */
+bool phca_filter_may_call(const struct phca_filter *f, uint32_t number);
+/** @return whether the program may return @p value: false only if the check proved that it does not. */
+bool phca_filter_may_return(const struct phca_filter *f, uint32_t value);
+/** @return its kind, as it was loaded. */
+const struct phca_filter_kind *phca_filter_kind_of(const struct phca_filter *f);
+/** @return whether map @p idx is shared with the program that this one replaced. */
+bool phca_filter_map_is_shared(const struct phca_filter *f, unsigned int idx);
 
 /** Read the counters; any thread, values may be a turn old. */
 void phca_filter_stats_get(const struct phca_filter *f, struct phca_filter_stats *st);

@@ -18,11 +18,7 @@
  * Helpers as native code calls them. rte_bpf's JIT does not align the stack as
  * the ABI asks.
  */
-#ifdef RTE_ARCH_X86
-#define HELPER __attribute__((force_align_arg_pointer))
-#else
-#define HELPER
-#endif
+#define HELPER PHCA_HELPER_FN
 
 static HELPER uint64_t help_lookup(uint64_t map, uint64_t key, uint64_t a3, uint64_t a4, uint64_t a5)
 {
@@ -69,14 +65,35 @@ static HELPER uint64_t help_prandom(uint64_t a1, uint64_t a2, uint64_t a3, uint6
 	return x * UINT64_C(0x2545f4914f6cdd1d) >> 32;
 }
 
+/* A helper of the kind: pointers with the greatest sizes of this call, the rest numbers. */
+static void declare_own(struct rte_bpf_xsym *x, const struct filter_call *c, size_t ctx_size)
+{
+	unsigned int i;
+
+	x->name = c->own->name;
+	x->func.val = c->own->fn;
+	for (i = 0; i < PHCA_HELPER_ARGS && c->own->arg[i] != PHCA_HELPER_END; i++) {
+		x->func.args[i] = (struct rte_bpf_arg){ .type = RTE_BPF_ARG_RAW, .size = sizeof(uint64_t) };
+		if (c->own->arg[i] == PHCA_HELPER_CTX)
+			x->func.args[i] = (struct rte_bpf_arg){ .type = RTE_BPF_ARG_PTR, .size = ctx_size };
+		else if (c->size[i] > 0)
+			x->func.args[i] = (struct rte_bpf_arg){ .type = RTE_BPF_ARG_PTR, .size = c->size[i] };
+	}
+	x->func.nb_args = i;
+}
+
 /* Declare what the call at an instruction takes and returns. */
-static void declare(struct rte_bpf_xsym *x, const struct filter_call *c)
+static void declare(struct rte_bpf_xsym *x, const struct filter_call *c, size_t ctx_size)
 {
 	const struct rte_bpf_arg num = { .type = RTE_BPF_ARG_RAW, .size = sizeof(uint64_t) };
 
 	x->name = filter_helper_name(c->helper);
 	x->type = RTE_BPF_XTYPE_FUNC;
 	x->func.ret = num;
+	if (c->own != NULL) {
+		declare_own(x, c, ctx_size);
+		return;
+	}
 	switch (c->helper) {
 	case FILTER_HELPER_UPDATE:
 		x->func.val = help_update;
@@ -225,7 +242,7 @@ int filter_compile(struct phca_filter *f, const struct ebpf_insn *ins, unsigned 
 {
 	struct rte_bpf_prm prm = {
 		.nb_ins = nb,
-		.prog_arg = { .type = RTE_BPF_ARG_PTR, .size = sizeof(struct phca_filter_ctx) },
+		.prog_arg = { .type = RTE_BPF_ARG_PTR, .size = f->kind->ctx_size },
 	};
 	struct rte_bpf_xsym *xsym = calloc(nb, sizeof(*xsym));
 	struct ebpf_insn *copy = calloc(nb, sizeof(*copy));
@@ -250,7 +267,7 @@ int filter_compile(struct phca_filter *f, const struct ebpf_insn *ins, unsigned 
 				resolve(f, &copy[i], xsym, &nb_xsym);
 			i++;
 		} else if (calls[i].helper != 0) {
-			declare(&xsym[nb_xsym], &calls[i]);
+			declare(&xsym[nb_xsym], &calls[i], f->kind->ctx_size);
 			copy[i].imm = (int32_t)nb_xsym++;
 		}
 	}

@@ -66,6 +66,16 @@ int phca_filter_map_info(const struct phca_filter *f, unsigned int idx, struct p
 	return 0;
 }
 
+const struct phca_filter_kind *phca_filter_kind_of(const struct phca_filter *f)
+{
+	return f->kind;
+}
+
+bool phca_filter_map_is_shared(const struct phca_filter *f, unsigned int idx)
+{
+	return idx < f->nb_maps && (f->shared >> idx & 1) != 0;
+}
+
 int phca_filter_map_find(const struct phca_filter *f, const char *name)
 {
 	unsigned int i;
@@ -78,18 +88,20 @@ int phca_filter_map_find(const struct phca_filter *f, const char *name)
 
 /* Find map @p name and turn @p text into its key. */
 static int key_parse(const struct phca_filter *f, const char *name, const char *text,
-		struct filter_map **m, void *key, const struct filter_err *e)
+		int *idx, void *key, const struct filter_err *e)
 {
+	const struct filter_map *m;
 	char why[256];
 	int i = phca_filter_map_find(f, name), rc;
 
 	if (i < 0)
 		return filter_err(e, -ENOENT, "map %s: no such map", name);
-	*m = f->maps[i];
-	if ((*m)->type == PHCA_MAP_LPM)
-		rc = filter_text_parse_prefix(text, (*m)->key_size, key, why, sizeof(why));
+	*idx = i;
+	m = f->maps[i];
+	if (m->type == PHCA_MAP_LPM)
+		rc = filter_text_parse_prefix(text, m->key_size, key, why, sizeof(why));
 	else
-		rc = filter_text_parse(f->btf, (*m)->key_type, text, key, (*m)->key_size, why, sizeof(why));
+		rc = filter_text_parse(f->btf, f->key_type[i], text, key, m->key_size, why, sizeof(why));
 	if (rc != 0)
 		filter_err(e, rc, "map %s: key \"%s\": %s", name, text, why);
 	return rc;
@@ -98,16 +110,17 @@ static int key_parse(const struct phca_filter *f, const char *name, const char *
 int phca_filter_map_set(struct phca_filter *f, const char *map, const char *key, const char *value,
 		char *err, size_t err_len)
 {
-	const struct filter_err e = { .buf = err, .len = err_len, .filter = f->name };
+	const struct filter_err e = { .buf = err, .len = err_len, .noun = f->kind->noun, .filter = f->name };
 	uint64_t k[FILTER_KEY_MAX / 8], v[FILTER_VALUE_MAX / 8];
-	struct filter_map *m = NULL;
+	struct filter_map *m;
 	char why[256];
-	int rc;
+	int rc, i = 0;
 
-	rc = key_parse(f, map, key, &m, k, &e);
+	rc = key_parse(f, map, key, &i, k, &e);
 	if (rc != 0)
 		return rc;
-	rc = filter_text_parse(f->btf, m->value_type, value, v, m->value_size, why, sizeof(why));
+	m = f->maps[i];
+	rc = filter_text_parse(f->btf, f->value_type[i], value, v, m->value_size, why, sizeof(why));
 	if (rc != 0)
 		return filter_err(&e, rc, "map %s: value \"%s\": %s", map, value, why);
 	pthread_mutex_lock(&f->control);
@@ -127,14 +140,15 @@ int phca_filter_map_set(struct phca_filter *f, const char *map, const char *key,
 int phca_filter_map_del(struct phca_filter *f, const char *map, const char *key, char *err,
 		size_t err_len)
 {
-	const struct filter_err e = { .buf = err, .len = err_len, .filter = f->name };
+	const struct filter_err e = { .buf = err, .len = err_len, .noun = f->kind->noun, .filter = f->name };
 	uint64_t k[FILTER_KEY_MAX / 8];
-	struct filter_map *m = NULL;
-	int rc;
+	struct filter_map *m;
+	int rc, i = 0;
 
-	rc = key_parse(f, map, key, &m, k, &e);
+	rc = key_parse(f, map, key, &i, k, &e);
 	if (rc != 0)
 		return rc;
+	m = f->maps[i];
 	pthread_mutex_lock(&f->control);
 	rc = filter_map_delete(f, m, k);
 	pthread_mutex_unlock(&f->control);
@@ -147,18 +161,19 @@ int phca_filter_map_del(struct phca_filter *f, const char *map, const char *key,
 }
 
 /* One entry as text, to the callback. @p text: two times TEXT_MAX. */
-static int entry_show(const struct phca_filter *f, const struct filter_map *m, const void *key,
-		const void *slot, char *text, int (*cb)(void *arg, const char *key, const char *value),
+static int entry_show(const struct phca_filter *f, int i, const void *key, const void *slot, char *text,
+		int (*cb)(void *arg, const char *key, const char *value),
 		void *arg)
 {
+	const struct filter_map *m = f->maps[i];
 	uint64_t v[FILTER_VALUE_MAX / 8];
 
 	filter_map_read(m, slot, v);
 	if (m->type == PHCA_MAP_LPM)
 		filter_text_print_prefix(key, m->key_size, text, TEXT_MAX);
 	else
-		filter_text_print(f->btf, m->key_type, key, m->key_size, text, TEXT_MAX);
-	filter_text_print(f->btf, m->value_type, v, m->value_size, text + TEXT_MAX, TEXT_MAX);
+		filter_text_print(f->btf, f->key_type[i], key, m->key_size, text, TEXT_MAX);
+	filter_text_print(f->btf, f->value_type[i], v, m->value_size, text + TEXT_MAX, TEXT_MAX);
 	return cb(arg, text, text + TEXT_MAX);
 }
 
@@ -180,12 +195,12 @@ int phca_filter_map_each(const struct phca_filter *f, const char *map,
 	pthread_mutex_lock(control);
 	if (m->type == PHCA_MAP_ARRAY) {
 		for (n = 0; n < m->max_entries && rc == 0; n++)
-			rc = entry_show(f, m, &n, m->values + (size_t)n * m->value_stride, text, cb, arg);
+			rc = entry_show(f, i, &n, m->values + (size_t)n * m->value_stride, text, cb, arg);
 	} else {
 		for (n = 0; n <= m->mask; n++) {
 			s = __atomic_load_n(&m->heads[n], __ATOMIC_ACQUIRE);
 			for (; s != 0 && rc == 0; s = __atomic_load_n(&m->next[s - 1], __ATOMIC_ACQUIRE))
-				rc = entry_show(f, m, m->keys + (size_t)(s - 1) * m->key_stride,
+				rc = entry_show(f, i, m->keys + (size_t)(s - 1) * m->key_stride,
 					m->values + (size_t)(s - 1) * m->value_stride, text, cb, arg);
 		}
 	}

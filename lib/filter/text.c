@@ -23,7 +23,8 @@ static void put(const struct filter_err *e, const char *where, const char *fmt, 
 
 	if (e->buf == NULL || e->len == 0)
 		return;
-	n = snprintf(e->buf, e->len, "filter %s: %s", e->filter, where);
+	n = snprintf(e->buf, e->len, "%s %s: %s", e->noun != NULL ? e->noun : "filter",
+		e->filter, where);
 	if (n >= 0 && (size_t)n < e->len)
 		vsnprintf(e->buf + n, e->len - (size_t)n, fmt, ap);
 }

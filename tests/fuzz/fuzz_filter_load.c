@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * The filter loader takes any bytes as an object: it refuses with a reason, or
- * gives a filter that can run on any context without harm, gives an answer that a
- * filter can give, and gives the same one compiled and interpreted.
+ * The loader takes any bytes as an object, of a filter or of an offload program: it
+ * refuses with a reason, or gives a program that can run on any context without harm,
+ * calls helpers with nothing but memory that it may use, gives an answer that a filter
+ * can give, and gives the same one compiled and interpreted.
  */
 #include <string.h>
 
 #include "fuzz_check.h"
+#include "offload_kind.h"
 #include "phca_filter.h"
 
 #define RUNS 16
@@ -19,16 +21,18 @@ static uint64_t mix(uint64_t *state)
 	return z ^ z >> 27;
 }
 
-static struct phca_filter *load(const uint8_t *data, size_t size, bool no_jit)
+static struct phca_filter *load(const uint8_t *data, size_t size, const struct phca_filter_kind *kind,
+		bool no_jit)
 {
+	const char *begin = kind != NULL ? "offload fuzz: " : "filter fuzz: ";
 	const struct phca_filter_spec spec = {
-		.name = "fuzz", .object = "fuzz", .image = data, .image_len = size, .no_jit = no_jit,
+		.name = "fuzz", .object = "fuzz", .image = data, .image_len = size, .kind = kind, .no_jit = no_jit,
 	};
 	char err[PHCA_FILTER_ERR_MAX];
 	struct phca_filter *f = phca_filter_load(&spec, err, sizeof(err));
 
-	FUZZ_CHECK(f != NULL || strncmp(err, "filter fuzz: ", 13) == 0);
-	FUZZ_CHECK(f != NULL || strlen(err) > 13);
+	FUZZ_CHECK(f != NULL || strncmp(err, begin, strlen(begin)) == 0);
+	FUZZ_CHECK(f != NULL || strlen(err) > strlen(begin));
 	return f;
 }
 
@@ -36,15 +40,22 @@ static void run(struct phca_filter *f, uint32_t *out)
 {
 	struct phca_filter_env env = { .now_ns = 12345, .prandom = 77 };
 	uint64_t state = 99, *words;
-	struct phca_filter_ctx ctx;
+	union { struct phca_filter_ctx filter; struct phca_offload_ctx offload; } ctx;
+	bool filter = strcmp(phca_filter_kind_of(f)->noun, "filter") == 0;
 	unsigned int i, k;
 
 	phca_filter_env_set(&env);
+	offload_kind_calls = 0;
 	words = (uint64_t *)(void *)&ctx;
 	for (i = 0; i < RUNS; i++) {
 		for (k = 0; k < sizeof(ctx) / 8; k++)
 			words[k] = i % 4 == 0 ? mix(&state) & 0x0101010101010101u : mix(&state);
-		out[i] = phca_filter_run(f, &ctx);
+		if (!filter) {
+			out[i] = phca_filter_call(f, &ctx.offload, &env);
+			FUZZ_CHECK(phca_filter_may_return(f, out[i]));
+			continue;
+		}
+		out[i] = phca_filter_run(f, &ctx.filter);
 		FUZZ_CHECK(out[i] == PHCA_PASS || out[i] == PHCA_OFFLOAD ||
 			(out[i] >= PHCA_OFFLOAD_RULE(0) && out[i] <= PHCA_OFFLOAD_RULE(15)));
 	}
@@ -66,13 +77,18 @@ static int ignore_global(void *arg, const char *name, const char *value, bool is
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	uint32_t compiled[RUNS], interpreted[RUNS];
-	struct phca_filter *f = load(data, size, false), *g;
+	const struct phca_filter_kind *kind = NULL;
+	struct phca_filter *f = load(data, size, kind, false), *g;
 	struct phca_map_info info;
 	unsigned int i;
 
+	if (f == NULL) {
+		kind = &offload_kind;
+		f = load(data, size, kind, false);
+	}
 	if (f == NULL)
 		return 0;
-	g = load(data, size, true);
+	g = load(data, size, kind, true);
 	FUZZ_CHECK(g != NULL);
 	run(f, compiled);
 	run(g, interpreted);

@@ -7,12 +7,13 @@
 #include <ctype.h>
 
 #include "filter_test.h"
+#include "offload_kind.h"
 
 /* Load program @p program (NULL: the only one) of bad object @p object. Expects a refusal. */
-static int refuse(const char *object, const char *program)
+static int refuse(const char *object, const char *program, const struct phca_filter_kind *kind)
 {
 	const struct phca_filter_spec spec = {
-		.name = "bad", .object = ft_path("PHCA_BAD_FILTERS", object), .program = program,
+		.name = "bad", .object = ft_path("PHCA_BAD_FILTERS", object), .program = program, .kind = kind,
 	};
 	struct phca_filter *f;
 
@@ -73,8 +74,9 @@ static int objdump_agrees(const char *object, const char *program, unsigned int 
 }
 
 /* Every REFUSED comment of a source, against the object compiled from it. */
-static unsigned int check_source(const char *object)
+static unsigned int check_source(const char *object, const struct phca_filter_kind *kind)
 {
+	const char *mark = kind != NULL ? kind->mark : "PHCA_FILTER";
 	char path[4096], text[1024], program[64] = "", want[512], place[64], *p, *end;
 	unsigned int line = 0, nb = 0, insn, checked = 0;
 	bool next = false;
@@ -92,7 +94,7 @@ static unsigned int check_source(const char *object)
 				;
 			snprintf(program, sizeof(program), "%.*s", (int)(end - p), p);
 		}
-		next = strncmp(text, "PHCA_FILTER", 11) == 0;
+		next = strncmp(text, mark, strlen(mark)) == 0;
 		p = strstr(text, "/* REFUSED: ");
 		if (p == NULL)
 			continue;
@@ -100,8 +102,9 @@ static unsigned int check_source(const char *object)
 		CU_ASSERT_PTR_NOT_NULL_FATAL(end);
 		p += strlen("/* REFUSED: ");
 		snprintf(want, sizeof(want), "%.*s", (int)(end - p), p);
-		CU_ASSERT_EQUAL(refuse(object, program) == 0, 0);
-		snprintf(place, sizeof(place), "filter bad: program %s, instruction ", program);
+		CU_ASSERT_EQUAL(refuse(object, program, kind) == 0, 0);
+		snprintf(place, sizeof(place), "%s bad: program %s, instruction ",
+			kind != NULL ? kind->noun : "filter", program);
 		CU_ASSERT(says(place));
 		snprintf(place, sizeof(place), " (%s.bpf.c:%u): ", object, line);
 		CU_ASSERT(says(place));
@@ -123,12 +126,24 @@ static unsigned int check_source(const char *object)
 
 PHCA_TEST(refuse, programs)
 {
-	CU_ASSERT(check_source("programs") > 50);
+	CU_ASSERT(check_source("programs", NULL) > 50);
+}
+
+PHCA_TEST(refuse, offload_programs)
+{
+	CU_ASSERT(check_source("offload", &offload_kind) == 16);
+	/* a filter is no offload, nor the other way round */
+	CU_ASSERT_EQUAL(refuse("offload", "unbounded", NULL), EINVAL);
+	CU_ASSERT(says("unbounded is in section \"phca/offload\", not \"phca/filter\"; mark the function PHCA_FILTER"));
+	CU_ASSERT_EQUAL(refuse("programs", "no_null_check", &offload_kind), EINVAL);
+	CU_ASSERT(says("offload bad: no_null_check is in section \"phca/filter\", not \"phca/offload\""));
+	CU_ASSERT_EQUAL(refuse("params", NULL, &offload_kind), EINVAL);
+	CU_ASSERT(says("mark the function PHCA_OFFLOAD_PROGRAM"));
 }
 
 PHCA_TEST(refuse, newer_cpu)
 {
-	CU_ASSERT(check_source("cpu") == 2);
+	CU_ASSERT(check_source("cpu", NULL) == 2);
 }
 
 PHCA_TEST(refuse, objects)
@@ -153,16 +168,16 @@ PHCA_TEST(refuse, objects)
 	int rc;
 
 	for (i = 0; i < RTE_DIM(t); i++) {
-		rc = refuse(t[i].object, NULL);
+		rc = refuse(t[i].object, NULL, NULL);
 		if (rc != t[i].err)
 			fprintf(stderr, "%s: errno %d: %s\n", t[i].object, rc, ft_err);
 		CU_ASSERT_EQUAL(rc, t[i].err);
 		CU_ASSERT(says(t[i].text));
 		CU_ASSERT(says("filter bad: "));
 	}
-	CU_ASSERT_EQUAL(refuse("programs", "too_many_paths"), EINVAL);
+	CU_ASSERT_EQUAL(refuse("programs", "too_many_paths", NULL), EINVAL);
 	CU_ASSERT(says("program too_many_paths: too many paths, over 2000000 steps"));
-	CU_ASSERT_EQUAL(refuse("two_programs", "third"), ENOENT);
+	CU_ASSERT_EQUAL(refuse("two_programs", "third", NULL), ENOENT);
 	CU_ASSERT(says("no program third in the object"));
 }
 
