@@ -53,7 +53,8 @@
 #define PHCA_C_OUT       1 /**< payload: the outgoing message; else the request's own payload */
 #define PHCA_C_SOLICITED 2 /**< solicited event */
 #define PHCA_C_FENCE     4 /**< behind earlier READs and atomics of that queue pair */
-#define PHCA_C_IMM_FLAG  8
+#define PHCA_C_IMM_FLAG  8 /**< with immediate data: see PHCA_C_IMM */
+#define PHCA_C_TOLERANT  16 /**< the request does not fail when this child does */
 /** With immediate data, network byte order as ctx->imm. */
 #define PHCA_C_IMM(imm) (PHCA_C_IMM_FLAG | (uint64_t)(imm) << 32)
 

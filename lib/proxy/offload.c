@@ -615,6 +615,7 @@ static struct phca_offload *offload_new(struct phca_proxy *p, const struct phca_
 	o->time_limit_ns = conf->time_limit_ns;
 	o->proxy = p;
 	o->ordered = conf->ops->ordered;
+	o->program = conf->program;
 	if (o->ops->init != NULL) {
 		struct phca_setting_value v[table_rows(o->ops->settings) + 1];
 
@@ -728,6 +729,11 @@ const struct phca_offload_ops *phca_offload_ops(const struct phca_offload *o)
 struct phca_proxy *phca_offload_proxy(const struct phca_offload *o)
 {
 	return o->proxy;
+}
+
+struct phca_filter_slot *phca_offload_program(const struct phca_offload *o)
+{
+	return o->program;
 }
 
 const struct phca_mem *phca_offload_mem(const struct phca_offload *o)

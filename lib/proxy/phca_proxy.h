@@ -81,6 +81,9 @@ struct phca_pqp;         /**< a proxy QP as the proxy sees it */
 struct phca_offload;     /**< an instance of an offload driver on one proxy */
 struct phca_offload_req; /**< an offloaded work request */
 struct phca_child;       /**< a work request that the proxy issues itself */
+struct phca_filter;      /**< lib/filter: a program */
+struct phca_filter_kind; /**< lib/filter: a kind of program */
+struct phca_filter_slot; /**< lib/filter: where the program is that runs now */
 
 /** The two sequences of a proxy QP. */
 enum phca_dir { PHCA_DIR_SEND = 0, PHCA_DIR_RECV = 1, PHCA_DIR_COUNT = 2 };
@@ -532,6 +535,13 @@ struct phca_offload_ops {
 	int (*peer)(struct phca_offload *o, struct phca_pqp *q, const char *name);
 	/** Directions (1 << PHCA_DIR_SEND, ..) whose requests are ordered: see phca_offload_ordered_set. */
 	unsigned int ordered;
+	/** Kind of the program that an instance runs (JSON: "program"); NULL: it runs none */
+	const struct phca_filter_kind *program;
+	/**
+	 * Whether an instance could run a program in the place of the one that it has. Control thread.
+	 * @return 0, or negative errno with @p err written. NULL: any of the kind
+	 */
+	int (*program_check)(const struct phca_offload *o, const struct phca_filter *f, char *err, size_t err_len);
 	/** Print state of its own behind the common counters; any thread. NULL: none */
 	int (*show)(const struct phca_offload *o, int (*emit)(void *arg, const char *name, uint64_t value), void *arg);
 };
@@ -543,6 +553,7 @@ struct phca_offload_conf {
 	const struct phca_setting_arg *args;
 	unsigned int nb_args;
 	uint64_t time_limit_ns;              /**< a request not finished by then fails; 0: none */
+	struct phca_filter_slot *program;    /**< what it runs, outlives it, never empty; NULL: nothing */
 };
 /**
  * Create an instance and put it to work on the proxy. Control thread.
@@ -564,6 +575,8 @@ const char *phca_offload_name(const struct phca_offload *o);
 const struct phca_offload_ops *phca_offload_ops(const struct phca_offload *o);
 /** @return the proxy that it works on. */
 struct phca_proxy *phca_offload_proxy(const struct phca_offload *o);
+/** @return where the program is that it runs; NULL: it was given none. */
+struct phca_filter_slot *phca_offload_program(const struct phca_offload *o);
 /** @return the tables for gather and scatter. */
 const struct phca_mem *phca_offload_mem(const struct phca_offload *o);
 

@@ -164,6 +164,7 @@ struct phca_offload {
 	uint64_t time_limit_ns;
 	struct offload_counters c;
 	struct phca_proxy *proxy;
+	struct phca_filter_slot *program;     /* or NULL */
 	uint32_t users;                       /* proxy QPs with a rule for it, and watches; control threads */
 	unsigned int ordered;                 /* 1 << enum phca_dir */
 	struct phca_child *pool, *free_kids;

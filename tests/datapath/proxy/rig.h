@@ -9,6 +9,7 @@
 #include <rte_mempool.h>
 
 #include "phca_drivers.h"
+#include "phca_filter.h"
 #include "phca_proxy.h"
 #include "phca_test.h"
 
