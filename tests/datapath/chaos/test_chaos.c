@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * Random programs over RC, UC and UD, plain and proxy queue pairs, in all kinds
- * of weather. Each kind is run with PHCA_CHAOS_SEEDS seeds (50; 1000 in the long
+ * of weather. Each kind is run with PHCA_CHAOS_SEEDS seeds (40; 1000 in the long
  * form), from PHCA_CHAOS_SEED on; what fails says its seed, and
  *
  *   PHCA_CHAOS_SEED=123 PHCA_CHAOS_SEEDS=1 datapath-chaos chaos.drop_10
@@ -14,11 +14,12 @@
 #include "work.h"
 
 #define TURNS_MAX 2000000u /* of a run: more is stuck */
-#define LINKS 5
+#define LINKS 8
 
-static const struct { enum phca_qp_type type; bool proxy; } kinds[LINKS] = {
-	{ PHCA_QPT_RC, false }, { PHCA_QPT_RC, true }, { PHCA_QPT_UC, false }, { PHCA_QPT_UC, true },
-	{ PHCA_QPT_UD, false },
+static const struct { enum phca_qp_type type; enum link_proxy proxy; } kinds[LINKS] = {
+	{ PHCA_QPT_RC, LINK_PLAIN }, { PHCA_QPT_RC, LINK_SWALLOW }, { PHCA_QPT_UC, LINK_PLAIN },
+	{ PHCA_QPT_UC, LINK_SWALLOW }, { PHCA_QPT_UD, LINK_PLAIN },
+	{ PHCA_QPT_RC, LINK_MIMIC }, { PHCA_QPT_UC, LINK_MIMIC }, { PHCA_QPT_UD, LINK_MIMIC },
 };
 
 static unsigned long env(const char *name, unsigned long def)
@@ -34,6 +35,8 @@ struct met {
 	uint64_t cnps;        /* sent, by both ends */
 	unsigned int gave_up; /* links */
 	unsigned int windows; /* memory windows invalidated */
+	unsigned int rules;   /* changes of rules */
+	struct mimic_counts mimic;
 };
 
 static void run(uint64_t seed, const struct weather *we, struct met *met)
@@ -61,8 +64,11 @@ static void run(uint64_t seed, const struct weather *we, struct met *met)
 	}
 	met->spoiled += world_spoiled(w);
 	met->cnps += world_cnps(w);
+	for (unsigned int i = 0; i < 2; i++)
+		mimic_add(w->end[i].mimic, &met->mimic);
 	for (unsigned int i = 0; i < LINKS; i++) {
-		met->gave_up += l[i]->side[0].gave_up || l[i]->side[1].gave_up;
+		met->rules += l[i]->rule_changes;
+		met->gave_up += !l[i]->fails && (l[i]->side[0].gave_up || l[i]->side[1].gave_up);
 		met->windows += l[i]->side[0].mw.rounds + l[i]->side[1].mw.rounds;
 		link_close(l[i], CU_get_number_of_failures() == failures);
 	}
@@ -76,7 +82,7 @@ static void run(uint64_t seed, const struct weather *we, struct met *met)
 
 static void weather(const struct weather *we)
 {
-	uint64_t first = env("PHCA_CHAOS_SEED", 1), n = env("PHCA_CHAOS_SEEDS", phca_test_long() ? 1000 : 50);
+	uint64_t first = env("PHCA_CHAOS_SEED", 1), n = env("PHCA_CHAOS_SEEDS", phca_test_long() ? 1000 : 40);
 	unsigned int failures = CU_get_number_of_failures();
 	struct met met = { 0 };
 
@@ -87,6 +93,10 @@ static void weather(const struct weather *we)
 		we->ecn));
 	CU_ASSERT(n < 10 || (met.cnps > 0) == (we->ecn > 0));
 	CU_ASSERT(n < 10 || met.windows > n);
+	/* each way to carry a request out was gone */
+	CU_ASSERT(n < 10 || (met.mimic.passed > n && met.mimic.late > n && met.mimic.children > n &&
+		met.mimic.delivered > n && met.rules > n &&
+		(n < 2 * MIMIC_FAILS_EVERY || met.mimic.failed > 0)));
 	CU_ASSERT(met.gave_up * 10 <= n * LINKS);
 }
 

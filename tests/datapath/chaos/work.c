@@ -106,14 +106,44 @@ static void side_proxy(struct side *s)
 	struct phca_filter_param send = { .name = "min_len", .kind = PHCA_FV_UINT, .u = OFFLOAD_SEND };
 	struct phca_filter_param in = { .name = "min_len", .kind = PHCA_FV_UINT, .u = OFFLOAD_IN };
 	struct phca_rule r[2] = {
-		world_rule(s->e, "by_size", &send, 1, true, true, false),
-		world_rule(s->e, "by_size", &in, 1, true, false, true),
+		world_rule(s->e, "by_size", &send, 1, s->e->delay, true, false),
+		world_rule(s->e, "by_size", &in, 1, s->e->delay, false, true),
 	};
 
 	CU_ASSERT_FATAL(phca_qp_proxy_attach(s->qp, r, 2, 0) == 0);
 }
 
-struct link *link_open(struct world *w, enum phca_qp_type type, bool proxy, uint32_t n, const struct weather *we)
+/* What is taken is as random as the rest; on UC all of what arrives. */
+static void side_mimic(struct link *l, struct side *s)
+{
+	struct phca_filter_param send = {
+		.name = "min_len", .kind = PHCA_FV_UINT, .u = world_rnd(l->w, 2) ? 0 : world_rnd(l->w, 4096),
+	};
+	struct phca_filter_param in = {
+		.name = "min_len", .kind = PHCA_FV_UINT,
+		.u = l->type == PHCA_QPT_UC || world_rnd(l->w, 2) ? 0 : world_rnd(l->w, 2048),
+	};
+
+	s->rule[0] = world_rule(s->e, "by_size", &send, 1, s->e->mimic, true, false);
+	s->rule[1] = world_rule(s->e, "by_size", &in, 1, s->e->mimic, false, true);
+	s->ruled = true;
+	CU_ASSERT_FATAL(phca_qp_proxy_attach(s->qp, s->rule, 2, 0) == 0);
+}
+
+/* Rules come and go, which nobody may notice. Of UC only those of what is posted. */
+static void rules_change(struct link *l, struct side *s)
+{
+	bool uc = l->type == PHCA_QPT_UC;
+
+	if (world_rnd(l->w, 50) != 0)
+		return;
+	s->ruled = !s->ruled;
+	l->rule_changes++;
+	CU_ASSERT_EQUAL(phca_qp_proxy_rules_set(s->qp, s->ruled ? s->rule : s->rule + 1, s->ruled ? 2 : uc), 0);
+}
+
+struct link *link_open(struct world *w, enum phca_qp_type type, enum link_proxy proxy,
+		uint32_t n, const struct weather *we)
 {
 	struct link *l = calloc(1, sizeof(*l));
 	uint32_t psn[2];
@@ -123,6 +153,7 @@ struct link *link_open(struct world *w, enum phca_qp_type type, bool proxy, uint
 	l->type = type;
 	l->proxy = proxy;
 	l->lossy = we->drop || we->corrupt || we->reorder || we->delay || we->dup;
+	l->fails = proxy == LINK_MIMIC && mimic_fails(w->end[0].mimic);
 	l->hopeless = we->drop + we->corrupt >= 100;
 	for (unsigned int i = 0; i < 2; i++) {
 		l->side[i].e = &w->end[i];
@@ -132,8 +163,10 @@ struct link *link_open(struct world *w, enum phca_qp_type type, bool proxy, uint
 	}
 	for (unsigned int i = 0; i < 2; i++) {
 		side_connect(l, &l->side[i], &l->side[!i], psn[i], psn[!i]);
-		if (proxy)
+		if (proxy == LINK_SWALLOW)
 			side_proxy(&l->side[i]);
+		else if (proxy == LINK_MIMIC)
+			side_mimic(l, &l->side[i]);
 	}
 	return l;
 }
@@ -258,7 +291,7 @@ static bool is_received(const struct wrec *r)
 /* The rules of side_proxy. */
 static void judge(const struct link *l, struct wrec *r)
 {
-	if (!l->proxy)
+	if (l->proxy != LINK_SWALLOW)
 		return;
 	r->swallowed = r->len >= OFFLOAD_SEND && !brings_back(r->opcode);
 	r->taken = !brings_back(r->opcode) &&
@@ -303,7 +336,7 @@ static void fill_wr(struct link *l, struct side *s, struct side *peer, struct wr
 		peer->mw.state = MW_GOING;
 	}
 	if (brings_back(r->opcode)) {
-		if (r->opcode == PHCA_WR_RDMA_READ && l->proxy)
+		if (r->opcode == PHCA_WR_RDMA_READ && l->proxy == LINK_SWALLOW)
 			r->len = r->len % OFFLOAD_SEND; /* not swallowed: it brings something back */
 		fill_remote(l, s, peer, r, wr);
 		data = s->land + slot * MSG_MAX;
@@ -376,9 +409,11 @@ static void post_recvs(struct link *l, struct side *s)
 
 static bool check(struct link *l, bool ok, const char *what, uint32_t n)
 {
+	static const char *const proxy[] = { "", " proxy", " mimic" };
+
 	if (!ok) {
 		printf("  seed %lu, %s%s, request %u: %s\n", (unsigned long)l->w->seed, phca_qp_type_str(l->type),
-			l->proxy ? " proxy" : "", n, what);
+			proxy[l->proxy], n, what);
 		CU_FAIL("the applications saw what they must not");
 	}
 	return ok;
@@ -430,17 +465,38 @@ static void check_back(struct link *l, struct side *s, struct side *peer, uint32
 		check(l, memcmp(land, &r->value, 8) == 0, "atomic returned another value", n);
 }
 
+/*
+ * From the first error on each request completes, signaled or not, in order. An offload
+ * that fails is told of its own request, unless one in front of it was flushed before.
+ */
+static bool take_error(struct link *l, struct side *s, const struct phca_wc *wc)
+{
+	uint32_t n = s->completed;
+
+	while (!s->gave_up && n < s->posted && n != wc->wr_id && !s->wr[n].signaled)
+		n++;
+	if (!check(l, n < s->posted && wc->wr_id == n, "error out of order, or twice", (uint32_t)wc->wr_id))
+		return false;
+	s->completed = n + 1;
+	if (wc->status == MIMIC_FAILS && l->fails && !s->failed) {
+		s->gave_up = s->failed = true;
+		return true;
+	}
+	if (s->gave_up)
+		return check(l, wc->status == PHCA_WC_WR_FLUSH_ERR, "not flushed after an error", n);
+	s->gave_up = true;
+	/* a peer whose queue pair has failed refuses what its offloads had, and answers nothing else */
+	return check(l, ((l->hopeless || l->fails) && (wc->status == PHCA_WC_RETRY_EXC_ERR ||
+		wc->status == PHCA_WC_WR_FLUSH_ERR)) || (l->fails && wc->status == PHCA_WC_REM_OP_ERR),
+		phca_wc_status_str(wc->status), n);
+}
+
 static bool take_completion(struct link *l, struct side *s, struct side *peer, const struct phca_wc *wc)
 {
 	uint32_t n = s->completed;
 
-	if (wc->status != PHCA_WC_SUCCESS) {
-		if (s->gave_up)
-			return check(l, wc->status == PHCA_WC_WR_FLUSH_ERR, "not flushed after an error", n);
-		s->gave_up = true;
-		return check(l, l->hopeless && (wc->status == PHCA_WC_RETRY_EXC_ERR ||
-			wc->status == PHCA_WC_WR_FLUSH_ERR), phca_wc_status_str(wc->status), (uint32_t)wc->wr_id);
-	}
+	if (wc->status != PHCA_WC_SUCCESS)
+		return take_error(l, s, wc);
 	if (!check(l, !s->gave_up, "success behind an error", n))
 		return false;
 	while (n < s->posted && !s->wr[n].signaled)
@@ -481,7 +537,7 @@ static bool take_receive(struct link *l, struct side *s, struct side *from, cons
 	bool imm;
 
 	if (wc->status != PHCA_WC_SUCCESS)
-		return check(l, l->hopeless && wc->status == PHCA_WC_WR_FLUSH_ERR, "receive failed",
+		return check(l, (l->hopeless || l->fails) && wc->status == PHCA_WC_WR_FLUSH_ERR, "receive failed",
 			(uint32_t)wc->wr_id);
 	if (!check(l, wc->wr_id == s->got, "receives out of order", (uint32_t)wc->wr_id))
 		return false;
@@ -504,7 +560,8 @@ static bool take_receive(struct link *l, struct side *s, struct side *from, cons
 
 static bool side_over(const struct link *l, const struct side *s)
 {
-	return s->gave_up || (s->posted == s->nb_wr && s->completed == s->posted && l->w->idle_ns > QUIET_NS);
+	return (s->gave_up && s->completed == s->posted) ||
+		(s->posted == s->nb_wr && s->completed == s->posted && l->w->idle_ns > QUIET_NS);
 }
 
 bool link_step(struct link *l)
@@ -519,6 +576,8 @@ bool link_step(struct link *l)
 
 		if (!stop)
 			post_recvs(l, s);
+		if (!stop && l->proxy == LINK_MIMIC)
+			rules_change(l, s);
 		for (n = 0; n < 4 && !stop && s->posted < s->nb_wr && s->posted - s->completed < DEPTH; n++)
 			post_one(l, s, peer);
 		n = phca_poll_cq(s->scq, RTE_DIM(wc), wc);
@@ -531,7 +590,7 @@ bool link_step(struct link *l)
 		for (int k = 0; k < n; k++)
 			if (!take_receive(l, s, peer, &wc[k]))
 				return true;
-		over = over && (side_over(l, s) || peer->gave_up);
+		over = over && (side_over(l, s) || (peer->gave_up && !s->gave_up));
 	}
 	return over;
 }
@@ -559,7 +618,9 @@ static void side_close(struct side *s)
 	CU_ASSERT_EQUAL(phca_qp_destroy(s->qp), 0);
 	CU_ASSERT_EQUAL(phca_cq_destroy(s->scq), 0);
 	CU_ASSERT_EQUAL(phca_cq_destroy(s->rcq), 0);
-	CU_ASSERT_EQUAL(phca_mw_dealloc(s->e->mem, s->mw.rkey), 0);
+	/* bound, perhaps, though nothing was seen of it any more */
+	CU_ASSERT(phca_mw_dealloc(s->e->mem, s->mw.rkey) == 0 ||
+		(s->mw.state == MW_BINDING && phca_mw_dealloc(s->e->mem, s->mw.next_rkey) == 0));
 	phca_mr_dereg(s->e->mem, s->k_fixed);
 	phca_mr_dereg(s->e->mem, s->k_written);
 	phca_mr_dereg(s->e->mem, s->k_counter);

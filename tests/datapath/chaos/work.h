@@ -14,6 +14,11 @@
  * they are posted, and inbound ones of OFFLOAD_IN bytes and more where they
  * arrive (of a SEND the first packet counts): their completions are there in order, their data is nowhere. READs
  * that a proxy answers return the same as ever.
+ *
+ * With `mimic` a proxy has offloads that do what the HCA would do, and its rules come and
+ * go at any time: the model is that of a plain queue pair. Messages of
+ * several packets that match no rule are kept off while such an offload has not decided,
+ * which UC does not survive: its rules match everything.
  */
 #ifndef WORK_H
 #define WORK_H
@@ -50,6 +55,8 @@ struct mw {
 	uint32_t rounds;       /* times it was invalidated */
 };
 
+enum link_proxy { LINK_PLAIN, LINK_SWALLOW, LINK_MIMIC };
+
 struct side {
 	struct end *e;
 	struct phca_qp *qp;
@@ -70,18 +77,24 @@ struct side {
 	uint32_t got;          /* messages of the peer that I received */
 	uint64_t next_recv;    /* receives posted */
 	struct mw mw;
-	bool gave_up;          /* RETRY_EXC_ERR: the rest is flushed */
+	struct phca_rule rule[2];
+	bool ruled;            /* mimic: it has its rules now */
+	bool gave_up;          /* RETRY_EXC_ERR, or its offload failed: the rest is flushed */
+	bool failed;           /* its offload did */
 };
 
 struct link {
 	struct world *w;
 	enum phca_qp_type type;
-	bool proxy, lossy, hopeless;
+	uint8_t proxy;         /* enum link_proxy */
+	bool lossy, hopeless, fails; /* fails: its offloads do, sometimes */
+	uint32_t rule_changes;
 	struct side side[2];
 };
 
 /* A link in RTS whose sides will post n requests each. */
-struct link *link_open(struct world *w, enum phca_qp_type type, bool proxy, uint32_t n, const struct weather *we);
+struct link *link_open(struct world *w, enum phca_qp_type type, enum link_proxy proxy,
+		uint32_t n, const struct weather *we);
 /* Post and poll what can be. @return whether all is over; what is wrong fails the test */
 bool link_step(struct link *l);
 /* After the last step: memory and counters against the model, if the run is whole, then destroy. */

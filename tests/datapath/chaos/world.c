@@ -83,12 +83,10 @@ static void net_open(struct world *w, unsigned int i)
 	CU_ASSERT_FATAL(e->net != NULL && phca_net_start(e->net) == 0);
 }
 
-static struct phca_offload *offload(struct end *e, const char *driver, const struct phca_setting_arg *args,
-		unsigned int n)
+static struct phca_offload *offload_open(struct end *e, const struct phca_offload_ops *ops,
+		const struct phca_setting_arg *args, unsigned int n)
 {
-	struct phca_offload_conf c = {
-		.name = driver, .ops = phca_offload_driver_find(driver), .args = args, .nb_args = n,
-	};
+	struct phca_offload_conf c = { .name = ops->name, .ops = ops, .args = args, .nb_args = n };
 	char err[256] = "";
 	struct phca_offload *o = phca_offload_create(e->proxy, &c, err, sizeof(err));
 
@@ -116,6 +114,7 @@ static void end_open(struct world *w, unsigned int i, const struct weather *we)
 		{ .name = "delay_max_us", .kind = PHCA_SETTING_UINT, .u = 300 },
 		{ .name = "seed", .kind = PHCA_SETTING_UINT, .u = w->seed & 0xffff },
 	};
+	struct phca_setting_arg seed = { .name = "seed", .kind = PHCA_SETTING_UINT, .u = w->seed * 2 + i };
 	struct end *e = &w->end[i];
 	struct phca_proxy_conf pc = { .name = i ? "b" : "a", .ring_size = 256 };
 	struct phca_hca_conf hc = {
@@ -129,6 +128,7 @@ static void end_open(struct world *w, unsigned int i, const struct weather *we)
 	CU_ASSERT_FATAL(e->loop && e->proxy_loop && e->mem);
 	pc.loop = e->proxy_loop;
 	pc.mem = e->mem;
+	pc.pool = w->pool;
 	e->proxy = phca_proxy_create(&pc);
 	CU_ASSERT_FATAL(e->proxy != NULL);
 	phca_loop_add(e->proxy_loop, "proxy", phca_proxy_turn, e->proxy);
@@ -144,8 +144,9 @@ static void end_open(struct world *w, unsigned int i, const struct weather *we)
 	e->client = phca_client_open(e->hca, "chaos", 4096);
 	e->pd = phca_pd_alloc(e->mem);
 	CU_ASSERT_FATAL(e->client != NULL && e->pd != 0);
-	e->null = offload(e, "null", NULL, 0);
-	e->delay = offload(e, "delay", delay, RTE_DIM(delay));
+	e->null = offload_open(e, phca_offload_driver_find("null"), NULL, 0);
+	e->delay = offload_open(e, phca_offload_driver_find("delay"), delay, RTE_DIM(delay));
+	e->mimic = offload_open(e, mimic_ops(), &seed, 1);
 }
 
 struct world *world_open(uint64_t seed, const struct weather *we)
@@ -188,13 +189,13 @@ bool world_turn(struct world *w)
 }
 
 struct phca_rule world_rule(struct end *e, const char *filter, const struct phca_filter_param *params,
-		unsigned int nb_params, bool delay, bool send, bool inbound)
+		unsigned int nb_params, struct phca_offload *offload, bool send, bool inbound)
 {
 	struct phca_filter_slot *s = &e->slot[e->nb_slots];
 	char path[512], err[PHCA_FILTER_ERR_MAX] = "";
 	struct phca_filter_spec spec = { .name = filter, .object = path, .params = params, .nb_params = nb_params };
 	struct phca_rule r = {
-		.name = filter, .filter = s, .offload = delay ? e->delay : e->null, .send = send, .inbound = inbound,
+		.name = filter, .filter = s, .offload = offload, .send = send, .inbound = inbound,
 	};
 
 	CU_ASSERT_FATAL(e->nb_slots < RTE_DIM(e->slot));

@@ -13,6 +13,7 @@
 
 #include <rte_mbuf.h>
 
+#include "mimic.h"
 #include "phca_hca.h"
 #include "phca_test.h"
 
@@ -28,9 +29,9 @@ struct end {
 	uint16_t port;
 	uint8_t gid[16];
 	char impair[32];      /* name of its device */
-	struct phca_filter_slot slot[4];
+	struct phca_filter_slot slot[16];
 	unsigned int nb_slots;
-	struct phca_offload *null, *delay;
+	struct phca_offload *null, *delay, *mimic;
 };
 
 struct world {
@@ -59,7 +60,7 @@ bool world_turn(struct world *w);
 uint32_t world_rnd(struct world *w, uint32_t n);
 /* A rule for a proxy QP of an end, with an example filter. */
 struct phca_rule world_rule(struct end *e, const char *filter, const struct phca_filter_param *params,
-		unsigned int nb_params, bool delay, bool send, bool inbound);
+		unsigned int nb_params, struct phca_offload *offload, bool send, bool inbound);
 /* Packets that the network spoiled on their way to either end. */
 uint64_t world_spoiled(const struct world *w);
 /* CNPs that either end received for its queue pairs. */
