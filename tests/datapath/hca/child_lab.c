@@ -22,6 +22,7 @@ static int submit(struct phca_offload *o, struct phca_offload_req *req, uint64_t
 		return -ENOSPC;
 	if (d->watch && phca_pqp_watched(req->pqp, o) == NULL)
 		CU_ASSERT_EQUAL(phca_pqp_watch(req->pqp, o, d), 0);
+	memset(req->drv, 0, sizeof(req->drv));
 	d->held[d->nb_held++] = req;
 	return 0;
 }
@@ -38,8 +39,8 @@ static int cancel(struct phca_offload *o, struct phca_offload_req *req)
 static void child_done(struct phca_offload *o, struct phca_child *c, enum phca_wc_status status, uint64_t now_ns)
 {
 	(void)o, (void)now_ns;
-	CU_ASSERT_FATAL(d->nb_ends < CHILD_ENDS);
-	d->ends[d->nb_ends++] = (struct child_end){ c->drv[0], status };
+	d->ends[d->nb_ends++ % CHILD_ENDS] = (struct child_end){ c->drv[0], status };
+	d->nb_failed += status != PHCA_WC_SUCCESS;
 }
 
 static void qp_event(struct phca_offload *o, struct phca_pqp *q, enum phca_pqp_event ev, uint64_t now_ns)
@@ -164,7 +165,7 @@ void child_send(struct child_lab *x, uint8_t tag, struct phca_offload_req *paren
 
 void child_ended(uint8_t tag, uint32_t status)
 {
-	const struct child_end *e = &d->ends[d->next_end];
+	const struct child_end *e = &d->ends[d->next_end % CHILD_ENDS];
 
 	CU_ASSERT_FATAL(d->next_end < d->nb_ends);
 	d->next_end++;

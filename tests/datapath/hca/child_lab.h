@@ -24,8 +24,8 @@ struct child_end {
 struct child_driver {
 	struct phca_offload_req *held[256];
 	unsigned int nb_held;
-	struct child_end ends[CHILD_ENDS];
-	unsigned int nb_ends, next_end, nb_posted;
+	struct child_end ends[CHILD_ENDS];   /* the last ones */
+	unsigned int nb_ends, nb_failed, next_end, nb_posted;
 	unsigned int nb_errors, nb_gone;
 	bool watch;                          /* the queue pair of the first request */
 	unsigned int (*poll)(uint64_t now_ns);
