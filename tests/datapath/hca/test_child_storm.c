@@ -134,7 +134,8 @@ static void poll(void)
 static struct phca_child *kid_make(uint64_t id, unsigned int k)
 {
 	static const uint8_t op[] = {
-		PHCA_WR_SEND, PHCA_WR_RDMA_WRITE, PHCA_WR_SEND_WITH_IMM, PHCA_WR_RDMA_READ, PHCA_WR_ATOMIC_FETCH_AND_ADD,
+		PHCA_WR_SEND, PHCA_WR_RDMA_WRITE, PHCA_WR_SEND_WITH_IMM, PHCA_WR_RDMA_READ,
+		PHCA_WR_ATOMIC_FETCH_AND_ADD,
 	};
 	struct phca_child *c = phca_child_get(s.x.o);
 	uint64_t tag = tag_of(id, k);
@@ -331,7 +332,8 @@ static void run(unsigned int loss, unsigned int refuse, uint64_t seed)
 	uint64_t n = phca_test_long() ? REQUESTS_LONG : REQUESTS;
 	unsigned int idle = 0, stuck = 0;
 
-	s = (struct storm){ .x = child_open(PHCA_QPT_RC, true, NULL, NULL), .rnd = seed, .loss = loss, .refuse = refuse };
+	s = (struct storm){ .rnd = seed, .loss = loss, .refuse = refuse };
+	s.x = child_open(PHCA_QPT_RC, true, NULL, NULL);
 	child_attach(&s.x, WINDOW);
 	d->poll = progress;
 	begin_again();
