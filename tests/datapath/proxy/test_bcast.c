@@ -51,7 +51,8 @@ static void setup(const struct phca_setting_arg *args, unsigned int n)
 {
 	struct phca_setting_arg all[8] = { NUM("copy_max_bytes", COPY) };
 
-	memcpy(&all[1], args, n * sizeof(*args));
+	if (n > 0)
+		memcpy(&all[1], args, n * sizeof(*args));
 	memset(wr, 0, sizeof(wr));
 	next_seq = 0;
 	qsbr = aligned_alloc(64, RTE_CACHE_LINE_ROUNDUP(rte_rcu_qsbr_get_memsize(1)));
