@@ -14,7 +14,8 @@
 #include "phca_drivers.h"
 #include "reduce.h"
 
-enum { SET_REDUCTIONS, SET_BYTES, SET_RANKS, SET_PER_QP, SET_QPS, SET_CHILDREN, SET_WAIT, SET_MISSING };
+enum { SET_REDUCTIONS, SET_BYTES, SET_RANKS, SET_PER_QP, SET_QPS, SET_CHILDREN, SET_WAIT, SET_MISSING,
+	SET_DELIVER };
 #define BUDGET (1u << 20) /* bytes combined and delivered in a turn, about */
 
 static const struct phca_setting reduce_settings[] = {
@@ -29,6 +30,8 @@ static const struct phca_setting reduce_settings[] = {
 		"how long a reduction waits for its ranks, ms; 0: for ever" },
 	[SET_MISSING] = { "on_missing", PHCA_SETTING_STRING, 0, 0, 0, "fail",
 		"contributions when one is missing: fail or drop" },
+	[SET_DELIVER] = { "deliver", PHCA_SETTING_BOOL, 0, 1, 1, NULL,
+		"whether results may go to the application, and other messages pass" },
 	{ .name = NULL },
 };
 
@@ -47,7 +50,10 @@ static int reduce_init(struct phca_offload *o, const struct phca_setting_value *
 	d->max_qps = (uint32_t)v[SET_QPS].u;
 	d->wait_ns = v[SET_WAIT].u * 1000000;
 	d->drop = v[SET_MISSING].s[0] == 'd';
+	d->deliver = v[SET_DELIVER].u != 0;
 	d->wide = reduce_kernel_wide();
+	if (d->deliver)
+		phca_offload_ordered_set(o, 1u << PHCA_DIR_RECV);
 	if (phca_child_pool(o, (unsigned int)v[SET_CHILDREN].u) != 0) {
 		snprintf(err, err_len, "setting children: no memory for %lu; make it smaller",
 			(unsigned long)v[SET_CHILDREN].u);
@@ -77,6 +83,8 @@ static bool well_formed(const struct reduce *d, const struct phca_reduce_hdr *h,
 	if (h->version != PHCA_REDUCE_VERSION || reduce_kernel_find(h->op, h->type, d->wide) == NULL)
 		return false;
 	if (whom == 0 || h->flags != whom || h->status != 0 || h->rsvd != 0)
+		return false;
+	if ((whom & PHCA_REDUCE_F_DELIVER) && !d->deliver)
 		return false;
 	if (h->nb_ranks == PHCA_REDUCE_NOBODY || h->rank >= h->nb_ranks)
 		return false;
@@ -253,6 +261,5 @@ const struct phca_offload_ops phca_offload_reduce = {
 	.poll = reduce_poll,
 	.child_done = reduce_child_done,
 	.qp_event = reduce_qp_event,
-	.ordered = 1u << PHCA_DIR_RECV,
 	.show = reduce_show,
 };

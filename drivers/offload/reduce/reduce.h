@@ -72,6 +72,7 @@ struct reduce {
 	uint32_t max_reductions, max_bytes, max_ranks, per_qp, max_qps;
 	uint64_t wait_ns;               /* 0: for ever */
 	bool drop;                      /* contributions of a failed reduction end with success */
+	bool deliver;                   /* ordered: results and other messages may go to the application */
 	bool wide;
 	struct reduce_counters c;
 };

@@ -168,6 +168,26 @@ PHCA_TEST(reduce, told_without_the_vector)
 	rr_teardown();
 }
 
+PHCA_TEST(reduce, ordered_only_when_it_may_deliver)
+{
+	static const struct phca_setting_arg args[] = { { "deliver", PHCA_SETTING_BOOL, 0, NULL } };
+
+	rr_setup(NULL, 0, 0);
+	CU_ASSERT_EQUAL(phca_offload_ordered(rr_offload), 1u << PHCA_DIR_RECV);
+	rr_teardown();
+	rr_setup(args, 1, 0);
+	CU_ASSERT_EQUAL(phca_offload_ordered(rr_offload), 0);
+	rr_contribute_one(0, 2, 1, ALL, 1);
+	rig_settle(&rr);
+	rr_expect_answer(0, PHCA_REDUCE_MALFORMED);
+	rr_contribute_one(0, 2, 1, PHCA_REDUCE_F_ANSWER, 1);
+	rr_contribute_one(1, 2, 1, PHCA_REDUCE_F_ANSWER, 1);
+	rig_settle(&rr);
+	rr_expect_answer(0, PHCA_REDUCE_OK);
+	rr_expect_answer(1, PHCA_REDUCE_OK);
+	rr_teardown();
+}
+
 PHCA_TEST(reduce, one_rank_alone_gets_its_own)
 {
 	rr_setup(NULL, 0, 0);

@@ -1,0 +1,270 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The application: a queue pair for each rank, with receives for all that the rank may
+ * have under way. With the reduce offload it receives results, on the queue pair of rank 0,
+ * or nothing (allreduce); with --self it receives all contributions and combines and
+ * answers them itself, as well as a program can.
+ *
+ * Invariant of --self: a contribution's receive buffer is posted again when it was
+ * combined; an accumulator is written again when all sends of it have completed.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "loops.h"
+#include "tool.h"
+
+#define WCS 32
+#define EMPTY_POLLS 4096 /* between looks at the connections */
+#define IS_SEND (1ull << 63)
+
+struct slot {
+	uint32_t turn;      /* rank to be combined next */
+	uint32_t sends;     /* of the accumulator, not completed */
+	uint32_t *have;     /* by rank: receive buffer + 1 */
+};
+
+struct server {
+	const struct options *o;
+	struct job job;
+	struct device dev;
+	struct ibv_qp **qps;
+	int *fds;
+	bool *done;
+	uint8_t *expected, *recvs, *results; /* recvs: depth for each rank; results: depth */
+	reduce_kernel *kernel;
+	struct slot *slots;
+	uint64_t rounds;    /* complete */
+	uint32_t nb_done;
+};
+
+static reduce_kernel *kernel_of(const struct job *j)
+{
+#ifdef __x86_64__
+	if (__builtin_cpu_supports("avx2"))
+		return kernels_wide[j->type][j->op];
+#endif
+	return kernels_any[j->type][j->op];
+}
+
+static void recv_post(struct server *s, uint32_t rank, uint32_t i)
+{
+	size_t stride = job_stride(&s->job);
+	uint32_t buf = rank * s->job.depth + i;
+
+	qp_recv(&s->dev, s->qps[rank], buf, s->recvs + buf * stride, stride);
+}
+
+/* --- meeting */
+
+static void *zeroed(size_t n, size_t size)
+{
+	void *p = calloc(n, size);
+
+	if (p == NULL)
+		fail("no memory for %zu times %zu bytes", n, size);
+	return p;
+}
+
+/* What is to be done is known: all that depends on it. */
+static void server_prepare(struct server *s, const struct job *job)
+{
+	size_t stride = job_stride(job), nb_recvs = (size_t)job->nb_ranks * job->depth;
+
+	s->job = *job;
+	if (s->o->job.nb_ranks != 0 && s->o->job.nb_ranks != job->nb_ranks)
+		fail("a contributor is one of %u ranks, --ranks says %u", job->nb_ranks, s->o->job.nb_ranks);
+	s->kernel = kernel_of(job);
+	if (s->kernel == NULL)
+		fail("%s is no operation for %s", op_name(job->op), type_name(job->type));
+	device_memory(&s->dev, (int)(2 * nb_recvs + 16), (nb_recvs + job->depth) * stride);
+	s->recvs = s->dev.buf;
+	s->results = s->recvs + nb_recvs * stride;
+	s->qps = zeroed(job->nb_ranks, sizeof(s->qps[0]));
+	s->fds = zeroed(job->nb_ranks, sizeof(s->fds[0]));
+	s->done = zeroed(job->nb_ranks, sizeof(s->done[0]));
+	s->slots = zeroed(job->depth, sizeof(s->slots[0]));
+	for (uint32_t i = 0; i < job->depth; i++)
+		s->slots[i].have = zeroed(job->nb_ranks, sizeof(uint32_t));
+	if (job->check)
+		s->expected = expected_make(job);
+}
+
+static void rank_join(struct server *s, int fd)
+{
+	struct hello peer, mine = { .gid = s->dev.gid, .mtu = s->dev.mtu };
+	uint32_t rank;
+
+	hello_receive(fd, &peer);
+	if (s->qps == NULL)
+		server_prepare(s, &peer.job);
+	rank = peer.rank;
+	if (memcmp(&peer.job, &s->job, sizeof(peer.job)) != 0)
+		fail("rank %u wants something else than the others", rank);
+	if (s->qps[rank] != NULL)
+		fail("there are two ranks %u", rank);
+	s->fds[rank] = fd;
+	s->qps[rank] = qp_make(&s->dev, s->job.depth, s->job.depth);
+	mine.rank = rank;
+	mine.qpn = s->qps[rank]->qp_num;
+	mine.psn = (mine.qpn * 2654435761u) & 0xffffff;
+	mine.job = s->job;
+	for (uint32_t i = 0; i < s->job.depth; i++)
+		recv_post(s, rank, i);
+	qp_connect(&s->dev, s->qps[rank], &mine, &peer);
+	hello_send(fd, &mine);
+}
+
+static void all_join(struct server *s)
+{
+	int listener = meet_listen(s->o->port);
+	uint32_t n = 0;
+
+	do {
+		int fd = accept(listener, NULL, NULL);
+
+		if (fd >= 0) {
+			rank_join(s, fd);
+			n++;
+		}
+	} while (s->qps == NULL || n < s->job.nb_ranks);
+	close(listener);
+	for (uint32_t i = 0; i < n; i++)
+		word_send(s->fds[i], "go");
+}
+
+/* --- results from the offload */
+
+static void result_received(struct server *s, const struct ibv_wc *wc)
+{
+	const void *at = s->recvs + wc->wr_id * job_stride(&s->job);
+
+	result_check(&s->job, at, wc->byte_len, true, s->expected, "the application");
+	s->rounds++;
+	recv_post(s, (uint32_t)wc->wr_id / s->job.depth, (uint32_t)wc->wr_id % s->job.depth);
+}
+
+/* --- without it */
+
+static void answer_all(struct server *s, struct slot *slot, const uint8_t *result)
+{
+	size_t len = PHCA_REDUCE_HDR_LEN + ((s->job.flags & PHCA_REDUCE_F_ANSWER) ? job_bytes(&s->job) : 0);
+
+	for (uint32_t i = 0; i < s->job.nb_ranks; i++)
+		qp_send(&s->dev, s->qps[i], IS_SEND | (uint32_t)(slot - s->slots), result, len);
+	slot->sends = s->job.nb_ranks;
+}
+
+/* Combine what has come, in the order of the ranks. */
+static void slot_advance(struct server *s, struct slot *slot)
+{
+	const struct job *j = &s->job;
+	size_t stride = job_stride(j);
+	uint8_t *result = s->results + (size_t)(slot - s->slots) * stride;
+	struct phca_reduce_hdr *h = (struct phca_reduce_hdr *)result;
+
+	while (slot->sends == 0 && slot->turn < j->nb_ranks && slot->have[slot->turn] != 0) {
+		uint32_t rank = slot->turn++, i = slot->have[rank] - 1;
+		const uint8_t *from = s->recvs + ((size_t)rank * j->depth + i) * stride;
+
+		if (rank == 0)
+			memcpy(result, from, PHCA_REDUCE_HDR_LEN + job_bytes(j));
+		else
+			s->kernel(result + PHCA_REDUCE_HDR_LEN, from + PHCA_REDUCE_HDR_LEN, j->count);
+		slot->have[rank] = 0;
+		recv_post(s, rank, i);
+	}
+	if (slot->turn < j->nb_ranks)
+		return;
+	slot->turn = 0;
+	h->flags |= PHCA_REDUCE_F_RESULT;
+	h->rank = PHCA_REDUCE_NOBODY;
+	result_check(j, h, (uint32_t)(PHCA_REDUCE_HDR_LEN + job_bytes(j)), true, s->expected, "the application");
+	s->rounds++;
+	answer_all(s, slot, result);
+}
+
+static void contribution_received(struct server *s, const struct ibv_wc *wc)
+{
+	uint32_t rank = (uint32_t)wc->wr_id / s->job.depth, i = (uint32_t)wc->wr_id % s->job.depth;
+	const struct phca_reduce_hdr *h = (const void *)(s->recvs + wc->wr_id * job_stride(&s->job));
+	struct phca_reduce_hdr want;
+	struct slot *slot;
+
+	if (wc->byte_len >= sizeof(*h) && (h->flags & PHCA_REDUCE_F_RESULT))
+		fail("a result came, of the reduce offload: serve without --self");
+	header_fill(&s->job, &want, rank, h->round);
+	if (wc->byte_len != PHCA_REDUCE_HDR_LEN + job_bytes(&s->job) || memcmp(h, &want, sizeof(want)) != 0)
+		fail("rank %u: a message of %u bytes is no contribution of this run", rank, wc->byte_len);
+	slot = &s->slots[h->round % s->job.depth];
+	if (slot->have[rank] != 0)
+		fail("rank %u: round %llu came before its time", rank, (unsigned long long)h->round);
+	slot->have[rank] = i + 1;
+	slot_advance(s, slot);
+}
+
+static void completed(struct server *s, const struct ibv_wc *wc)
+{
+	if (wc->wr_id & IS_SEND) {
+		struct slot *slot = &s->slots[wc->wr_id & ~IS_SEND];
+
+		if (--slot->sends == 0)
+			slot_advance(s, slot);
+	} else if (s->o->self) {
+		contribution_received(s, wc);
+	} else {
+		result_received(s, wc);
+	}
+}
+
+static void connections_look(struct server *s)
+{
+	for (uint32_t i = 0; i < s->job.nb_ranks; i++)
+		if (!s->done[i] && word_waits(s->fds[i])) {
+			word_receive(s->fds[i], "done");
+			s->done[i] = true;
+			s->nb_done++;
+		}
+}
+
+int serve(const struct options *o)
+{
+	struct server s = { .o = o };
+	struct ibv_wc wc[WCS];
+	bool counts;
+	double start;
+
+	device_open(&s.dev, o);
+	all_join(&s);
+	counts = o->self || (s.job.flags & PHCA_REDUCE_F_DELIVER);
+	start = now_s();
+	for (uint32_t empty = 0; s.nb_done < s.job.nb_ranks || (counts && s.rounds < s.job.rounds);) {
+		int n = cq_poll(&s.dev, wc, WCS);
+
+		for (int i = 0; i < n; i++)
+			completed(&s, &wc[i]);
+		if (n == 0 && ++empty % EMPTY_POLLS == 0)
+			connections_look(&s);
+		else if (n > 0)
+			empty = 0;
+	}
+	start = now_s() - start;
+	if (counts)
+		figures_print(&s.job, o->self ? "application, by itself" : "application", s.job.nb_ranks, start);
+	for (uint32_t i = 0; i < s.job.nb_ranks; i++)
+		word_send(s.fds[i], "bye");
+	device_close(&s.dev, s.qps, s.job.nb_ranks);
+	for (uint32_t i = 0; i < s.job.nb_ranks; i++)
+		close(s.fds[i]);
+	for (uint32_t i = 0; i < s.job.depth; i++)
+		free(s.slots[i].have);
+	free(s.slots);
+	free(s.qps);
+	free(s.fds);
+	free(s.done);
+	free(s.expected);
+	return 0;
+}
