@@ -67,6 +67,7 @@ struct filter_obj {
 /* An offload of the configuration: an instance on each proxy. */
 struct offload_obj {
 	const char *name;
+	struct filter_obj program;  /* what all of them run; slot.cur NULL: nothing */
 	int home;                   /* proxy that its peers are with; -1: it has none */
 	unsigned int nb_peers;
 	struct phca_offload *on[PHCA_HCA_PROXY_MAX]; /* as many as proxies */
@@ -231,6 +232,8 @@ int objects_remove(struct appliance *a, const struct objects_mark *m, char *err,
 /* Free the lists. */
 void objects_free(struct appliance *a);
 struct filter_obj *objects_filter(struct appliance *a, const char *name);
+/* A filter of this name, or the program of an offload of this name. */
+struct filter_obj *objects_program(struct appliance *a, const char *name);
 struct offload_obj *objects_offload(struct appliance *a, const char *name);
 struct app_obj *objects_app(struct appliance *a, const char *name);
 struct qp_obj *objects_qp(struct appliance *a, uint32_t qpn);
@@ -240,14 +243,15 @@ void objects_driver_error(char *err, size_t err_len, const char *kind, const cha
 		const char *driver, const char *why);
 
 /* --- filters.c: loading filters, replacing them live --- */
-/* Load a filter with its parameters and map entries. @return NULL with err written */
-struct phca_filter *filter_load(const struct phca_config_filter *c, char *err, size_t err_len);
+/* Load a program of a kind (NULL: a filter) with its parameters and map entries. @return NULL with err written */
+struct phca_filter *filter_load(const struct phca_config_filter *c, const struct phca_filter_kind *kind,
+		char *err, size_t err_len);
 int filters_add(struct appliance *a, char *err, size_t err_len);
 void filters_remove(struct appliance *a, unsigned int keep);
 /*
- * Put another program in place of a filter while traffic runs. @p own has no map
- * entries: it gets the configured ones of maps that its object has, too. On
- * success it is taken over.
+ * Put another program in place of a filter, or of an offload's program, while traffic
+ * runs. @p own has no map entries: it gets the configured ones of maps that its object
+ * has, too; an offload's program keeps maps that are the same. On success it is taken over.
  */
 int filter_replace(struct appliance *a, struct filter_obj *f, struct phca_config_filter *own,
 		char *err, size_t err_len);

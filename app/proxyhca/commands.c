@@ -67,6 +67,9 @@ static const struct command table[] = {
 		command_show_rules },
 	{ "show offload <offload|all>", "proxy", "counters of offloads", command_show_offload },
 	{ "clear offload <offload|all>", "proxy", "count from zero again", command_clear_offload },
+	{ "replace offload <offload> <file...>", "proxy", "replace the program of an offload while traffic runs: "
+		"FILE [function NAME] [PARAMETER=VALUE ...]; maps of the same name, type and sizes keep "
+		"their contents; FILE may lie beside the present object", command_replace_offload },
 	{ "show filter <filter|all>", "filter", "a line for each filter; or parameters, globals, maps and "
 		"counters of one", command_show_filter },
 	{ "clear filter <filter|all>", "filter", "count from zero again", command_clear_filter },
@@ -142,11 +145,24 @@ void command_help_topic(struct command_args *c)
 	fputc('\n', c->out);
 }
 
-/* Name @p i of the maps of all filters. */
+/* Program @p i of all filters and offloads; NULL past the last. */
+static const struct phca_filter *program_at(const struct appliance *a, unsigned int i)
+{
+	if (i < a->nb_filters)
+		return phca_filter_slot_get(&a->filters[i]->slot);
+	i -= a->nb_filters;
+	for (unsigned int o = 0; o < a->nb_offloads; o++)
+		if (a->offloads[o]->program.slot.cur && i-- == 0)
+			return phca_filter_slot_get(&a->offloads[o]->program.slot);
+	return NULL;
+}
+
+/* Name @p i of the maps of all filters and offloads. */
 static const char *map_name(struct appliance *a, unsigned int i)
 {
-	for (unsigned int f = 0; f < a->nb_filters; f++) {
-		const struct phca_filter *filter = phca_filter_slot_get(&a->filters[f]->slot);
+	const struct phca_filter *filter;
+
+	for (unsigned int f = 0; (filter = program_at(a, f)) != NULL; f++) {
 		struct phca_map_info m;
 
 		if (i < phca_filter_nb_maps(filter))

@@ -40,7 +40,7 @@ bool command_number(const char *text, uint32_t *out);
 	X(start) X(stop) X(quit) X(delay) X(help) X(help_topic) \
 	X(show_port_info) X(show_port_stats) X(show_port_verdicts) X(show_verdict) X(clear_port) \
 	X(show_qp) X(reset_qp) X(show_cq) X(show_srq) X(clear_qp) X(show_proxy) X(show_proxy_stats) X(show_filter) \
-	X(show_map) X(set_map) X(del_map) X(set_filter) X(show_offload) X(show_app) X(show_lcore) \
+	X(show_map) X(set_map) X(del_map) X(set_filter) X(replace_offload) X(show_offload) X(show_app) X(show_lcore) \
 	X(show_config) X(show_neigh) X(show_events) X(show_congestion) X(load_config) X(clear_all) \
 	X(clear_cq) X(clear_proxy) X(clear_filter) X(clear_offload) X(clear_app) X(clear_verdict) \
 	X(show_clients) X(show_impair) X(set_impair) X(clear_impair) \

@@ -60,7 +60,7 @@ void command_clear_all(struct command_args *c)
 
 void command_set_map(struct command_args *c)
 {
-	const struct filter_obj *f = objects_filter(c->a, c->arg[0]);
+	const struct filter_obj *f = objects_program(c->a, c->arg[0]);
 	char err[PHCA_FILTER_ERR_MAX] = "";
 
 	if (!f)
@@ -69,12 +69,14 @@ void command_set_map(struct command_args *c)
 			err, sizeof(err)) < 0)
 		fprintf(c->out, "%s\n", err);
 	else
-		fprintf(c->out, "filter %s: map %s: %s = %s\n", f->name, c->arg[1], c->arg[2], c->arg[3]);
+		fprintf(c->out, "%s %s: map %s: %s = %s\n",
+			phca_filter_kind_of(phca_filter_slot_get(&f->slot))->noun, f->name, c->arg[1],
+			c->arg[2], c->arg[3]);
 }
 
 void command_del_map(struct command_args *c)
 {
-	const struct filter_obj *f = objects_filter(c->a, c->arg[0]);
+	const struct filter_obj *f = objects_program(c->a, c->arg[0]);
 	char err[PHCA_FILTER_ERR_MAX] = "";
 
 	if (!f)
@@ -83,7 +85,8 @@ void command_del_map(struct command_args *c)
 			sizeof(err)) < 0)
 		fprintf(c->out, "%s\n", err);
 	else
-		fprintf(c->out, "filter %s: map %s: %s removed\n", f->name, c->arg[1], c->arg[2]);
+		fprintf(c->out, "%s %s: map %s: %s removed\n",
+			phca_filter_kind_of(phca_filter_slot_get(&f->slot))->noun, f->name, c->arg[1], c->arg[2]);
 }
 
 /* PARAMETER=VALUE: true and false are bool, numbers integers, the rest strings. */
@@ -135,8 +138,8 @@ static char *object_path(const char *file, const char *now)
 	return path ? path : strdup(file);
 }
 
-/* "FILE [program NAME] [PARAMETER=VALUE ...]" on top of what is configured. */
-static bool filter_words(struct phca_config_filter *own, const char *now, char *line, FILE *out)
+/* "FILE [program NAME] [PARAMETER=VALUE ...]" on top of what is configured; key: the word before NAME. */
+static bool filter_words(struct phca_config_filter *own, const char *now, const char *key, char *line, FILE *out)
 {
 	char *save = NULL, *word = strtok_r(line, " \t\r\n", &save);
 
@@ -145,12 +148,12 @@ static bool filter_words(struct phca_config_filter *own, const char *now, char *
 	while (own->object && (word = strtok_r(NULL, " \t\r\n", &save)) != NULL) {
 		struct phca_filter_param *p;
 
-		if (strcmp(word, "program") == 0 && !own->program) {
+		if (strcmp(word, key) == 0 && !own->program) {
 			word = strtok_r(NULL, " \t\r\n", &save);
 			own->program = word ? strdup(word) : NULL;
 			if (own->program)
 				continue;
-			fprintf(out, "'program' needs a name\n");
+			fprintf(out, "'%s' needs a name\n", key);
 			return false;
 		}
 		p = realloc(own->params, (own->nb_params + 1) * sizeof(*p));
@@ -159,7 +162,7 @@ static bool filter_words(struct phca_config_filter *own, const char *now, char *
 		own->params = p;
 		memset(&p[own->nb_params], 0, sizeof(*p));
 		if (!param_parse(word, &p[own->nb_params++])) {
-			fprintf(out, "'%s': PARAMETER=VALUE or 'program NAME' expected\n", word);
+			fprintf(out, "'%s': PARAMETER=VALUE or '%s NAME' expected\n", word, key);
 			return false;
 		}
 	}
@@ -177,7 +180,7 @@ void command_set_filter(struct command_args *c)
 	if (!f) {
 		fprintf(c->out, "filter '%s': there is none; 'show filter all' lists them\n", c->arg[0]);
 	} else if (own && line && filter_words(own,
-			phca_filter_object(phca_filter_slot_get(&f->slot)), line, c->out)) {
+			phca_filter_object(phca_filter_slot_get(&f->slot)), "program", line, c->out)) {
 		own->name = f->name;
 		for (unsigned int i = 0; i < c->a->nb_filters; i++)
 			if (c->a->filters[i] == f)
@@ -188,6 +191,31 @@ void command_set_filter(struct command_args *c)
 			own = NULL;
 		} else {
 			fprintf(c->out, "%s\nThe filter is unchanged\n", err);
+		}
+	}
+	filter_conf_free(own);
+	free(line);
+}
+
+void command_replace_offload(struct command_args *c)
+{
+	struct offload_obj *o = objects_offload(c->a, c->arg[0]);
+	struct phca_config_filter *own = calloc(1, sizeof(*own));
+	char *line = strdup(c->arg[1]), err[ERR_MAX] = "";
+
+	if (!o) {
+		fprintf(c->out, "offload '%s': there is none; 'show offload all' lists them\n", c->arg[0]);
+	} else if (!o->program.slot.cur) {
+		fprintf(c->out, "offload %s: driver %s runs no program\n", o->name, phca_offload_ops(o->on[0])->name);
+	} else if (own && line && filter_words(own, phca_filter_object(o->program.slot.cur), "function", line,
+			c->out)) {
+		own->name = o->name;
+		if (filter_replace(c->a, &o->program, own, err, sizeof(err)) == 0) {
+			fprintf(c->out, "offload %s: replaced by %s, function %s\n", o->name, own->object,
+				phca_filter_program(phca_filter_slot_get(&o->program.slot)));
+			own = NULL;
+		} else {
+			fprintf(c->out, "%s\nThe offload is unchanged\n", err);
 		}
 	}
 	filter_conf_free(own);

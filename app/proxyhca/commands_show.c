@@ -177,7 +177,7 @@ void command_show_filter(struct command_args *c)
 		text_filters(c->a, c->out);
 		return;
 	}
-	f = objects_filter(c->a, c->arg[0]);
+	f = objects_program(c->a, c->arg[0]);
 	if (f)
 		text_filter(c->a, f, c->out);
 	else
@@ -186,13 +186,13 @@ void command_show_filter(struct command_args *c)
 
 void command_show_map(struct command_args *c)
 {
-	const struct filter_obj *f = objects_filter(c->a, c->arg[0]);
+	const struct filter_obj *f = objects_program(c->a, c->arg[0]);
 
 	if (!f)
 		fprintf(c->out, "filter '%s': there is none; 'show filter all' lists them\n", c->arg[0]);
 	else if (text_map(f, c->arg[1], c->out) < 0)
-		fprintf(c->out, "filter %s: it has no map '%s'; 'show filter %s' lists them\n", f->name,
-			c->arg[1], f->name);
+		fprintf(c->out, "%s %s: it has no map '%s'; 'show filter %s' lists them\n",
+			phca_filter_kind_of(phca_filter_slot_get(&f->slot))->noun, f->name, c->arg[1], f->name);
 }
 
 void command_show_app(struct command_args *c)

@@ -69,14 +69,29 @@ static int offload_destroy(struct appliance *a, struct offload_obj *o)
 			return rc;
 		o->on[i] = NULL;
 	}
+	phca_filter_free(o->program.slot.cur);
+	filter_conf_free(o->program.own);
 	free(o);
 	return 0;
+}
+
+/* The program that its instances run. @return 0; negative errno with err written */
+static int offload_program(struct offload_obj *o, const struct phca_config_filter *c,
+		const struct phca_filter_kind *kind, char *err, size_t err_len)
+{
+	o->program.name = c->name;
+	o->program.entries = c->entries;
+	o->program.nb_entries = c->nb_entries;
+	o->program.slot.cur = filter_load(c, kind, err, err_len);
+	if (o->program.slot.cur)
+		return 0;
+	return rte_errno ? -rte_errno : -EINVAL;
 }
 
 static int offload_add(struct appliance *a, const struct phca_config_offload *c,
 		char *err, size_t err_len)
 {
-	const struct phca_offload_conf conf = {
+	struct phca_offload_conf conf = {
 		.name = c->name, .ops = a->lookup.offload(c->driver), .args = c->args,
 		.nb_args = c->nb_args, .time_limit_ns = c->time_limit_ns,
 	};
@@ -93,6 +108,10 @@ static int offload_add(struct appliance *a, const struct phca_config_offload *c,
 		return -ENOMEM;
 	o->name = c->name;
 	o->home = -1;
+	if (conf.ops->program) {
+		rc = offload_program(o, &c->program, conf.ops->program, why, sizeof(why));
+		conf.program = &o->program.slot;
+	}
 	for (unsigned int i = 0; i < a->nb_proxies && rc == 0; i++) {
 		o->on[i] = phca_offload_create(a->proxies[i].proxy, &conf, why, sizeof(why));
 		if (!o->on[i])
@@ -206,6 +225,14 @@ struct filter_obj *objects_filter(struct appliance *a, const char *name)
 		if (strcmp(a->filters[i]->name, name) == 0)
 			return a->filters[i];
 	return NULL;
+}
+
+struct filter_obj *objects_program(struct appliance *a, const char *name)
+{
+	struct filter_obj *f = objects_filter(a, name);
+	struct offload_obj *o = f ? NULL : objects_offload(a, name);
+
+	return o && o->program.slot.cur ? &o->program : f;
 }
 
 struct offload_obj *objects_offload(struct appliance *a, const char *name)

@@ -370,7 +370,7 @@ static int global_entry(void *arg, const char *name, const char *value, bool is_
 
 static int filter(struct request *r)
 {
-	const struct filter_obj *o = r->params ? objects_filter(r->a, r->params) : NULL;
+	const struct filter_obj *o = r->params ? objects_program(r->a, r->params) : NULL;
 	struct rte_tel_data *maps;
 	struct globals g;
 	const struct phca_filter *f;
@@ -444,7 +444,7 @@ static int map(struct request *r)
 
 	if (comma) {
 		*comma = '\0';
-		o = objects_filter(r->a, name);
+		o = objects_program(r->a, name);
 		if (o && phca_filter_map_find(phca_filter_slot_get(&o->slot), comma + 1) >= 0)
 			rc = map_answer(r, o, comma + 1);
 	}

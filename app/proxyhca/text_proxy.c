@@ -130,7 +130,7 @@ void text_filter(struct appliance *a, const struct filter_obj *o, FILE *out)
 	struct phca_map_info m;
 
 	(void)a;
-	text_title(out, "Filter %s", o->name);
+	text_title(out, phca_filter_kind_of(f)->helpers ? "Program of offload %s" : "Filter %s", o->name);
 	fprintf(out, "  object %s, program %s, %u instructions, %s\n", phca_filter_object(f),
 		phca_filter_program(f), phca_filter_nb_insns(f),
 		phca_filter_is_jit(f) ? "JIT-compiled" : "interpreted");
@@ -176,7 +176,7 @@ int text_map(const struct filter_obj *o, const char *map, FILE *out)
 	if (idx < 0)
 		return idx;
 	phca_filter_map_info(f, (unsigned int)idx, &m);
-	text_title(out, "Map %s of filter %s", map, o->name);
+	text_title(out, "Map %s of %s %s", map, phca_filter_kind_of(f)->noun, o->name);
 	fprintf(out, "  %s, %u of %u entries\n", map_type(m.type), m.nb_entries, m.max_entries);
 	phca_filter_map_each(f, map, map_line, out);
 	text_end(out);
@@ -206,6 +206,15 @@ static void peers(struct appliance *a, const struct offload_obj *o, FILE *out)
 	}
 }
 
+static void program_line(const struct filter_obj *o, FILE *out)
+{
+	const struct phca_filter *f = phca_filter_slot_get(&o->slot);
+
+	fprintf(out, "  program %s of %s, %u instructions, %s; 'show filter %s' has its globals and maps\n",
+		phca_filter_program(f), phca_filter_object(f), phca_filter_nb_insns(f),
+		phca_filter_is_jit(f) ? "JIT-compiled" : "interpreted", o->name);
+}
+
 void text_offload(struct appliance *a, const struct offload_obj *o, FILE *out)
 {
 	const struct phca_offload_ops *ops = phca_offload_ops(o->on[0]);
@@ -215,6 +224,8 @@ void text_offload(struct appliance *a, const struct offload_obj *o, FILE *out)
 	figures_offload(o, &st);
 	text_title(out, "Offload %s (driver %s)", o->name, ops->name);
 	peers(a, o, out);
+	if (o->program.slot.cur)
+		program_line(&o->program, out);
 	text_counters(out, &counters_offload, &st, true);
 	n = st.succeeded + st.failed;
 	fprintf(out, "  %-18s %20" PRIu64 " ns\n", "latency_mean", n ? st.latency_ns_sum / n : 0);

@@ -180,15 +180,21 @@ static int no_driver(struct loader *l, const char *what, const char *driver, con
 
 int cfg_offload_finish(struct loader *l, void *obj, const json_t *v)
 {
-	const struct phca_config_offload *o = obj;
+	struct phca_config_offload *o = obj;
 	const struct phca_offload_ops *ops;
 
 	(void)v;
+	o->program.name = o->name;
 	if (l->lookup == NULL || l->lookup->offload == NULL)
 		return 0;
 	ops = l->lookup->offload(o->driver);
 	if (ops == NULL)
 		return no_driver(l, "offload", o->driver, l->lookup->offload_names);
+	if (ops->program == NULL && o->has_program)
+		return cfg_fail_key(l, "program", "driver \"%s\" runs no program; remove it", o->driver);
+	if (ops->program != NULL && !o->has_program)
+		return cfg_fail(l, "offload lacks key \"program\" (the program that driver \"%s\" runs); add it",
+			o->driver);
 	return check_settings(l, o->driver, ops->settings, o->args, o->nb_args);
 }
 

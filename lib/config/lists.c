@@ -129,8 +129,9 @@ static int parse_key(struct loader *l, const struct table *t, const struct key *
 	if (v == NULL && (k->flags & KEY_REQUIRED) != 0)
 		return cfg_fail(l, "%s lacks key \"%s\" (%s); add it", t->name, k->name, k->help);
 	if (v == NULL) {
-		/* an object that is absent has the defaults of its keys */
-		return k->kind == &kind_object ? cfg_table_parse(l, k->sub, NULL, cfg_member(obj, k)) : 0;
+		/* an object that is absent has the defaults of its keys, unless that says something */
+		return k->kind == &kind_object && (k->flags & KEY_ABSENT) == 0 ?
+			cfg_table_parse(l, k->sub, NULL, cfg_member(obj, k)) : 0;
 	}
 	if ((k->flags & KEY_SINGLE) != 0 && l->base != NULL)
 		return cfg_fail_key(l, k->name, "is fixed when the program starts; remove it from the addition");
@@ -180,6 +181,8 @@ int cfg_table_print(const struct phca_config *c, const struct table *t, const vo
 
 static int object_parse(struct loader *l, const struct key *k, const json_t *v, void *obj)
 {
+	if (k->aux != 0)
+		*(bool *)((char *)obj + k->aux) = true;
 	return cfg_table_parse(l, k->sub, v, cfg_member(obj, k));
 }
 

@@ -87,6 +87,9 @@ struct phca_config_offload {
 	const char *driver;   /**< "driver": null, delay, ... */
 	struct phca_setting_arg *args; unsigned int nb_args; /**< "settings": {name: number|bool|string} */
 	uint64_t time_limit_ns; /**< "time_limit_us": default 1000000, 0 none */
+	bool has_program;     /**< "program" is given */
+	struct phca_config_filter program; /**< "program": as a filter, by the name of the offload;
+	                       *   "function" is its program */
 };
 /** "srqs": an array. */
 struct phca_config_srq {

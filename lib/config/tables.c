@@ -171,6 +171,20 @@ static const struct key filter_keys[] = {
 static const struct table filter_table = { "filter", filter_keys, sizeof(struct phca_config_filter), true,
 	SEC_FILTER, .finish = cfg_filter_finish };
 
+static const struct key program_keys[] = {
+	{ .name = "object", .kind = &kind_note, AT(filter, object), .flags = KEY_REQUIRED,
+		.help = "compiled program: a path from the folder of this file, or a file of the filter folders" },
+	{ .name = "function", .kind = &kind_text, AT(filter, program), .max = CFG_NAME_MAX - 1,
+		.pattern = CFG_PAT_IDENT, .def_doc = "the only one", .help = "function in the object" },
+	{ .name = "params", .kind = &kind_params, AT(filter, params), AUX(filter, nb_params), .max = 256,
+		.def_doc = "as compiled", .help = "values of `const volatile` globals" },
+	{ .name = "maps", .kind = &kind_maps, AT(filter, entries), AUX(filter, nb_entries), .max = 64,
+		.def_doc = "empty", .help = "contents of maps" },
+	END
+};
+static const struct table program_table = { "program", program_keys, sizeof(struct phca_config_filter),
+	.section = SEC_NONE, .finish = cfg_filter_finish };
+
 static const struct key offload_keys[] = {
 	NAME(offload, "offload"),
 	NOTE(offload),
@@ -181,6 +195,9 @@ static const struct key offload_keys[] = {
 	{ .name = "time_limit_us", .kind = &kind_uint, AT(offload, time_limit_ns), .max = 3600000000u,
 		.def = 1000000, .scale = 1000, .unit = "us",
 		.help = "a request that the driver has not finished by then fails; 0: no limit" },
+	{ .name = "program", .kind = &kind_object, AT(offload, program), AUX(offload, has_program),
+		.sub = &program_table, .flags = KEY_ABSENT, .def_doc = "none",
+		.help = "of the driver `bpf`: the program that it runs" },
 	END
 };
 static const struct table offload_table = { "offload", offload_keys, sizeof(struct phca_config_offload), true,

@@ -66,7 +66,9 @@ FULL = {
          "params": {"n": -5, "b": True, "s": "t"},
          "maps": {"m": {"10.0.0.0/8": "1", "k": 2, "l": [1, -2]}}}],
     "offloads": [{"name": "o", "description": "d", "driver": "delay",
-                  "settings": {"u": 7, "b": False, "s": "x"}, "time_limit_us": 0}],
+                  "settings": {"u": 7, "b": False, "s": "x"}, "time_limit_us": 0,
+                  "program": {"object": "x.o", "function": "f", "params": {"n": -5, "s": "t"},
+                              "maps": {"m": {"k": 2, "l": [1, -2]}}}}],
     "apps": [{"name": "a", "description": "d", "driver": "echo", "settings": {"u": 1}}],
     "srqs": [{"name": "s", "description": "d", "app": "a", "max_wr": 64, "max_sge": 2, "limit": 8}],
     "qps": [

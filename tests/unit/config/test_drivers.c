@@ -16,13 +16,15 @@ static const struct phca_setting needed[] = {
 };
 static const struct phca_offload_ops delay_ops = { .name = "delay", .settings = settings },
 	null_ops = { .name = "null" }, bpf_ops = { .name = "bpf", .settings = needed };
+static const struct phca_filter_kind kind = { .noun = "offload" };
+static const struct phca_offload_ops run_ops = { .name = "run", .program = &kind };
 static const struct phca_app_ops sink_ops = { .name = "sink", .settings = settings };
 static const char *const offload_names[] = { "null", "delay", "bpf", NULL }, *const app_names[] = { "sink", NULL };
 
 static const struct phca_offload_ops *find_offload(const char *name)
 {
 	return strcmp(name, "delay") == 0 ? &delay_ops : strcmp(name, "null") == 0 ? &null_ops :
-		strcmp(name, "bpf") == 0 ? &bpf_ops : NULL;
+		strcmp(name, "bpf") == 0 ? &bpf_ops : strcmp(name, "run") == 0 ? &run_ops : NULL;
 }
 
 static const struct phca_app_ops *find_app(const char *name)
@@ -51,6 +53,46 @@ PHCA_TEST(drivers, settings_are_kept_as_given)
 	CU_ASSERT_EQUAL(c->offloads[0].args[2].kind, PHCA_SETTING_STRING);
 	CU_ASSERT_STRING_EQUAL(c->offloads[0].args[2].s, "a\nb");
 	phca_config_free(c);
+}
+
+#define RUN(driver, rest) "{\"offloads\":[{\"name\":\"o\",\"driver\":\"" driver "\"\n" rest "}]}"
+
+PHCA_TEST(drivers, programs)
+{
+	struct phca_config *c = cfg_text_on(RUN("run", ",\"program\":{\"object\":\"x.o\",\"function\":\"f\","
+		"\"params\":{\"n\":-3},\"maps\":{\"m\":{\"1\":\"{a=2}\"}}}"), NULL, &lookup);
+	const struct phca_config_filter *p;
+	char *text;
+
+	if (c == NULL)
+		printf("  %s\n", cfg_err);
+	CU_ASSERT_PTR_NOT_NULL_FATAL(c);
+	CU_ASSERT_TRUE(c->offloads[0].has_program);
+	p = &c->offloads[0].program;
+	CU_ASSERT_STRING_EQUAL(p->name, "o");
+	CU_ASSERT_EQUAL(p->object[0], '/');
+	CU_ASSERT_STRING_EQUAL(p->program, "f");
+	CU_ASSERT_EQUAL_FATAL(p->nb_params, 1);
+	CU_ASSERT_EQUAL(p->params[0].i, -3);
+	CU_ASSERT_EQUAL_FATAL(p->nb_entries, 1);
+	CU_ASSERT_STRING_EQUAL(p->entries[0].value, "{a=2}");
+	text = cfg_printed(c);
+	CU_ASSERT_PTR_NOT_NULL(strstr(text, "\"function\": \"f\""));
+	free(text);
+	phca_config_free(c);
+	c = cfg_text_on(RUN("null", ""), NULL, &lookup);
+	CU_ASSERT_PTR_NOT_NULL_FATAL(c);
+	CU_ASSERT_FALSE(c->offloads[0].has_program);
+	text = cfg_printed(c);
+	CU_ASSERT_PTR_NULL(strstr(text, "program"));
+	free(text);
+	phca_config_free(c);
+	REFUSED(RUN("run", ""), "1: offloads[0]: offload lacks key \"program\" (the program that driver \"run\" "
+		"runs); add it");
+	REFUSED(RUN("null", ",\"program\":{\"object\":\"x.o\"}"), "2: offloads[0].program: driver \"null\" runs "
+		"no program; remove it");
+	REFUSED(RUN("run", ",\"program\":{}"), "2: offloads[0].program: program lacks key \"object\" (compiled "
+		"program: a path from the folder of this file, or a file of the filter folders); add it");
 }
 
 PHCA_TEST(drivers, unknown)
