@@ -31,7 +31,8 @@ class Stage:
             self._need()
             self.segment = self._add(vm.Segment())
             self.guest = self._add(vm.Guest(
-                self.segment, [(runner.built("tests/interop/datacheck"), "usr/bin/datacheck")]))
+                self.segment, [(runner.built("tests/interop/datacheck"), "usr/bin/datacheck"),
+                               (runner.built("app/phca-reduce/phca-reduce"), "usr/bin/phca-reduce")]))
             self.box = self._add(appliance(self.segment))
         except BaseException:
             self.close()
