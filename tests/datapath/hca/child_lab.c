@@ -38,7 +38,9 @@ static int cancel(struct phca_offload *o, struct phca_offload_req *req)
 
 static void child_done(struct phca_offload *o, struct phca_child *c, enum phca_wc_status status, uint64_t now_ns)
 {
-	(void)o, (void)now_ns;
+	(void)now_ns;
+	if (status != PHCA_WC_SUCCESS && c->parent != NULL)
+		cancel(o, c->parent); /* it has failed with its child */
 	d->ends[d->nb_ends++ % CHILD_ENDS] = (struct child_end){ c->drv[0], status };
 	d->nb_failed += status != PHCA_WC_SUCCESS;
 }
