@@ -7,6 +7,7 @@
 
 #include "hca_impl.h"
 #include "judge.h"
+#include "phca_drivers.h"
 #include "rc_peer.h"
 
 #define M JUDGE_MARK
@@ -302,4 +303,78 @@ PHCA_TEST(pass_end, ring_to_the_proxy_is_full)
 	for (struct rte_mbuf *m; (m = lab_capture(x.c.l)) != NULL;)
 		rte_pktmbuf_free(m);
 	fx_close(&x);
+}
+
+/* A turn copies so much; what then waits for the next one is not overtaken either. */
+PHCA_TEST(pass_end, many_long_ones_take_several_turns)
+{
+	const uint32_t packets = 30, len = packets * LAB_MTU;
+	struct fx x = fx_open(0);
+	uint32_t psn = 0;
+
+	for (uint32_t i = 0; i < 6; i++) {
+		struct phca_sge sge = { (uintptr_t)x.c.q.buf + i * 4 * LAB_BUF, 4 * LAB_BUF, x.c.q.lkey };
+		struct phca_recv_wr wr = { i, &sge, 1 };
+
+		CU_ASSERT_EQUAL(phca_post_recv(x.c.q.qp, &wr, 1), 1);
+	}
+	for (uint32_t i = 0; i < 4; i++, psn += packets) {
+		for (uint32_t k = 0; k < packets; k++)
+			rc_send(&x.c, k == 0 ? PHCA_RC_SEND_FIRST : k + 1 == packets ? PHCA_RC_SEND_LAST :
+				PHCA_RC_SEND_MIDDLE, psn + k, LAB_MTU, (uint8_t)(M + i));
+		rc_expect_ack(&x.c, psn + packets - 1, i + 1);
+	}
+	CU_ASSERT_EQUAL_FATAL(x.j->n, 4);
+	while (x.j->n > 0)
+		CU_ASSERT_EQUAL(phca_offload_pass(x.j->req[--x.j->n]), 0);
+	lab_turn_proxy(x.c.l, 1);
+	rc_send(&x.c, PHCA_RC_SEND_ONLY, psn, 20, D); /* in the turn that copies the first of them */
+	lab_turn_hca(x.c.l, 1);
+	CU_ASSERT(lab_info(&x.c.q).stats.rx_passed < 4);
+	rc_expect_ack(&x.c, psn, 5);
+	for (uint32_t i = 0; i < 4; i++) {
+		rc_expect_recv(&x.c, i, PHCA_WC_SUCCESS, len);
+		for (uint32_t k = 0; k < packets; k++)
+			CU_ASSERT(lab_is(x.c.q.buf + i * 4 * LAB_BUF + k * LAB_MTU, LAB_MTU, (uint8_t)(M + i)));
+	}
+	rc_expect_recv(&x.c, 4, PHCA_WC_SUCCESS, 20);
+	CU_ASSERT_EQUAL(lab_info(&x.c.q).stats.rx_direct, 0);
+	CU_ASSERT_EQUAL(lab_info(&x.c.q).stats.rx_pass_waits, 0);
+	fx_close(&x);
+}
+
+/* Places of requests that are not ordered lie between; those of before the reset mean nothing. */
+PHCA_TEST(pass_end, reset_with_other_offloads_between)
+{
+	struct phca_filter_param big = { .name = "min_len", .kind = PHCA_FV_UINT, .u = 600 };
+	struct phca_rule r[2] = { { .name = "big", .inbound = true } };
+	struct fx x = { .c = rc_open(NULL, 3) };
+	struct phca_offload *null;
+
+	x.j = judge_open(x.c.l, false);
+	null = r[0].offload = lab_offload(x.c.l, "null", phca_offload_driver_find("null"), NULL, 0, 0);
+	r[0].filter = lab_filter(x.c.l, "by_size", &big, 1);
+	r[1] = x.j->rule[0];
+	CU_ASSERT_FATAL(phca_qp_proxy_attach(x.c.q.qp, r, 2, 0) == 0);
+	for (uint32_t i = 0; i < 3; i++)
+		message(&x, i, 20, M);
+	lab_qp_restart(x.c.l, &x.c.q, PHCA_QPS_RTS, 0);
+	lab_post(&x.c.q, 3);
+	message(&x, 0, 20, M);
+	message(&x, 1, 700, D); /* the other offload's */
+	message(&x, 2, 20, M + 1);
+	judge_done(x.c.l, x.j, 0);
+	judge_pass(x.c.l, x.j, 0);
+	received(&x, 3, 20, M + 1);
+	message(&x, 3, 20, M + 2); /* two receives are left, for two */
+	message(&x, 4, 20, D);
+	judge_pass(x.c.l, x.j, 0);
+	received(&x, 4, 20, M + 2);
+	received(&x, 5, 20, D);
+	CU_ASSERT_EQUAL(lab_info(&x.c.q).stats.tx_rnr_naks, 0);
+	CU_ASSERT_EQUAL(lab_info(&x.c.q).stats.rx_pass_waits, 0);
+	lab_qp_free(x.c.l, &x.c.q);
+	CU_ASSERT_EQUAL(phca_offload_destroy(null), 0);
+	judge_close(x.j);
+	lab_close(x.c.l);
 }

@@ -355,8 +355,10 @@ static void both_wait(struct srq *x)
 		send_to(x, 2, D + i);
 		srq_received(x, i, 2, D + i);
 	}
-	for (unsigned int i = 0; i < 4; i++)
+	for (uint8_t i = 0; i < 4; i += 2) {
 		judge_pass(x->l, x->j, 0);
+		judge_deliver(x->l, x->j, 0, 64, M + i + 1); /* no other bytes, but in other buffers */
+	}
 	srq_nothing(x);
 }
 
