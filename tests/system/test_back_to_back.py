@@ -216,6 +216,40 @@ class BackToBack(unittest.TestCase):
         self.assertEqual(box.figures("/phca/offload", "later")["succeeded"], offloaded)
         self.leave(box)
 
+    def test_broadcast_over_a_bad_network(self):
+        """The proxy CPU sends one in three messages, to the peer and to two members, when it is their
+        turn: the peer, who checks bytes and order, cannot tell."""
+        config = load("rc-pair.json")
+        config["apps"][0]["settings"].update(operation="send:3,send_imm:1", size="64:4,1-20000:1")
+        config["apps"][1]["settings"]["buffer_bytes"] = 20480
+        config["apps"].append({"name": "members", "driver": "sink", "settings": {"buffer_bytes": 20480}})
+        config["filters"] = [{"name": "some", "object": "one_in_n.bpf.o", "params": {"n": 3}}]
+        config["offloads"] = [{"name": "copies", "driver": "bcast", "settings": {
+            "own_peer": True, "copy_max_bytes": 8192, "outstanding": 24}, "time_limit_us": 30000000}]
+        config["qps"] += [
+            {"name": "copy", "type": "RC", "port": "left", "offload": "copies", "qpn": "0x300", "count": 2,
+             "peer": "192.0.2.2", "dest_qpn": "0x400"},
+            {"name": "member", "type": "RC", "port": "right", "app": "members", "qpn": "0x400", "count": 2,
+             "peer": "192.0.2.1", "dest_qpn": "0x300"}]
+        config["proxy_qps"] = [{"qps": ["left"], "rules": [
+            {"filter": "some", "offload": "copies", "direction": "send"}]}]
+        box = self.box(config, eal=[JOINED[0].format(",seed=5,rule=drop p 0.003"),
+                                    JOINED[1].format(",rule=dup nth 83")])
+        self.until("traffic", lambda: self.own(box, "sink")["verified"] >= ENOUGH)
+        box.do("stop")
+        own = self.own(box, "generator")
+        self.assertEqual((own["errors"], own["flushed"], own["stopped_qps"], own["out_of_order"]), (0, 0, 0, 0), own)
+        self.assertEqual(own["posted"], own["completed"])
+        sink = self.own(box, "sink")
+        for name in ("mismatches", "missing", "out_of_order", "violations", "errors", "flushed", "strays"):
+            self.assertEqual(sink[name], 0, sink)
+        offload = box.figures("/phca/offload", "copies")
+        self.assertEqual(offload["submitted"], offload["succeeded"])
+        self.assertGreater(offload["succeeded"], ENOUGH / 4)
+        self.assertEqual(offload["own"]["copies"], 3 * offload["succeeded"])
+        self.assertEqual(self.own(box, "members")["completions"], 2 * offload["succeeded"])
+        self.leave(box)
+
     def test_multicast(self):
         config = load("rc-pair.json")
         config["apps"] = [
