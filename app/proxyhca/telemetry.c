@@ -510,6 +510,8 @@ static int offload(struct request *r)
 	for (unsigned int i = 0; ops->show && i < r->a->nb_proxies; i++) {
 		char key[32] = "own";
 
+		if (o->home >= 0 && (int)i != o->home)
+			continue; /* nobody uses that one */
 		if (r->a->nb_proxies > 1)
 			snprintf(key, sizeof(key), "own_lcore_%u", r->a->proxies[i].lcore->lcore);
 		own = dict();

@@ -230,6 +230,8 @@ void text_offload(struct appliance *a, const struct offload_obj *o, FILE *out)
 	n = st.succeeded + st.failed;
 	fprintf(out, "  %-18s %20" PRIu64 " ns\n", "latency_mean", n ? st.latency_ns_sum / n : 0);
 	for (unsigned int i = 0; ops->show && i < a->nb_proxies; i++) {
+		if (o->home >= 0 && (int)i != o->home)
+			continue; /* nobody uses that one */
 		if (a->nb_proxies > 1)
 			fprintf(out, "  -- its own of lcore %u:\n", a->proxies[i].lcore->lcore);
 		ops->show(o->on[i], own_line, out);

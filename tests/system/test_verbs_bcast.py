@@ -56,7 +56,13 @@ class Broadcast(unittest.TestCase):
         cls.qpn = 0x500
 
     def setUp(self):
-        self.box = verbs.Host(more=config())
+        self.serve()
+
+    def serve(self, **how):
+        """An appliance; the one before ends."""
+        if hasattr(self, "box"):
+            self.box.close()
+        self.box = verbs.Host(more={**config(), **how.pop("more", {})}, **how)
         self.addCleanup(self.box.close)
 
     def until(self, what, condition):
@@ -88,9 +94,14 @@ class Broadcast(unittest.TestCase):
         self.assertEqual(self.own(group)["ready"], n)
         return programs
 
+    def instances(self, group):
+        """The driver's figures of each instance."""
+        return [v for k, v in self.box.figures("/phca/offload", group).items() if k.startswith("own")]
+
     def own(self, group):
-        """The driver's figures."""
-        return self.box.figures("/phca/offload", group)["own"]
+        """Of the one that has the members."""
+        (own,) = self.instances(group)
+        return own
 
     def count(self, member):
         member.write("count\n")
@@ -109,7 +120,7 @@ class Broadcast(unittest.TestCase):
             m.close()
 
     def idle(self, group):
-        self.until("nothing is under way", lambda: self.own(group)["under_way"] == 0
+        self.until("nothing is under way", lambda: not any(i["under_way"] for i in self.instances(group))
                    and self.box.figures("/phca/offload", group)["in_flight"] == 0)
 
     def test_every_member_gets_everything(self):
@@ -190,6 +201,35 @@ class Broadcast(unittest.TestCase):
         for m in members:
             self.assertEqual(self.count(m), (200, 0, 0))
         self.check_end(members)
+
+    def test_several_proxy_lcores(self):
+        """A group is on one of them, and so are its senders; it cannot come where senders are on two."""
+        self.serve(more={"lcores": {"hca": 1, "proxy": [2, 3], "app": 0}}, lcores="(0-3)@(0-1)")
+        members = self.members("all", 2)
+        senders = [self.post("all", "rc", "send", FOREVER, 200, 0) for _ in range(3)]
+        for p in senders:
+            p.expect("ready")
+        self.until("traffic", lambda: self.box.figures("/phca/offload", "all")["succeeded"] > 1000)
+        home, other = (self.box.figures("/phca/proxy")[f"lcore_{i}"]["pqps"] for i in (2, 3))
+        self.assertEqual((home, other), (3 + 2 + 3, 0), "sinks' copies, members, senders")
+        for p in senders:
+            p.signal(signal.SIGKILL)
+            p.wait()
+        # Nobody is in the group "two" yet: its senders take turns, and their requests fail.
+        senders = [self.start("two", "member", 2, 4096, tty=True) for _ in range(2)]
+        for p in senders:
+            p.expect("^qpn")
+        path = f"{self.folder}/late.json"
+        with open(path, "w") as f:
+            json.dump({"qps": [{"name": "late", "type": "RC", "offload": "two", "peer": verbs.GID[4],
+                                "dest_qpn": 2}]}, f)
+        self.assertRegex(self.box.do(f"load config {path}"),
+                         r"offload two: QPs 0x\w+ and 0x\w+ use it on different proxy lcores, so it cannot get peers")
+        senders[0].close()
+        self.until("one is gone", lambda: self.box.figures("/phca/proxy")["pqps"] == 3 + 2 + 1)
+        self.assertIn("1 QP groups", self.box.do(f"load config {path}"))
+        self.assertEqual(self.own("two")["ready"], 1)
+        self.check_end([*members, senders[1]])
 
     def test_senders_that_are_killed(self):
         """In the middle of traffic; and while a member does not receive, with what is copied and what is not."""
