@@ -55,6 +55,52 @@ PHCA_TEST(drivers, settings_are_kept_as_given)
 	phca_config_free(c);
 }
 
+static int no_peer(struct phca_offload *o, struct phca_pqp *q, const char *name)
+{
+	(void)o;
+	(void)q;
+	(void)name;
+	return -1;
+}
+
+static const struct phca_offload_ops cast_ops = { .name = "cast", .peer = no_peer };
+
+static const struct phca_offload_ops *find_cast(const char *name)
+{
+	return strcmp(name, "cast") == 0 ? &cast_ops : find_offload(name);
+}
+
+#define PEER(o) "{" PORT ",\"qps\":[{\"name\":\"a\",\"type\":\"RC\",\"peer\":\"192.0.2.2\"," \
+	"\"dest_qpn\":5,\n\"offload\":\"" o "\"}]"
+#define OWNERS "\"offloads\":[{\"name\":\"c\",\"driver\":\"cast\"},{\"name\":\"n\",\"driver\":\"null\"}]"
+
+PHCA_TEST(drivers, only_some_have_queue_pairs_of_their_own)
+{
+	const struct phca_config_lookup casts = { find_cast, find_app, NULL, NULL };
+	struct phca_config *base, *c = cfg_text_on(PEER("c") "," OWNERS "}", NULL, &casts);
+	char *text;
+
+	CU_ASSERT_PTR_NOT_NULL_FATAL(c);
+	CU_ASSERT(c->qps[0].offload == 0 && c->qps[0].app == -1);
+	text = cfg_printed(c);
+	CU_ASSERT_PTR_NOT_NULL(strstr(text, "\"offload\": \"c\""));
+	CU_ASSERT_PTR_NULL(strstr(text, "\"app\": \""));
+	free(text);
+	phca_config_free(c);
+	CU_ASSERT(cfg_refused_on(PEER("n") "," OWNERS "}", "2: qps[0].offload: driver \"null\" of offload \"n\" has "
+		"no use for QPs of its own; give the QP to an app", NULL, &casts));
+	/* an addition to what runs */
+	base = cfg_text_on("{" OWNERS "}", NULL, &casts);
+	CU_ASSERT_PTR_NOT_NULL_FATAL(base);
+	CU_ASSERT(cfg_refused_on(PEER("n") "}", "2: qps[0].offload: driver \"null\" of offload \"n\" has no use "
+		"for QPs of its own; give the QP to an app", base, &casts));
+	c = cfg_text_on(PEER("c") "}", base, &casts);
+	CU_ASSERT_PTR_NOT_NULL_FATAL(c);
+	CU_ASSERT_EQUAL(c->qps[0].offload, 0);
+	phca_config_free(c);
+	phca_config_free(base);
+}
+
 #define RUN(driver, rest) "{\"offloads\":[{\"name\":\"o\",\"driver\":\"" driver "\"\n" rest "}]}"
 
 PHCA_TEST(drivers, programs)
