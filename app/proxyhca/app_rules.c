@@ -132,6 +132,7 @@ void app_rules_gone(struct appliance *a, const struct phca_qp *qp)
 		a->nb_app_qps--;
 		memmove(&a->app_qps[i], &a->app_qps[i + 1], (a->nb_app_qps - i) * sizeof(q));
 		rules_forget(q);
+		free(q->stall_base);
 		free(q);
 		return;
 	}

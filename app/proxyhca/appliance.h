@@ -72,6 +72,7 @@ struct offload_obj {
 	unsigned int nb_peers;
 	struct phca_offload *on[PHCA_HCA_PROXY_MAX]; /* as many as proxies */
 	struct phca_offload_stats base; /* of their sum */
+	struct phca_offload_detail detail_base;
 };
 
 /* A proxy lcore. */
@@ -117,6 +118,7 @@ struct qp_obj {
 	struct phca_qp_info base;
 	struct phca_cq_info cq_base;
 	uint64_t order_base;        /* completions out of order at the last clear */
+	struct phca_hist *stall_base; /* NULL: was never cleared */
 };
 
 /* A counter of an application at the last clear. */
@@ -178,6 +180,8 @@ struct appliance {
 	unsigned int nb_app_qps;
 	struct rule_list *rule_lists; /* as many as entries of cfg.app_proxy */
 	unsigned int nb_rule_lists;
+
+	struct traces *traces;      /* trace.c; NULL: nothing was traced */
 
 	bool started;               /* receives */
 	bool quit;                  /* "quit" was said, a signal came, or the time is over */

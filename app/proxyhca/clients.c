@@ -18,6 +18,7 @@
 #include <rte_lcore.h>
 
 #include "appliance.h"
+#include "trace.h"
 
 #define EVENTS_MS 20   /* with clients, events are passed on so often */
 #define IDLE_MS 1000   /* without, the server wants to be called so often */
@@ -77,6 +78,7 @@ static void qp_connected(void *arg, const struct phca_host_qp *q)
 
 static void qp_gone(void *arg, struct phca_qp *qp)
 {
+	trace_gone(arg, phca_qp_num(qp));
 	app_rules_gone(arg, qp);
 }
 

@@ -65,7 +65,14 @@ static const struct command table[] = {
 	{ "detach qp <qp|all> rule <rule>", "proxy", "take one rule from QPs", command_detach_rule },
 	{ "show rules", "proxy", "entries of app_proxy: whom they match, how many QPs they took",
 		command_show_rules },
-	{ "show offload <offload|all>", "proxy", "counters of offloads", command_show_offload },
+	{ "trace qp <qp> on", "proxy", "keep what happens to each request of a proxy QP, by number or name: which "
+		"rule matched, what its offload did, what the application got", command_trace_on },
+	{ "trace qp <qp> on count <number>", "proxy", "the same for so many requests", command_trace_count },
+	{ "trace qp <qp> off", "proxy", "no more", command_trace_off },
+	{ "show trace", "proxy", "traces: a line for each request", command_show_trace },
+	{ "show trace <qp>", "proxy", "the trace of one queue pair", command_show_trace_qp },
+	{ "show offload <offload|all>", "proxy", "counters of offloads; of their times percentiles; what waits for "
+		"them", command_show_offload },
 	{ "clear offload <offload|all>", "proxy", "count from zero again", command_clear_offload },
 	{ "replace offload <offload> <file...>", "proxy", "replace the program of an offload while traffic runs: "
 		"FILE [function NAME] [PARAMETER=VALUE ...]; maps of the same name, type and sizes keep "

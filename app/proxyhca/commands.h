@@ -44,7 +44,8 @@ bool command_number(const char *text, uint32_t *out);
 	X(show_config) X(show_neigh) X(show_events) X(show_congestion) X(load_config) X(clear_all) \
 	X(clear_cq) X(clear_proxy) X(clear_filter) X(clear_offload) X(clear_app) X(clear_verdict) \
 	X(show_clients) X(show_impair) X(set_impair) X(clear_impair) \
-	X(attach_rules) X(attach_rule) X(detach) X(detach_rule) X(show_rules)
+	X(attach_rules) X(attach_rule) X(detach) X(detach_rule) X(show_rules) \
+	X(trace_on) X(trace_count) X(trace_off) X(show_trace) X(show_trace_qp)
 #define COMMANDS_DECLARE(name) void command_##name(struct command_args *c);
 COMMANDS(COMMANDS_DECLARE)
 #undef COMMANDS_DECLARE

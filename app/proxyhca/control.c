@@ -16,6 +16,7 @@
 
 #include "appliance.h"
 #include "text.h"
+#include "trace.h"
 
 #define TICK_MS 100          /* events and periods are looked at so often */
 #define EVENTS_MAX 1024      /* taken at once: as many as the HCA keeps */
@@ -91,6 +92,7 @@ void control_tick(struct appliance *a)
 
 	pthread_mutex_lock(&a->control);
 	events_take(a);
+	trace_take(a);
 	links_look(a, now);
 	if (a->period_ns != 0 && now >= a->period_ns) {
 		a->period_ns += (uint64_t)a->opt.stats_period_s * 1000000000u;
@@ -244,6 +246,7 @@ static int take_down(struct appliance *a)
 	int rc;
 
 	pthread_mutex_lock(&a->control);
+	trace_free(a);
 	rc = objects_remove(a, &none, err, sizeof(err));
 	pthread_mutex_unlock(&a->control);
 	if (rc < 0)

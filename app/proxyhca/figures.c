@@ -176,6 +176,61 @@ void figures_offload(const struct offload_obj *o, struct phca_offload_stats *st)
 	subtract(&counters_offload, st, &o->base);
 }
 
+static void detail_raw(const struct offload_obj *o, struct phca_offload_detail *d)
+{
+	memset(d, 0, sizeof(*d));
+	for (unsigned int i = 0; i < RTE_DIM(o->on) && o->on[i]; i++)
+		phca_offload_detail_get(o->on[i], d);
+}
+
+void figures_offload_detail(const struct offload_obj *o, struct phca_offload_detail *d)
+{
+	detail_raw(o, d);
+	phca_hist_subtract(&d->latency, &o->detail_base.latency);
+	phca_hist_subtract(&d->stall, &o->detail_base.stall);
+	for (unsigned int i = 0; i < PHCA_WC_STATUS_COUNT; i++)
+		d->failed[i] -= o->detail_base.failed[i];
+}
+
+void figures_queue(struct appliance *a, const struct offload_obj *o, struct queue_figures *f)
+{
+	struct phca_rule_info rule;
+	struct phca_qp_info info;
+	const struct qp_obj *q;
+
+	*f = (struct queue_figures){ 0 };
+	for (unsigned int i = 0; i < a->nb_proxies; i++) {
+		struct phca_proxy *p = a->proxies[i].proxy;
+
+		for (unsigned int c = 0; c < phca_proxy_nb_chans(p); c++) {
+			struct rte_ring *r = phca_proxy_chan_ring(phca_proxy_chan_get(p, c));
+
+			f->rings += ring_used(r);
+			f->rings_room += rte_ring_get_capacity(r);
+		}
+	}
+	for (unsigned int i = 0; (q = appliance_qp(a, i)) != NULL; i++) {
+		bool its = false;
+
+		for (unsigned int r = 0; phca_qp_rule_info(q->qp, r, &rule) == 0; r++)
+			its |= strcmp(rule.offload, o->name) == 0;
+		if (!its)
+			continue;
+		phca_qp_info_get(q->qp, &info);
+		f->qps++;
+		for (unsigned int d = 0; d < PHCA_DIR_COUNT; d++)
+			f->window[d] += info.pqp.waiting[d];
+	}
+}
+
+void figures_stall(const struct qp_obj *q, struct phca_hist *h)
+{
+	memset(h, 0, sizeof(*h));
+	phca_qp_stall_get(q->qp, h);
+	if (q->stall_base)
+		phca_hist_subtract(h, q->stall_base);
+}
+
 void figures_filter(const struct filter_obj *f, struct phca_filter_stats *st)
 {
 	phca_filter_stats_get(phca_filter_slot_get(&f->slot), st);
@@ -261,6 +316,12 @@ void figures_clear_qp(struct appliance *a, struct qp_obj *q)
 {
 	order_raw(a, q, &q->order_base);
 	phca_qp_info_get(q->qp, &q->base);
+	if (!q->stall_base && q->base.proxy)
+		q->stall_base = calloc(1, sizeof(*q->stall_base));
+	if (q->stall_base) {
+		memset(q->stall_base, 0, sizeof(*q->stall_base));
+		phca_qp_stall_get(q->qp, q->stall_base);
+	}
 	figures_clear_cq(q);
 }
 
@@ -278,6 +339,7 @@ void figures_clear_proxy(struct appliance *a)
 void figures_clear_offload(struct offload_obj *o)
 {
 	offload_raw(o, &o->base);
+	detail_raw(o, &o->detail_base);
 }
 
 void figures_clear_filter(struct filter_obj *f)

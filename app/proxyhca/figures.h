@@ -61,6 +61,18 @@ void figures_qp(struct appliance *a, const struct qp_obj *q, struct qp_figures *
 void figures_proxy_one(const struct proxy_obj *p, struct phca_proxy_stats *st);
 void figures_proxy(struct appliance *a, struct phca_proxy_stats *st);
 void figures_offload(const struct offload_obj *o, struct phca_offload_stats *st);
+void figures_offload_detail(const struct offload_obj *o, struct phca_offload_detail *d);
+/** What waits for an offload now. */
+struct queue_figures {
+	unsigned int rings, rings_room; /* messages in the rings to its proxies, and room for them */
+	unsigned int qps;               /* queue pairs with a rule for it */
+	uint64_t window[PHCA_DIR_COUNT];/* requests in their windows */
+};
+void figures_queue(struct appliance *a, const struct offload_obj *o, struct queue_figures *f);
+/** How long completions of a proxy QP waited for an earlier one. */
+void figures_stall(const struct qp_obj *q, struct phca_hist *h);
+/** Percentiles that are shown: name of the field, parts of a million. */
+#define FIGURES_PERCENTILES(X) X(p50, 500000) X(p99, 990000) X(p99_9, 999000)
 void figures_filter(const struct filter_obj *f, struct phca_filter_stats *st);
 void figures_lcore(const struct lcore_obj *l, struct phca_loop_stats *st);
 /** The admin server; there is one. */

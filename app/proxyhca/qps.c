@@ -197,6 +197,7 @@ static int qp_remove(struct appliance *a, struct qp_obj *q)
 		phca_cq_destroy(q->cq);
 	peer_close(a, q);
 	rules_forget(q);
+	free(q->stall_base);
 	free(q);
 	return 0;
 }

@@ -14,14 +14,12 @@
 #include <rte_telemetry.h>
 
 #include "figures.h"
+#include "telemetry.h"
 
 #define ENTRIES_MAX 128   /* entries of a map, which fit an answer; more are counted as "left_out" */
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct appliance *current;
-
-/* An answer to a request with a parameter. @return 0, negative errno */
-struct request { struct appliance *a; const char *params; struct rte_tel_data *d; };
 
 static void add_counters(struct rte_tel_data *d, const struct counter_group *g, const void *st)
 {
@@ -29,8 +27,7 @@ static void add_counters(struct rte_tel_data *d, const struct counter_group *g, 
 		rte_tel_data_add_dict_u64(d, g->rows[i].name, counter_get(&g->rows[i], st));
 }
 
-/* A dictionary inside another one, or in an array when @p name is NULL. */
-static void add_container(struct rte_tel_data *d, const char *name, struct rte_tel_data *in)
+void telemetry_add(struct rte_tel_data *d, const char *name, struct rte_tel_data *in)
 {
 	int rc = name ? rte_tel_data_add_dict_container(d, name, in, 0) :
 		rte_tel_data_add_array_container(d, in, 0);
@@ -39,7 +36,7 @@ static void add_container(struct rte_tel_data *d, const char *name, struct rte_t
 		rte_tel_data_free(in);
 }
 
-static struct rte_tel_data *dict(void)
+struct rte_tel_data *telemetry_dict(void)
 {
 	struct rte_tel_data *d = rte_tel_data_alloc();
 
@@ -51,26 +48,26 @@ static struct rte_tel_data *dict(void)
 static void add_group(struct rte_tel_data *d, const char *name, const struct counter_group *g,
 		const void *st)
 {
-	struct rte_tel_data *in = dict();
+	struct rte_tel_data *in = telemetry_dict();
 
 	if (!in)
 		return;
 	add_counters(in, g, st);
-	add_container(d, name, in);
+	telemetry_add(d, name, in);
 }
 
 static void add_verdicts(struct rte_tel_data *d, const uint64_t *verdict)
 {
-	struct rte_tel_data *in = dict();
+	struct rte_tel_data *in = telemetry_dict();
 
 	if (!in)
 		return;
 	for (unsigned int v = PHCA_V_OK + 1; v < PHCA_V_COUNT; v++)
 		rte_tel_data_add_dict_u64(in, phca_verdict_str(v), verdict[v]);
-	add_container(d, "verdict", in);
+	telemetry_add(d, "verdict", in);
 }
 
-static bool number(const char *text, uint32_t *out)
+bool telemetry_number(const char *text, uint32_t *out)
 {
 	unsigned long v;
 	char *end;
@@ -140,7 +137,7 @@ static int port(struct request *r)
 	struct phca_port_stats st;
 	uint32_t i;
 
-	if (!number(r->params, &i) || i >= r->a->nb_ports)
+	if (!telemetry_number(r->params, &i) || i >= r->a->nb_ports)
 		return -EINVAL;
 	figures_port(r->a, i, &st);
 	rte_tel_data_add_dict_string(r->d, "name", r->a->ports[i]->name);
@@ -165,14 +162,14 @@ static int verdicts(struct request *r)
 /* By number: a dictionary holds no array of dictionaries. */
 static void qp_rules(struct rte_tel_data *d, const struct qp_obj *q)
 {
-	struct rte_tel_data *list = dict();
+	struct rte_tel_data *list = telemetry_dict();
 	struct phca_rule_info rule;
 	char number[16];
 
 	if (!list)
 		return;
 	for (unsigned int i = 0; phca_qp_rule_info(q->qp, i, &rule) == 0; i++) {
-		struct rte_tel_data *in = dict();
+		struct rte_tel_data *in = telemetry_dict();
 
 		if (!in)
 			break;
@@ -181,9 +178,9 @@ static void qp_rules(struct rte_tel_data *d, const struct qp_obj *q)
 		rte_tel_data_add_dict_string(in, "offload", rule.offload);
 		rte_tel_data_add_dict_u64(in, "matched", rule.matched);
 		snprintf(number, sizeof(number), "rule_%u", i);
-		add_container(list, number, in);
+		telemetry_add(list, number, in);
 	}
-	add_container(d, "rules", list);
+	telemetry_add(d, "rules", list);
 }
 
 static void qp_rate(struct rte_tel_data *d, const struct qp_obj *q)
@@ -203,7 +200,7 @@ static void qp_rate(struct rte_tel_data *d, const struct qp_obj *q)
 /* Of RC and UC. */
 static void qp_attributes(struct rte_tel_data *d, const struct qp_obj *q)
 {
-	struct rte_tel_data *in = dict();
+	struct rte_tel_data *in = telemetry_dict();
 	struct phca_qp_attr attr;
 	char text[64];
 
@@ -218,12 +215,12 @@ static void qp_attributes(struct rte_tel_data *d, const struct qp_obj *q)
 	rte_tel_data_add_dict_u64(in, "timeout", attr.timeout);
 	rte_tel_data_add_dict_u64(in, "retry_cnt", attr.retry_cnt);
 	rte_tel_data_add_dict_u64(in, "rnr_retry", attr.rnr_retry);
-	add_container(d, "attributes", in);
+	telemetry_add(d, "attributes", in);
 }
 
 static int srq_entry(void *arg, struct phca_srq *srq)
 {
-	struct rte_tel_data *in = dict();
+	struct rte_tel_data *in = telemetry_dict();
 	struct phca_srq_info i;
 	char name[16];
 
@@ -237,7 +234,7 @@ static int srq_entry(void *arg, struct phca_srq *srq)
 	rte_tel_data_add_dict_u64(in, "qps", i.nb_qps);
 	rte_tel_data_add_dict_u64(in, "taken", i.taken);
 	snprintf(name, sizeof(name), "srq_%u", i.srqn);
-	add_container(arg, name, in);
+	telemetry_add(arg, name, in);
 	return 0;
 }
 
@@ -252,7 +249,7 @@ static int qp(struct request *r)
 	struct qp_figures f;
 	uint32_t n;
 
-	q = number(r->params, &n) ? objects_qp(r->a, n) : NULL;
+	q = telemetry_number(r->params, &n) ? objects_qp(r->a, n) : NULL;
 	if (!q)
 		return -EINVAL;
 	figures_qp(r->a, q, &f);
@@ -283,6 +280,7 @@ static int qp(struct request *r)
 	if (f.info.proxy) {
 		rte_tel_data_add_dict_string(r->d, "rules_from", q->rules.from);
 		add_group(r->d, "pqp", &counters_pqp, &f.info.pqp);
+		telemetry_qp_stall(r, q);
 		qp_rules(r->d, q);
 	}
 	add_verdicts(r->d, f.info.stats.verdict);
@@ -293,7 +291,7 @@ static int cq(struct request *r)
 {
 	uint32_t n;
 
-	if (!number(r->params, &n))
+	if (!telemetry_number(r->params, &n))
 		return -EINVAL;
 	for (unsigned int i = 0; i < r->a->nb_qps; i++) {
 		struct qp_figures f;
@@ -316,7 +314,7 @@ static int rules(struct request *r)
 {
 	for (unsigned int i = 0; i < RTE_MIN(r->a->cfg->nb_app_proxy, (unsigned int)RTE_TEL_MAX_DICT_ENTRIES); i++) {
 		struct rule_list l = app_rules_list(r->a, i);
-		struct rte_tel_data *in = dict();
+		struct rte_tel_data *in = telemetry_dict();
 
 		if (!in)
 			return -ENOMEM;
@@ -325,7 +323,7 @@ static int rules(struct request *r)
 		rte_tel_data_add_dict_u64(in, "failed", l.failed);
 		if (l.failed > 0)
 			rte_tel_data_add_dict_string(in, "last_error", rules_reason(l.last_error));
-		add_container(r->d, r->a->cfg->app_proxy[i].name, in);
+		telemetry_add(r->d, r->a->cfg->app_proxy[i].name, in);
 	}
 	return 0;
 }
@@ -387,17 +385,17 @@ static int filter(struct request *r)
 	rte_tel_data_add_dict_string(r->d, "jit", phca_filter_is_jit(f) ? "yes" : "no");
 	figures_filter(o, &st);
 	add_counters(r->d, &counters_filter, &st);
-	g = (struct globals){ dict(), dict() };
+	g = (struct globals){ telemetry_dict(), telemetry_dict() };
 	phca_filter_global_each(f, global_entry, &g);
 	if (g.params)
-		add_container(r->d, "parameters", g.params);
+		telemetry_add(r->d, "parameters", g.params);
 	if (g.others)
-		add_container(r->d, "globals", g.others);
+		telemetry_add(r->d, "globals", g.others);
 	maps = strings();
 	for (unsigned int i = 0; maps && phca_filter_map_info(f, i, &m) == 0; i++)
 		rte_tel_data_add_array_string(maps, m.name);
 	if (maps)
-		add_container(r->d, "maps", maps);
+		telemetry_add(r->d, "maps", maps);
 	return 0;
 }
 
@@ -429,9 +427,9 @@ static int map_answer(struct request *r, const struct filter_obj *o, const char 
 	rte_tel_data_add_dict_string(r->d, "map", name);
 	rte_tel_data_add_dict_u64(r->d, "left_out", e.left_out);
 	if (e.keys)
-		add_container(r->d, "keys", e.keys);
+		telemetry_add(r->d, "keys", e.keys);
 	if (e.values)
-		add_container(r->d, "values", e.values);
+		telemetry_add(r->d, "values", e.values);
 	return rc;
 }
 
@@ -468,13 +466,13 @@ static int own_entry(void *arg, const char *name, uint64_t value)
 /* The queue pairs that are its own. */
 static void offload_peers(struct request *r, const struct offload_obj *o)
 {
-	struct rte_tel_data *all = dict();
+	struct rte_tel_data *all = telemetry_dict();
 	char name[PHCA_FILTER_NAME_MAX + 16], key[16];
 	unsigned int n = 0;
 
 	for (unsigned int i = 0; all && i < r->a->nb_qps && n < RTE_TEL_MAX_DICT_ENTRIES; i++) {
 		const struct qp_obj *q = r->a->qps[i];
-		struct rte_tel_data *in = qp_obj_offload(r->a, q) == o ? dict() : NULL;
+		struct rte_tel_data *in = qp_obj_offload(r->a, q) == o ? telemetry_dict() : NULL;
 		struct phca_qp_info info;
 
 		if (!in)
@@ -485,10 +483,10 @@ static void offload_peers(struct request *r, const struct offload_obj *o)
 		rte_tel_data_add_dict_u64(in, "qpn", info.qpn);
 		rte_tel_data_add_dict_string(in, "state", phca_qp_state_str(info.state));
 		snprintf(key, sizeof(key), "peer_%u", n++);
-		add_container(all, key, in);
+		telemetry_add(all, key, in);
 	}
 	if (all)
-		add_container(r->d, "peers", all);
+		telemetry_add(r->d, "peers", all);
 }
 
 static int offload(struct request *r)
@@ -507,6 +505,7 @@ static int offload(struct request *r)
 	add_counters(r->d, &counters_offload, &st);
 	if (o->nb_peers > 0)
 		offload_peers(r, o);
+	telemetry_offload_detail(r, o);
 	for (unsigned int i = 0; ops->show && i < r->a->nb_proxies; i++) {
 		char key[32] = "own";
 
@@ -514,11 +513,11 @@ static int offload(struct request *r)
 			continue; /* nobody uses that one */
 		if (r->a->nb_proxies > 1)
 			snprintf(key, sizeof(key), "own_lcore_%u", r->a->proxies[i].lcore->lcore);
-		own = dict();
+		own = telemetry_dict();
 		if (!own)
 			break;
 		ops->show(o->on[i], own_entry, own);
-		add_container(r->d, key, own);
+		telemetry_add(r->d, key, own);
 	}
 	return 0;
 }
@@ -533,11 +532,11 @@ static int app(struct request *r)
 	rte_tel_data_add_dict_string(r->d, "name", o->name);
 	rte_tel_data_add_dict_string(r->d, "driver", phca_app_ops(o->app)->name);
 	rte_tel_data_add_dict_u64(r->d, "qps", phca_app_conf(o->app)->nb_qps);
-	own = dict();
+	own = telemetry_dict();
 	if (own) {
 		figures_app(o, own_entry, own);
 		figures_app_gauges(o, own_entry, own);
-		add_container(r->d, "own", own);
+		telemetry_add(r->d, "own", own);
 	}
 	return 0;
 }
@@ -545,7 +544,7 @@ static int app(struct request *r)
 static int lcores(struct request *r)
 {
 	for (unsigned int i = 0; i < r->a->nb_lcores; i++) {
-		struct rte_tel_data *in = dict();
+		struct rte_tel_data *in = telemetry_dict();
 		struct phca_loop_stats st;
 		char name[32];
 
@@ -555,7 +554,7 @@ static int lcores(struct request *r)
 		figures_lcore(&r->a->lcores[i], &st);
 		rte_tel_data_add_dict_string(in, "roles", lcores_roles_str(&r->a->lcores[i]));
 		add_counters(in, &counters_lcore, &st);
-		add_container(r->d, name, in);
+		telemetry_add(r->d, name, in);
 	}
 	return 0;
 }
@@ -567,7 +566,7 @@ static int client(void *arg, const struct phca_host_info *i)
 		PHCA_HOST_KINDS(KIND)
 #undef KIND
 	};
-	struct rte_tel_data *in = dict();
+	struct rte_tel_data *in = telemetry_dict();
 	char name[32];
 
 	if (!in)
@@ -586,7 +585,7 @@ static int client(void *arg, const struct phca_host_info *i)
 	rte_tel_data_add_dict_u64(in, "requests", i->requests);
 	rte_tel_data_add_dict_u64(in, "failed", i->failed);
 	rte_tel_data_add_dict_u64(in, "events", i->events);
-	add_container(arg, name, in);
+	telemetry_add(arg, name, in);
 	return 0;
 }
 
@@ -675,6 +674,8 @@ static const struct endpoint endpoints[] = {
 	{ "/phca/map", map, NULL, "Entries of a map. Parameters: filter, map" },
 	{ "/phca/offloads", offloads, NULL, "Names of offloads" },
 	{ "/phca/offload", offload, offloads, "Counters of an offload. Parameter: name" },
+	{ "/phca/trace", telemetry_trace, NULL, "Queue pairs that are or were traced; with a parameter, QPN: what "
+		"happened to the newest of its requests" },
 	{ "/phca/apps", apps, NULL, "Names of resident applications" },
 	{ "/phca/app", app, apps, "Counters of an application. Parameter: name" },
 	{ "/phca/clients", clients, NULL, "Applications of other processes" },

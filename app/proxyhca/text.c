@@ -50,6 +50,15 @@ void text_counters(FILE *out, const struct counter_group *g, const void *st, boo
 	}
 }
 
+void text_times(FILE *out, const char *name, const struct phca_hist *h, uint64_t max_ns)
+{
+	fprintf(out, "  %-18s", name);
+#define SHOW(p, ppm) fprintf(out, " " #p " %.3f,", (double)phca_hist_percentile(h, ppm) / 1000.0);
+	FIGURES_PERCENTILES(SHOW)
+#undef SHOW
+	fprintf(out, " longest %.3f us, of %" PRIu64 "\n", (double)max_ns / 1000.0, phca_hist_count(h));
+}
+
 void text_verdicts(FILE *out, const uint64_t *verdict)
 {
 	for (unsigned int v = 0; v < PHCA_V_COUNT; v++)

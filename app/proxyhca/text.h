@@ -16,6 +16,8 @@ void text_end(FILE *out);
 struct counter_group;
 /* Counters with unit, one a line; zeros too when @p all. */
 void text_counters(FILE *out, const struct counter_group *g, const void *st, bool all);
+/* A line: percentiles, and the longest, of how many. */
+void text_times(FILE *out, const char *name, const struct phca_hist *h, uint64_t max_ns);
 /* Verdicts that are not zero, one a line. */
 void text_verdicts(FILE *out, const uint64_t *verdict);
 
@@ -54,6 +56,10 @@ void text_offload(struct appliance *a, const struct offload_obj *o, FILE *out);
 void text_app(struct appliance *a, const struct app_obj *app, FILE *out);
 void text_lcores(struct appliance *a, FILE *out);
 void text_events(struct appliance *a, FILE *out);
+
+/* text_trace.c */
+struct trace_qp;
+void text_trace(const struct trace_qp *t, FILE *out);
 
 /* summary.c: what is printed each period and at the end */
 void summary_period(struct appliance *a, uint64_t now_ns, FILE *out);

@@ -215,20 +215,44 @@ static void program_line(const struct filter_obj *o, FILE *out)
 		phca_filter_is_jit(f) ? "JIT-compiled" : "interpreted", o->name);
 }
 
+static void failed_with(const struct phca_offload_detail *d, FILE *out)
+{
+	for (uint32_t i = 0; i < PHCA_WC_STATUS_COUNT; i++)
+		if (d->failed[i] > 0)
+			fprintf(out, "  failed with        %20" PRIu64 " requests  %s\n", d->failed[i],
+				phca_wc_status_str(i));
+}
+
+static void queue(struct appliance *a, const struct offload_obj *o, FILE *out)
+{
+	struct queue_figures f;
+
+	figures_queue(a, o, &f);
+	fprintf(out, "  queue              %u of %u in the rings to the proxy CPU; in windows of its %u queue pairs: "
+		"send %" PRIu64 ", inbound %" PRIu64 "\n", f.rings, f.rings_room, f.qps,
+		f.window[PHCA_DIR_SEND], f.window[PHCA_DIR_RECV]);
+}
+
 void text_offload(struct appliance *a, const struct offload_obj *o, FILE *out)
 {
 	const struct phca_offload_ops *ops = phca_offload_ops(o->on[0]);
+	struct phca_offload_detail d;
 	struct phca_offload_stats st;
 	uint64_t n;
 
 	figures_offload(o, &st);
+	figures_offload_detail(o, &d);
 	text_title(out, "Offload %s (driver %s)", o->name, ops->name);
 	peers(a, o, out);
 	if (o->program.slot.cur)
 		program_line(&o->program, out);
 	text_counters(out, &counters_offload, &st, true);
-	n = st.succeeded + st.failed;
+	n = phca_hist_count(&d.latency);
 	fprintf(out, "  %-18s %20" PRIu64 " ns\n", "latency_mean", n ? st.latency_ns_sum / n : 0);
+	failed_with(&d, out);
+	text_times(out, "latency", &d.latency, st.latency_ns_max);
+	text_times(out, "stall", &d.stall, st.stall_ns_max);
+	queue(a, o, out);
 	for (unsigned int i = 0; ops->show && i < a->nb_proxies; i++) {
 		if (o->home >= 0 && (int)i != o->home)
 			continue; /* nobody uses that one */

@@ -56,6 +56,7 @@ static void rules(const struct qp_obj *q, FILE *out)
 void text_qp(struct appliance *a, const struct qp_obj *q, FILE *out)
 {
 	int app = q->owner ? -1 : a->cfg->qps[q->conf].app;
+	struct phca_hist stall;
 	struct qp_figures f;
 	char ooo[24];
 
@@ -83,6 +84,8 @@ void text_qp(struct appliance *a, const struct qp_obj *q, FILE *out)
 	if (f.info.proxy) {
 		fprintf(out, "  -- in the proxy:\n");
 		text_counters(out, &counters_pqp, &f.info.pqp, true);
+		figures_stall(q, &stall);
+		text_times(out, "stall", &stall, f.info.pqp.stall_ns_max);
 		rules(q, out);
 	}
 	fprintf(out, "  -- verdicts of its packets:\n");

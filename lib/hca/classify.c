@@ -41,8 +41,21 @@ static void shot_take(const struct phca_qp *qp, bool inbound, struct shot *s)
 	}
 }
 
-static uint32_t run_rules(struct phca_qp *qp, const struct shot *s, const struct phca_filter_ctx *ctx)
+/* What decided; of filters that ran, rule `by` was the last. */
+static void said(struct phca_qp *qp, const struct shot *s, bool inbound, uint32_t by, uint32_t ret)
 {
+	unsigned int tried = 0;
+
+	for (uint32_t i = 0; i < s->n && i <= by; i++)
+		tried += s->f[i] != NULL;
+	trace_said(qp, inbound, ret, by, tried);
+}
+
+static inline uint32_t run_rules(struct phca_qp *qp, const struct shot *s, bool inbound,
+		const struct phca_filter_ctx *ctx)
+{
+	uint32_t rule = s->rest, by = s->rest, said_last = PHCA_PASS;
+
 	for (uint32_t i = 0; i < s->n; i++) {
 		uint32_t ret;
 
@@ -51,13 +64,17 @@ static uint32_t run_rules(struct phca_qp *qp, const struct shot *s, const struct
 		ret = phca_filter_run(s->f[i], ctx);
 		if (ret == PHCA_PASS)
 			continue;
-		if (ret == PHCA_OFFLOAD)
-			return i;
-		if ((ret & 0xff) < qp->nb_rules)
-			return ret & 0xff;
+		if (ret == PHCA_OFFLOAD || (ret & 0xff) < qp->nb_rules) {
+			rule = ret == PHCA_OFFLOAD ? i : ret & 0xff;
+			by = i;
+			said_last = ret;
+			break;
+		}
 		PHCA_STAT_ADD(qp->st.bad_rule, 1);
 	}
-	return s->rest;
+	if (unlikely(qp->trace))
+		said(qp, s, inbound, by, said_last);
+	return rule;
 }
 
 static uint16_t inbound_flags(const struct phca_pkt *pkt, const struct phca_opcode_info *info)
@@ -144,7 +161,7 @@ uint32_t classify_inbound(struct shard *h, struct phca_qp *qp, const void *frame
 		memset(c.payload, 0, sizeof(c.payload));
 		memcpy(c.payload, (const uint8_t *)frame + pkt->payload_off, n);
 	}
-	return run_rules(qp, &s, &c);
+	return run_rules(qp, &s, true, &c);
 }
 
 static uint8_t send_op(uint8_t wr_opcode)
@@ -244,5 +261,5 @@ uint32_t classify_send(struct shard *h, struct phca_qp *qp, const struct phca_of
 		 phca_sg_gather(h->mem, qp->pd, wr->sge, w->num_sge, 0, c.payload, n) != PHCA_MEM_OK)
 		n = 0;
 	c.payload_len = n;
-	return run_rules(qp, &s, &c);
+	return run_rules(qp, &s, false, &c);
 }

@@ -87,6 +87,7 @@ static uint32_t copy_wr(struct shard *h, struct phca_qp *qp, struct sq_wr *e)
 	e->nb_psn = 0;
 	e->rule = RULE_NONE;
 	e->offloaded = e->again = e->issued = e->child = false;
+	e->traced = 0;
 	if (w->flags & PHCA_SEND_INLINE) {
 		if (w->inline_len > qp->max_inline)
 			return PHCA_WC_LOC_LEN_ERR;
@@ -160,6 +161,8 @@ enum sq_result sq_fetch(struct shard *h, struct phca_qp *qp)
 	PHCA_STAT_ADD(qp->st.tx_wrs, 1);
 	if (qp->nb_rules > 0)
 		sq_classify(h, qp, e);
+	if (unlikely(qp->trace))
+		trace_posted(h, qp, e, 0);
 	return SQ_DONE;
 }
 
@@ -173,4 +176,6 @@ void sq_classify_again(struct shard *h, struct phca_qp *qp)
 	e->rule = RULE_NONE;
 	if (qp->nb_rules > 0)
 		sq_classify(h, qp, e);
+	if (unlikely(e->traced != 0))
+		trace_posted(h, qp, e, 0);
 }

@@ -75,6 +75,12 @@ struct rule {
 	char name[PHCA_FILTER_NAME_MAX];
 };
 
+/* What filters said of a request. */
+struct trace_why {
+	uint32_t said;
+	uint8_t tried, by;
+};
+
 /* The way to a connected peer. */
 struct conn {
 	uint8_t dmac[6];
@@ -103,6 +109,7 @@ struct phca_qp {
 	bool in_flush;          /* on the HCA's flush list */
 	bool let_go;            /* DETACH is out, or will be: what the proxy says of it means nothing */
 	bool tell_error;        /* QP_ERROR waits for room */
+	bool trace;             /* tell of requests that come; trace.c */
 	uint32_t dest_qpn;
 	uint32_t rq_released;   /* rq.own as the application knows it */
 	struct phca_ring rq;    /* consumer's view; hdr NULL with an SRQ */
@@ -140,6 +147,10 @@ struct phca_qp {
 	/* the proxy's windows; a plain QP has the places of its send WRs, too */
 	struct pseq pseq[PHCA_DIR_COUNT];
 	uint32_t detached[PHCA_DIR_COUNT]; /* written by the HCA lcore, read by control */
+
+	/* trace.c */
+	uint32_t trace_left;             /* requests to tell of, or PHCA_QP_TRACE_ALL */
+	struct trace_why why[PHCA_DIR_COUNT]; /* of the request classified last */
 
 	/* counters */
 	struct phca_qp_stats st;
@@ -288,6 +299,7 @@ struct shard {
 	uint32_t to_wake;           /* bit of each that was handed something in this turn */
 	bool requests_first;        /* before responses; else behind them */
 
+	struct phca_trace *trace;   /* what is told of traced queue pairs goes here; NULL: nowhere */
 	struct phca_wc nowhere;     /* a completion that nobody gets */
 	struct phca_cqws cqs;       /* CQs that it owns, and has something to do for */
 	struct phca_qp *kept_head, *kept_tail; /* those that keep answers of offloads; asked for longest ago first */
@@ -449,6 +461,32 @@ void px_flush(struct px *x);
 void proxy_begin(struct shard *h);
 void proxy_flush(struct shard *h);
 unsigned int proxy_replies(struct shard *h);
+
+/* trace.c; of queue pairs that are traced */
+void trace_said(struct phca_qp *qp, bool inbound, uint32_t said, unsigned int by, unsigned int tried);
+void trace_posted(struct shard *h, struct phca_qp *qp, struct sq_wr *e, uint8_t flags);
+void trace_offloaded(struct shard *h, struct phca_qp *qp, struct phca_pmsg *pm, uint32_t len);
+/* An inbound one of len bytes is about to go to the proxy. */
+static inline void offload_traced(struct shard *h, struct phca_qp *qp, struct phca_pmsg *pm, uint32_t len)
+{
+	if (unlikely(qp->trace))
+		trace_offloaded(h, qp, pm, len);
+}
+/* An inbound one was executed here; placed: with a completion. */
+void trace_direct(struct shard *h, struct phca_qp *qp, const struct phca_pkt *pkt, uint32_t len, bool placed);
+/* The mark for the completion of an inbound one, before trace_direct. */
+static inline unsigned int trace_mark(const struct phca_qp *qp)
+{
+	return unlikely(qp->trace) ? PHCA_PMSG_F_TRACED : 0;
+}
+/* An inbound request ended here. */
+static inline void direct_done(struct shard *h, struct phca_qp *qp, const struct phca_pkt *pkt, uint32_t len,
+		bool placed)
+{
+	PHCA_STAT_ADD(qp->st.rx_direct, 1);
+	if (unlikely(qp->trace))
+		trace_direct(h, qp, pkt, len, placed);
+}
 
 /* classify.c */
 uint32_t classify_inbound(struct shard *h, struct phca_qp *qp, const void *frame,

@@ -101,6 +101,7 @@ void hand_over_held(struct shard *h, struct phca_qp *qp, uint8_t last_opcode)
 	struct phca_pmsg *pm = hand_over(qp, r->head, &r->first, r->rule, last_opcode);
 
 	pm->in.msg_len = r->len;
+	offload_traced(h, qp, pm, r->len);
 	r->head = r->tail = NULL;
 	r->offload = false; /* the next one may find no rules that would say so */
 	held_settle(h, qp, PHCA_V_OFFLOADED, false);

@@ -36,6 +36,12 @@ void phca_qp_info_get(const struct phca_qp *qp, struct phca_qp_info *info)
 		phca_pqp_stats_get(qp->pqp, &info->pqp);
 }
 
+void phca_qp_stall_get(const struct phca_qp *qp, struct phca_hist *sum)
+{
+	if (qp->pqp != NULL)
+		phca_pqp_stall_get(qp->pqp, sum);
+}
+
 int phca_qp_rule_info(const struct phca_qp *qp, unsigned int rule, struct phca_rule_info *info)
 {
 	const struct phca_filter *f;

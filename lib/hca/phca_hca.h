@@ -29,6 +29,7 @@
 #include "phca_mem.h"
 #include "phca_net.h"
 #include "phca_proxy.h"
+#include "phca_trace.h"
 #include "phca_queue.h"
 #include "phca_wire.h"
 
@@ -438,6 +439,20 @@ int phca_qp_proxy_attach(struct phca_qp *qp, const struct phca_rule *rules, unsi
  *         or the proxy has not taken an earlier change within 10 s; -ENOMEM. Control thread.
  */
 int phca_qp_proxy_rules_set(struct phca_qp *qp, const struct phca_rule *rules, unsigned int n);
+/**
+ * Tell the HCA lcore's trace, and that of the QP's proxy, what happens to requests that are
+ * taken from now on; those that are under way are told to their ends.
+ * @param count  of so many requests; PHCA_QP_TRACE_ALL: of all; 0: of no more
+ * @return 0; -EINVAL it is no proxy QP; -EBUSY it is being destroyed. Control thread.
+ */
+int phca_qp_trace_set(struct phca_qp *qp, uint32_t count);
+#define PHCA_QP_TRACE_ALL UINT32_MAX
+/**
+ * Where an HCA lcore writes of traced QPs.
+ * @param t  the caller's, used until the next call; NULL: nowhere
+ * @return 0; -EINVAL no such shard. Control thread.
+ */
+int phca_hca_trace_set(struct phca_hca *h, unsigned int shard, struct phca_trace *t);
 /** @return the proxy that the QP, or else one of its CQs, belongs to for good; NULL: any will do. Control thread. */
 struct phca_proxy *phca_qp_proxy(const struct phca_qp *qp);
 /** @return its proxy side, the same from the attach until it is destroyed; NULL: a plain QP. Control thread. */
@@ -518,6 +533,8 @@ struct phca_qp_rate {
 void phca_qp_rate_get(struct phca_qp *qp, struct phca_qp_rate *rate);
 /** @return the HCA's congestion control; NULL: off. */
 const struct phca_congestion_conf *phca_hca_congestion(const struct phca_hca *hca);
+/** Add how long completions of a proxy QP waited for an earlier one to @p sum; of a plain one nothing. Any thread. */
+void phca_qp_stall_get(const struct phca_qp *qp, struct phca_hist *sum);
 /** A rule of a proxy QP and what it did. */
 struct phca_rule_info {
 	const char *name, *filter, *offload; /**< filter is the current one's name; "": every request matches */

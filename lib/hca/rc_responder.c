@@ -155,11 +155,14 @@ static void rec_offload(struct shard *h, struct phca_qp *qp, struct rte_mbuf *m,
 		struct resp_rec *rec, uint32_t rule)
 {
 	struct responder *r = &qp->resp;
+	struct phca_pmsg *pm;
 
 	rec->wait = true;
 	rec->ack_before = r->ack_due; /* they do not wait for the proxy */
 	r->ack_due = false;
-	hand_over(qp, m, pkt, rule, pkt->opcode)->in.tag = respq_tag(qp, rec);
+	pm = hand_over(qp, m, pkt, rule, pkt->opcode);
+	offload_traced(h, qp, pm, rec->len);
+	pm->in.tag = respq_tag(qp, rec);
 	respq_want(h, qp, rec, 0, rec->len);
 }
 
@@ -214,7 +217,7 @@ static enum phca_verdict rc_read(struct shard *h, struct phca_qp *qp, struct rte
 	}
 	r->ack_due = false; /* the response says it */
 	respq_want(h, qp, rec, 0, len);
-	PHCA_STAT_ADD(qp->st.rx_direct, 1);
+	direct_done(h, qp, pkt, len, false);
 	return PHCA_V_DIRECT;
 }
 
@@ -279,7 +282,7 @@ static enum phca_verdict rc_atomic(struct shard *h, struct phca_qp *qp, struct r
 	}
 	r->ack_due = false;
 	respq_want(h, qp, rec, 0, 0);
-	PHCA_STAT_ADD(qp->st.rx_direct, 1);
+	direct_done(h, qp, pkt, sizeof(rec->value), false);
 	return PHCA_V_DIRECT;
 }
 
@@ -369,7 +372,7 @@ static enum phca_verdict rc_execute(struct shard *h, struct phca_qp *qp, const u
 	r->state = last ? MSG_NONE : send ? MSG_SEND : MSG_WRITE;
 	if (last) {
 		r->msn++;
-		PHCA_STAT_ADD(qp->st.rx_direct, 1);
+		direct_done(h, qp, pkt, r->len, info->flags & PHCA_OPF_RECV);
 	}
 	acknowledge(h, qp, pkt);
 	return PHCA_V_DIRECT;

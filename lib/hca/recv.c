@@ -139,7 +139,7 @@ enum phca_verdict recv_complete(struct shard *h, struct phca_qp *qp, const uint8
 	const struct phca_immdt *imm = phca_pkt_hdr(frame, pkt, PHCA_HDR_IMMDT);
 	const struct phca_ieth *inv = phca_pkt_hdr(frame, pkt, PHCA_HDR_IETH);
 	struct phca_wc *wc = complete(h, qp, PHCA_DIR_RECV, qp->rwqe.wr_id, PHCA_WC_SUCCESS, opcode,
-		pkt->flags & PHCA_PKT_SOLICITED ? PHCA_PMSG_F_SOLICITED : 0);
+		(pkt->flags & PHCA_PKT_SOLICITED ? PHCA_PMSG_F_SOLICITED : 0) | trace_mark(qp));
 
 	qp->rwqe.valid = false;
 	if (unlikely(wc == &h->nowhere)) {

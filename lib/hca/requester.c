@@ -173,6 +173,7 @@ static enum sq_result offload_wr(struct phca_qp *qp, struct sq_wr *e)
 	pm->dir = PHCA_DIR_SEND;
 	pm->rule = (uint8_t)e->rule;
 	pm->flags = (e->wr.wqe.flags & PHCA_SEND_SIGNALED) || qp->sq_sig_all ? 0 : PHCA_PMSG_F_NO_CQE;
+	pm->flags |= e->traced;
 	if (qp->rules[e->rule].ordered & 1u << PHCA_DIR_SEND) {
 		pm->flags |= PHCA_PMSG_F_ORDERED;
 		r->ordered++;

@@ -51,7 +51,8 @@ struct sq_wr {
 	bool again;           /* READ: asked for again, so that an answer may start anywhere */
 	bool issued;          /* by the proxy: a child, or one that it passed */
 	bool child;
-	uint8_t rsvd[3];
+	uint8_t traced;       /* PHCA_PMSG_F_TRACED, or 0 */
+	uint8_t rsvd[2];
 };
 _Static_assert(sizeof(struct sq_wr) == 144, "part of the stride of copies");
 _Static_assert(offsetof(struct phca_child, wr) == 0 &&

@@ -104,7 +104,7 @@ static enum phca_verdict ud_offload(struct shard *h, struct phca_qp *qp, struct 
 	v = pass_recv_room(h, qp, rule);
 	if (unlikely(v != PHCA_V_OK))
 		return drop_ud(qp, v);
-	hand_over(qp, m, pkt, rule, pkt->opcode);
+	offload_traced(h, qp, hand_over(qp, m, pkt, rule, pkt->opcode), pkt->payload_len);
 	*kept = true;
 	return PHCA_V_OFFLOADED;
 }
@@ -145,7 +145,7 @@ static enum phca_verdict respond_ud(struct shard *h, struct port *p, struct phca
 	v = recv_complete(h, qp, frame, pkt, PHCA_GRH_LEN + len, PHCA_WC_RECV);
 	if (unlikely(v != PHCA_V_DIRECT))
 		return drop_ud(qp, v);
-	PHCA_STAT_ADD(qp->st.rx_direct, 1);
+	direct_done(h, qp, pkt, len, true);
 	return PHCA_V_DIRECT;
 }
 
@@ -295,7 +295,7 @@ static enum phca_verdict uc_direct(struct shard *h, struct phca_qp *qp, const ui
 				return v; /* the error of the QP has ended the message */
 		}
 		r->state = MSG_NONE;
-		PHCA_STAT_ADD(qp->st.rx_direct, 1);
+		direct_done(h, qp, pkt, r->len, info->flags & PHCA_OPF_RECV);
 	}
 	return PHCA_V_DIRECT;
 }

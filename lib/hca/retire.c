@@ -41,7 +41,7 @@ static void finish(struct shard *h, struct phca_qp *qp, const struct sq_wr *e, u
 		return;
 	}
 	wc = complete_at(h, qp, PHCA_DIR_SEND, e->place, w->wr_id, status, wc_opcode(w->opcode),
-		signaled ? 0 : PHCA_PMSG_F_NO_CQE);
+		(signaled ? 0 : PHCA_PMSG_F_NO_CQE) | e->traced);
 	if (wr_is_read(e) || wr_is_atomic(e))
 		wc->byte_len = e->wr.len;
 	if (likely(status == PHCA_WC_SUCCESS))
@@ -144,6 +144,9 @@ static struct sq_wr *posted_take(struct phca_qp *qp)
 	e->wr.len = 0;
 	e->place = place;
 	e->offloaded = e->issued = e->child = false;
+	e->traced = 0;
+	if (unlikely(qp->trace))
+		trace_posted(shard_of(qp), qp, e, PHCA_TRACE_F_FLUSHED);
 	phca_ring_take(&qp->sq, 1);
 	PHCA_STAT_ADD(qp->st.tx_wrs, 1);
 	return e;

@@ -172,6 +172,8 @@ int phca_child_post(struct phca_pqp *q, struct phca_child *c, struct phca_offloa
 	c->parent = parent;
 	if (parent != NULL) {
 		parent->children++;
+		if (unlikely(parent->traced))
+			trace_child(q->proxy, parent, c, PHCA_TRACE_CHILD, 0);
 		if (parent->dir == PHCA_DIR_SEND && parent->ordered && parent->pqp == q &&
 		    !order_turn(&q->win[PHCA_DIR_SEND], parent->seq)) {
 			c->state = CHILD_WAITING;
@@ -245,6 +247,8 @@ void child_over(struct phca_proxy *p, struct phca_child *c, uint8_t status)
 		INC(o->c.child_errors);
 		INC(c->pqp->c.child_errors);
 	}
+	if (unlikely(parent != NULL && parent->traced))
+		trace_child(p, parent, c, PHCA_TRACE_CHILD_DONE, status);
 	if (parent != NULL && parent->failed)
 		c->parent = NULL;
 	if (o->ops->child_done != NULL)

@@ -103,6 +103,7 @@ static void count_result(struct phca_proxy *p, struct phca_offload_req *r, uint8
 		return;
 	}
 	INC(o->c.failed);
+	INC(o->detail.failed[status]);
 	INC(p->c.errors);
 	INC(r->pqp->c.offload_failed);
 }
@@ -118,6 +119,7 @@ static void count_latency(struct phca_proxy *p, struct phca_offload_req *r)
 	struct phca_offload *o = r->offload;
 	uint64_t ns = p->now_ns - r->submit_ns;
 
+	phca_hist_add(&o->detail.latency, ns, 1);
 	PHCA_STAT_ADD(o->c.latency_ns_sum, ns);
 	if (ns > o->c.latency_ns_max)
 		__atomic_store_n(&o->c.latency_ns_max, ns, __ATOMIC_RELAXED);
@@ -224,6 +226,7 @@ void req_fill(struct phca_offload_req *r, const struct phca_pqp *q, const struct
 	r->result = PHCA_WC_SUCCESS;
 	r->said_done = r->failed = false;
 	r->ordered = (m->flags & PHCA_PMSG_F_ORDERED) != 0;
+	r->traced = m->flags & PHCA_PMSG_F_TRACED;
 	r->children = 0;
 	r->kids = NULL;
 	if (m->dir == PHCA_DIR_RECV)
@@ -276,11 +279,14 @@ void offload_submit(struct phca_proxy *p, struct phca_pqp *q, const struct phca_
 	req_fill(r, q, m);
 	INC(o->c.submitted);
 	PHCA_STAT_ADD(o->c.bytes, r->len);
+	if (unlikely(r->traced))
+		trace_req(p, r, PHCA_TRACE_SUBMITTED, 0);
 	r->state = REQ_SUBMITTING;
 	rc = o->ops->submit(o, r, p->now_ns);
 	if (likely(r->state == REQ_DONE)) {
 		out.status = end_status(r, p->submit_status);
 		count_result(p, r, out.status);
+		phca_hist_add(&o->detail.latency, 0, 1);
 	} else if (unlikely(r->state == REQ_PASSING)) {
 		order_passing(p, w, r, flags);
 		return;
@@ -295,6 +301,8 @@ void offload_submit(struct phca_proxy *p, struct phca_pqp *q, const struct phca_
 			submitted(p, r, rc);
 		return;
 	}
+	if (unlikely(r->traced))
+		trace_req(p, r, r->state == REQ_DONE ? PHCA_TRACE_DONE : PHCA_TRACE_REFUSED, out.status);
 	req_release(q, r);
 	if (unlikely(out.status != PHCA_WC_SUCCESS)) {
 		out.fails = 1;
@@ -327,6 +335,7 @@ void req_let_go(struct phca_proxy *p, struct phca_offload_req *r)
 {
 	req_unlink(r->offload, r);
 	count_latency(p, r);
+	p->ended_by = r->offload;
 	DEC(r->offload->c.in_flight);
 	DEC(p->c.in_flight);
 }
@@ -342,6 +351,8 @@ static void done_pending(struct phca_proxy *p, struct phca_offload_req *r, uint8
 
 	status = end_status(r, status);
 	count_result(p, r, status);
+	if (unlikely(r->traced))
+		trace_req(p, r, PHCA_TRACE_DONE, status);
 	req_let_go(p, r);
 	req_release(q, r);
 	pl->req = NULL;
@@ -360,6 +371,8 @@ static void zombie_end(struct phca_proxy *p, struct phca_offload_req *r)
 	struct window *w = &q->win[r->dir];
 	struct place *pl = window_place(w, r->seq);
 
+	if (unlikely(r->traced))
+		trace_req(p, r, PHCA_TRACE_LATE, 0);
 	let_go(p, r);
 	q->zombies--;
 	pl->req = NULL;
@@ -407,6 +420,9 @@ void req_fail(struct phca_proxy *p, struct phca_offload_req *r)
 	r->result = end_status(r, r->result);
 	count_result(p, r, r->result);
 	count_latency(p, r);
+	if (unlikely(r->traced))
+		trace_req(p, r, PHCA_TRACE_DONE, r->result);
+	p->ended_by = r->offload;
 	r->state = REQ_ZOMBIE;
 	q->zombies++;
 	place_finish(p, q, window_place(w, r->seq), r->dir, r->seq, r->wr, r->result);
@@ -479,6 +495,8 @@ struct phca_offload_req *offload_cancel(struct phca_proxy *p, struct phca_offloa
 	int rc = 0;
 
 	order_mark(w, r->seq);
+	if (unlikely(r->traced))
+		trace_req(p, r, timeout ? PHCA_TRACE_TIMED_OUT : PHCA_TRACE_CANCELLED, 0);
 	if (r->state == REQ_PASSING) { /* no driver has it */
 		INC(p->c.cancelled);
 		INC(r->pqp->c.cancelled);
@@ -508,6 +526,7 @@ struct phca_offload_req *offload_cancel(struct phca_proxy *p, struct phca_offloa
 	r->said_done = rc == 0;
 	end_status(r, timeout ? PHCA_WC_RESP_TIMEOUT_ERR : PHCA_WC_WR_FLUSH_ERR);
 	children_flush(p, r);
+	p->ended_by = o;
 	if (r->said_done && r->children == 0) {
 		let_go(p, r);
 		return NULL;
@@ -747,4 +766,12 @@ void phca_offload_stats_get(const struct phca_offload *o, struct phca_offload_st
 	PHCA_OFFLOAD_COUNTERS(GET)
 #undef GET
 	st->in_flight = PHCA_STAT_GET(o->c.in_flight);
+}
+
+void phca_offload_detail_get(const struct phca_offload *o, struct phca_offload_detail *sum)
+{
+	phca_hist_merge(&sum->latency, &o->detail.latency);
+	phca_hist_merge(&sum->stall, &o->detail.stall);
+	for (unsigned int i = 0; i < PHCA_WC_STATUS_COUNT; i++)
+		sum->failed[i] += PHCA_STAT_GET(o->detail.failed[i]);
 }

@@ -108,7 +108,10 @@ static void pass_now(struct phca_proxy *p, struct window *w, struct place *pl)
 	}
 	INC(r->pqp->c.passed);
 	pl->req = NULL;
+	if (unlikely(r->traced))
+		trace_req(p, r, PHCA_TRACE_DONE, status);
 	req_release(r->pqp, r);
+	p->ended_by = r->offload;
 	place_finish(p, r->pqp, pl, w->dir, r->seq, NULL, status);
 }
 
@@ -221,16 +224,17 @@ void order_cancel(struct phca_offload_req *r)
 	req_release(r->pqp, r);
 }
 
-void order_passed_over(struct window *w, uint32_t seq)
+uint8_t order_passed_over(struct window *w, uint32_t seq)
 {
 	struct place *pl = window_place(w, seq);
 	struct phca_offload_req *r = pl->req;
 
 	if (r == NULL || r->state != REQ_PASSED)
-		return;
+		return 0;
 	pl->req = NULL;
 	w->passed--;
 	req_release(r->pqp, r);
+	return r->traced;
 }
 
 void order_clear(struct window *w)
@@ -279,6 +283,8 @@ static void pass(struct phca_offload_req *r)
 	struct phca_proxy *p = r->pqp->proxy;
 
 	INC(r->offload->c.passed);
+	if (unlikely(r->traced))
+		trace_req(p, r, PHCA_TRACE_PASSED, 0);
 	if (r->state == REQ_SUBMITTING) {
 		r->state = REQ_PASSING;
 		return;

@@ -61,9 +61,11 @@
 #include <rte_ring.h>
 #include <rte_ring_elem.h>
 
+#include "phca_hist.h"
 #include "phca_loop.h"
 #include "phca_mem.h"
 #include "phca_queue.h"
+#include "phca_trace.h"
 #include "phca_wire.h"
 
 #ifdef __cplusplus
@@ -216,6 +218,7 @@ enum phca_pmsg_kind {
 #define PHCA_PMSG_F_NO_CQE    0x1 /**< unsignaled: no CQE on success; inbound: none at all, it took no receive */
 #define PHCA_PMSG_F_SOLICITED 0x2 /**< completion is solicited */
 #define PHCA_PMSG_F_ORDERED   0x4 /**< OFFLOAD: the sender counts it until a RESUME covers it */
+#define PHCA_PMSG_F_TRACED    0x8 /**< OFFLOAD, COMPLETE: what happens to it goes to the proxy's trace */
 /** OFFLOAD, inbound, ORDERED: no rule matched, it follows one that did; comes back as PASS, in order. */
 #define PHCA_PMSG_RULE_PASS 0xff
 
@@ -317,6 +320,11 @@ void phca_proxy_destroy(struct phca_proxy *p);
 unsigned int phca_proxy_turn(void *proxy, uint64_t now_ns);
 /** @return the loop it runs on. */
 struct phca_loop *phca_proxy_loop(struct phca_proxy *p);
+/**
+ * Where the proxy lcore writes of traced requests (PHCA_PMSG_F_TRACED). Control thread.
+ * @param t  the caller's, used until the next call; NULL: nowhere
+ */
+void phca_proxy_trace_set(struct phca_proxy *p, struct phca_trace *t);
 /** @return its list of CQs; on its lcore. */
 struct phca_cqws *phca_proxy_cqs(struct phca_proxy *proxy);
 
@@ -426,6 +434,8 @@ void phca_pqp_destroy(struct phca_pqp *q);
 	X(cancelled, "requests", "offloaded requests cancelled") \
 	X(released, "requests", "places released in order") \
 	X(waited, "requests", "places that had to wait for an earlier one") \
+	X(stall_ns_sum, "ns", "sum of times that completions waited for an earlier one") \
+	X(stall_ns_max, "ns", "longest time that a completion waited for an earlier one") \
 	X(passed, "requests", "offloaded requests that went back to be carried out by the HCA lcore") \
 	X(children, "WRs", "work requests that offloads issued on the queue pair") \
 	X(child_errors, "WRs", "of which failed or were flushed") \
@@ -439,6 +449,8 @@ struct phca_pqp_stats {
 };
 /** Read the counters; any thread while the pqp exists. */
 void phca_pqp_stats_get(const struct phca_pqp *q, struct phca_pqp_stats *st);
+/** Add how long its completions waited for an earlier one to @p sum; any thread while the pqp exists. */
+void phca_pqp_stall_get(const struct phca_pqp *q, struct phca_hist *sum);
 
 /** @return its QPN; the driver's callbacks. */
 uint32_t phca_pqp_qpn(const struct phca_pqp *q);
@@ -595,7 +607,10 @@ const struct phca_mem *phca_offload_mem(const struct phca_offload *o);
 	X(child_none, "WRs", "not issued: no child was free, or the queue pair was in error") \
 	X(bytes, "bytes", "payload of requests submitted") \
 	X(latency_ns_sum, "ns", "sum of times from submit to finish") \
-	X(latency_ns_max, "ns", "longest time from submit to finish")
+	X(latency_ns_max, "ns", "longest time from submit to finish") \
+	X(stalled, "requests", "completions that had to wait for a request of it") \
+	X(stall_ns_sum, "ns", "sum of their times") \
+	X(stall_ns_max, "ns", "longest of their times")
 /** Counters of an instance; see PHCA_OFFLOAD_COUNTERS. */
 struct phca_offload_stats {
 	PHCA_OFFLOAD_COUNTERS(PHCA_CTR)
@@ -604,6 +619,14 @@ struct phca_offload_stats {
 #undef PHCA_CTR
 /** Read the counters; any thread. */
 void phca_offload_stats_get(const struct phca_offload *o, struct phca_offload_stats *st);
+/** More of an instance. */
+struct phca_offload_detail {
+	struct phca_hist latency; /**< of requests finished or given back, since submit; 0 within a turn */
+	struct phca_hist stall;   /**< that completions waited, in the end for a request of it */
+	uint64_t failed[PHCA_WC_STATUS_COUNT]; /**< `failed` by status */
+};
+/** Add it to @p sum; any thread. */
+void phca_offload_detail_get(const struct phca_offload *o, struct phca_offload_detail *sum);
 
 /** An offloaded work request as its driver sees it. */
 struct phca_offload_req {
@@ -639,6 +662,7 @@ struct phca_offload_req {
 	uint32_t children;      /**< not over yet */
 	struct phca_child *kids, *kids_tail; /**< that wait for earlier requests to be decided */
 	uint8_t state, answer_state;
+	uint8_t traced;         /**< PHCA_PMSG_F_TRACED, or 0 */
 	uint32_t tag, answered;
 	uint64_t value;
 	struct rte_mbuf *answer, *answer_tail;

@@ -29,7 +29,7 @@ static int conf_check(const struct phca_proxy *p, const struct phca_pqp_conf *co
 }
 
 static void windows_init(struct phca_pqp *q, const struct phca_pqp_conf *conf,
-		struct place *places, struct phca_offload_req *reqs)
+		struct place *places, struct phca_offload_req *reqs, uint64_t *ready)
 {
 	uint32_t nb_reqs = conf->window[0] + conf->window[1];
 
@@ -38,7 +38,9 @@ static void windows_init(struct phca_pqp *q, const struct phca_pqp_conf *conf,
 		q->win[d].mask = conf->window[d] - 1;
 		q->win[d].cq = conf->cq[d];
 		q->win[d].places = places;
+		q->win[d].ready_ns = ready;
 		places += conf->window[d];
+		ready += conf->window[d];
 	}
 	for (uint32_t i = 0; i < nb_reqs; i++) {
 		reqs[i].pqp = q;
@@ -64,7 +66,7 @@ void phca_pqp_rules_put(const struct phca_pqp_rules *r)
 
 struct phca_pqp *phca_pqp_create(struct phca_proxy *p, const struct phca_pqp_conf *conf)
 {
-	size_t places, len;
+	size_t places, ready, len;
 	struct phca_pqp *q;
 
 	if (conf_check(p, conf) != 0) {
@@ -72,8 +74,8 @@ struct phca_pqp *phca_pqp_create(struct phca_proxy *p, const struct phca_pqp_con
 		return NULL;
 	}
 	places = (size_t)conf->window[0] + conf->window[1];
-	len = sizeof(*q) + places * (sizeof(struct place) + sizeof(struct phca_offload_req)) +
-		conf->nb_tags * sizeof(struct answer);
+	ready = sizeof(*q) + places * (sizeof(struct place) + sizeof(struct phca_offload_req));
+	len = ready + places * sizeof(uint64_t) + conf->nb_tags * sizeof(struct answer);
 	q = rte_zmalloc(NULL, len, RTE_CACHE_LINE_SIZE);
 	if (q == NULL) {
 		LOG(ERR, "qp 0x%x: no memory for windows of %u and %u places (%zu bytes)\n",
@@ -89,7 +91,7 @@ struct phca_pqp *phca_pqp_create(struct phca_proxy *p, const struct phca_pqp_con
 	q->nb_tags = conf->nb_tags;
 	q->transport = conf->transport;
 	windows_init(q, conf, RTE_PTR_ADD(q, sizeof(*q)),
-		RTE_PTR_ADD(q, sizeof(*q) + places * sizeof(struct place)));
+		RTE_PTR_ADD(q, sizeof(*q) + places * sizeof(struct place)), RTE_PTR_ADD(q, ready));
 	q->answers = RTE_PTR_ADD(q, len - conf->nb_tags * sizeof(struct answer));
 	for (unsigned int i = 0; i < conf->nb_rules; i++)
 		q->rules.offloads[i] = conf->offloads[i];
@@ -113,4 +115,9 @@ void phca_pqp_stats_get(const struct phca_pqp *q, struct phca_pqp_stats *st)
 #undef GET
 	for (int d = 0; d < PHCA_DIR_COUNT; d++)
 		st->waiting[d] = PHCA_STAT_GET(q->win[d].busy);
+}
+
+void phca_pqp_stall_get(const struct phca_pqp *q, struct phca_hist *sum)
+{
+	phca_hist_merge(sum, &q->stall);
 }

@@ -136,7 +136,9 @@ static inline void complete(struct phca_proxy *p, const struct phca_pmsg *m)
 	INC(q->c.completions);
 	out.flags &= (uint8_t)~OUT_FRESH;
 	if (unlikely(w->passed > 0))
-		order_passed_over(w, m->seq);
+		out.flags |= order_passed_over(w, m->seq);
+	if (unlikely(out.flags & PHCA_PMSG_F_TRACED))
+		trace_place(p, q, m->dir, m->seq, PHCA_TRACE_COMPLETED, out.status);
 	if (unlikely(out.status != PHCA_WC_SUCCESS))
 		window_direct_error(p, w, m->seq, out.status);
 	else
@@ -155,6 +157,8 @@ static void offload_flush(struct phca_proxy *p, struct window *w, const struct p
 		answer_send(m->pqp, m->in.tag, PHCA_WC_WR_FLUSH_ERR, 0, NULL);
 	if (m->dir == PHCA_DIR_SEND)
 		wr_completion(m->pqp, m->wr, &wc);
+	if (unlikely(m->flags & PHCA_PMSG_F_TRACED))
+		trace_place(p, m->pqp, m->dir, m->seq, PHCA_TRACE_FLUSHED, PHCA_WC_WR_FLUSH_ERR);
 	window_outcome(p, w, m->seq, out, &wc);
 	if (m->flags & PHCA_PMSG_F_ORDERED) {
 		order_begin(w, m->seq);

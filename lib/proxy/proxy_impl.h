@@ -97,6 +97,7 @@ struct window {
 	uint32_t passed;         /* messages that the HCA reads until their COMPLETE */
 	struct phca_cqw *cq;
 	struct place *places;
+	uint64_t *ready_ns;      /* of each place that is READY, since when */
 	struct window *next_lazy, *next_stuck;
 } __rte_cache_aligned;
 _Static_assert(sizeof(struct window) <= 2 * RTE_CACHE_LINE_SIZE, "two cache lines");
@@ -151,6 +152,7 @@ struct phca_pqp {
 	struct phca_pqp *next_sweep;
 	struct watch watch[WATCH_MAX];
 	struct phca_pqp_rules rules;
+	struct phca_hist stall;          /* times that completions waited for an earlier one */
 };
 
 struct offload_counters {
@@ -171,6 +173,7 @@ struct phca_offload {
 	unsigned int nb_pool;
 	bool initing;                         /* init runs */
 	char name[64];
+	struct phca_offload_detail detail;
 	uint8_t priv[] __rte_cache_aligned;
 };
 
@@ -206,6 +209,10 @@ struct phca_proxy {
 	struct phca_cqws cqs;                 /* that it owns, and has something to do for */
 	struct phca_pqp *cancels, *sweeps;
 	uint8_t submit_status;                /* what done said within submit */
+	uint8_t seen_status;                  /* traced: with which the place released last was told */
+	uint32_t ended_seq;                   /* the place that ended last, */
+	struct phca_offload *ended_by;        /* and who ended it; NULL: the HCA */
+	struct phca_trace *trace;             /* of requests that are marked; NULL: nowhere */
 	unsigned int nb_chans, nb_offloads;
 	struct phca_proxy_chan *chans[PHCA_PROXY_CHAN_MAX];
 	struct phca_offload *offloads[PHCA_PROXY_OFFLOAD_MAX];
@@ -375,6 +382,17 @@ void req_fail(struct phca_proxy *p, struct phca_offload_req *r);
 /* A posted request's completion, status success. */
 void wr_completion(const struct phca_pqp *q, const struct phca_offload_wr *wr, struct phca_wc *wc);
 
+/* --- trace.c: what is told of requests that are marked */
+
+void trace_place(struct phca_proxy *p, const struct phca_pqp *q, uint8_t dir, uint32_t seq,
+		enum phca_trace_kind kind, uint8_t status);
+void trace_req(struct phca_proxy *p, const struct phca_offload_req *r, enum phca_trace_kind kind, uint8_t status);
+/* Of a request; the child is with it still. */
+void trace_child(struct phca_proxy *p, const struct phca_offload_req *parent, const struct phca_child *c,
+		enum phca_trace_kind kind, uint8_t status);
+/* Of the place before `released`; waited: for ended_seq. */
+void trace_released(struct phca_proxy *p, struct window *w, bool waited, enum phca_trace_result result);
+
 /* --- order.c: ordered requests, and those that go back */
 
 /* An ordered request comes. */
@@ -396,8 +414,8 @@ void order_rule_pass(struct phca_proxy *p, struct phca_pqp *q, const struct phca
 void order_passing(struct phca_proxy *p, struct window *w, struct phca_offload_req *r, uint8_t flags);
 /* It goes neither forth nor back any more: released. */
 void order_cancel(struct phca_offload_req *r);
-/* Of a place that the HCA completes: the message is not needed any more. */
-void order_passed_over(struct window *w, uint32_t seq);
+/* Of a place that the HCA completes: the message is not needed any more. @return its mark, when it is traced */
+uint8_t order_passed_over(struct window *w, uint32_t seq);
 /* The QP is let go. */
 void order_clear(struct window *w);
 /* Those that found no room. */

@@ -78,6 +78,7 @@ static void deliver_error(struct phca_proxy *p, struct window *w, struct phca_pq
 	struct phca_wc bad;
 	uint8_t status = status_seen(w, out);
 
+	p->seen_status = status;
 	if (status == PHCA_WC_SUCCESS) {
 		deliver_good(p, w, q, out, wc);
 		return;
@@ -96,21 +97,40 @@ static void deliver_error(struct phca_proxy *p, struct window *w, struct phca_pq
 			w->carry = PHCA_WC_SUCCESS;
 		}
 	}
+	p->seen_status = status;
 	bad = *wc;
 	bad.status = status;
 	if (cq_deliver(q->chan, w->cq, &bad, (out.flags & PHCA_PMSG_F_SOLICITED) != 0))
 		INC(q->c.cqes);
 }
 
-/* Its turn has come. */
+/* Of a traced request: the counters tell what became of it. */
+static __rte_noinline void deliver_traced(struct phca_proxy *p, struct window *w, struct phca_pqp *q,
+		struct outcome out, const struct phca_wc *wc, bool waited)
+{
+	uint64_t cqes = q->c.cqes, noops = q->c.noops;
+	enum phca_trace_result result = PHCA_TRACE_NOTHING;
+
+	p->seen_status = PHCA_WC_SUCCESS;
+	deliver_error(p, w, q, out, wc);
+	if (q->c.cqes != cqes)
+		result = PHCA_TRACE_CQE;
+	else if (q->c.noops != noops)
+		result = PHCA_TRACE_NOOP;
+	trace_released(p, w, waited, result);
+}
+
+/* Its turn has come: `released` is behind it. */
 static inline void deliver(struct phca_proxy *p, struct window *w, struct outcome out,
-		const struct phca_wc *wc)
+		const struct phca_wc *wc, bool waited)
 {
 	struct phca_pqp *q = window_pqp(w);
 
 	INC(p->c.released);
 	INC(q->c.released);
-	if (unlikely(w->gone != GONE_WELL || out.status != PHCA_WC_SUCCESS))
+	if (unlikely(out.flags & PHCA_PMSG_F_TRACED))
+		deliver_traced(p, w, q, out, wc, waited);
+	else if (unlikely(w->gone != GONE_WELL || out.status != PHCA_WC_SUCCESS))
 		deliver_error(p, w, q, out, wc);
 	else
 		deliver_good(p, w, q, out, wc);
@@ -148,18 +168,64 @@ static void freed_advance(struct window *w)
 	credit(w);
 }
 
+/* Times that completions waited; of one turn they are alike. */
+struct stall {
+	uint64_t since_ns, n;
+};
+
+static void stall_add(struct phca_hist *h, uint64_t *sum, uint64_t *max, uint64_t ns, uint64_t n)
+{
+	phca_hist_add(h, ns, n);
+	PHCA_STAT_ADD(*sum, ns * n);
+	if (ns > *max)
+		__atomic_store_n(max, ns, __ATOMIC_RELAXED);
+}
+
+static void stall_count(struct phca_proxy *p, struct phca_pqp *q, const struct stall *s)
+{
+	uint64_t ns = p->now_ns - s->since_ns;
+	struct phca_offload *o = p->ended_by;
+
+	if (s->n == 0)
+		return;
+	stall_add(&q->stall, &q->c.stall_ns_sum, &q->c.stall_ns_max, ns, s->n);
+	if (o == NULL)
+		return;
+	PHCA_STAT_ADD(o->c.stalled, s->n);
+	stall_add(&o->detail.stall, &o->c.stall_ns_sum, &o->c.stall_ns_max, ns, s->n);
+}
+
+/* @return false: it is what the others waited for */
+static inline bool stalled(struct phca_proxy *p, struct window *w, struct stall *s, uint32_t seq)
+{
+	uint64_t since_ns = w->ready_ns[seq & w->mask];
+
+	if (seq == p->ended_seq)
+		return false;
+	if (s->since_ns != since_ns) {
+		stall_count(p, window_pqp(w), s);
+		*s = (struct stall){ .since_ns = since_ns };
+	}
+	s->n++;
+	return true;
+}
+
 void window_release(struct phca_proxy *p, struct window *w)
 {
+	struct stall s = { 0 };
+
 	while (w->busy > 0) {
 		struct place *pl = window_place(w, w->released);
+		bool waited;
 
 		if (pl->state != PLACE_READY)
 			break;
-		w->released++;
+		waited = stalled(p, w, &s, w->released++);
 		DEC(w->busy);
 		pl->state = pl->req != NULL ? PLACE_ZOMBIE : PLACE_FREE;
-		deliver(p, w, pl->out, &pl->wc);
+		deliver(p, w, pl->out, &pl->wc, waited);
 	}
+	stall_count(p, window_pqp(w), &s);
 	freed_advance(w);
 }
 
@@ -171,9 +237,11 @@ static void place_ready(struct phca_proxy *p, struct window *w, struct place *pl
 	if (wc != NULL)
 		pl->wc = *wc;
 	if (seq == w->released) {
+		p->ended_seq = seq;
 		window_release(p, w);
 		return;
 	}
+	w->ready_ns[seq & w->mask] = p->now_ns;
 	INC(p->c.waited);
 	INC(window_pqp(w)->c.waited);
 }
@@ -185,11 +253,13 @@ void window_outcome(struct phca_proxy *p, struct window *w, uint32_t seq, struct
 
 	if (likely(seq == w->released)) {
 		w->released++;
-		deliver(p, w, out, wc);
+		deliver(p, w, out, wc, false);
 		if (likely(w->busy == 0 && w->freed == seq)) {
 			w->freed = seq + 1;
 			credit(w);
 		} else {
+			p->ended_seq = seq;
+			p->ended_by = NULL;
 			window_release(p, w);
 		}
 		return;
