@@ -12,12 +12,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "judge.h"
 #include "lab.h"
 #include "phca_drivers.h"
 
 #define PACKETS 500000
 #define PACKETS_LONG 5000000
-#define NB 3           /* queue pairs that are attacked; the last one a proxy QP */
+#define NB 4           /* queue pairs that are attacked; the last two proxy QPs: one of offload delay, one of a judge */
 #define AREA 8192      /* each of the areas of memory */
 #define SECRET "never to be sent"
 #define TX_TURN 192    /* packets that a turn may send: what a port stages, and what is left from the last */
@@ -42,6 +43,8 @@ struct rc_storm {
 	struct phca_wire_hdr last;
 	uint32_t last_len;
 	struct phca_offload *o;
+	struct judge *j;
+	uint64_t judged;      /* a state of its own, as it is asked within turns */
 	struct lab_qp good[2];
 	uint64_t good_sent, good_got;
 };
@@ -230,7 +233,7 @@ static void attack(struct rc_storm *x, struct victim *v)
 	}
 	x->last = h;
 	x->last_len = len;
-	lab_send(x->l, &h, len, 0);
+	lab_send(x->l, &h, len, rnd(x, 2) ? JUDGE_MARK : 0);
 	v->psn = (v->psn + (h.psn.v == v->psn && !(phca_opcode_table[op].flags & PHCA_OPF_ACK))) & PHCA_PSN_MASK;
 }
 
@@ -341,6 +344,27 @@ static void areas(struct rc_storm *x)
 		PHCA_ACCESS_LOCAL_WRITE, &x->k_local) == 0);
 }
 
+static struct rc_storm *judging;
+
+static enum judge_verdict any_verdict(const struct phca_offload_req *req)
+{
+	(void)req;
+	return (enum judge_verdict)(phca_test_rand(&judging->judged) >> 16) % 3;
+}
+
+/* Some of what waits is decided; all of it, when there is much. */
+static void judge_some(struct rc_storm *x)
+{
+	while (x->j->n > 0 && (x->j->n > LAB_DEPTH || rnd(x, 2))) {
+		unsigned int i = rnd(x, x->j->n);
+
+		if (rnd(x, 2))
+			judge_pass(x->l, x->j, i);
+		else
+			judge_done(x->l, x->j, i);
+	}
+}
+
 static void storm_open(struct rc_storm *x)
 {
 	static const struct phca_setting_arg delay = { .name = "delay_max_us", .kind = PHCA_SETTING_UINT, .u = 5 };
@@ -348,15 +372,20 @@ static void storm_open(struct rc_storm *x)
 	struct phca_rule r = { .name = "big", .send = true, .inbound = true };
 
 	memset(x, 0, sizeof(*x));
-	x->rnd = 17;
+	x->rnd = x->judged = 17;
 	x->l = lab_open(NULL);
+	x->j = judge_open(x->l, true);
+	x->j->policy = any_verdict;
+	judging = x;
 	areas(x);
 	x->o = r.offload = lab_offload(x->l, "o", phca_offload_driver_find("delay"), &delay, 1, 0);
 	r.filter = lab_filter(x->l, "by_size", &big, 1);
 	for (unsigned int i = 0; i < NB; i++) {
 		x->v[i].q = lab_qp(x->l, PHCA_QPT_RC, 0x100 + i);
-		if (i == NB - 1)
+		if (i == NB - 2)
 			CU_ASSERT_EQUAL(phca_qp_proxy_attach(x->v[i].q.qp, &r, 1, 0), 0);
+		if (i == NB - 1)
+			CU_ASSERT_EQUAL(phca_qp_proxy_attach(x->v[i].q.qp, x->j->rule, 2, 0), 0);
 	}
 	x->last = lab_hdr(x->l, PHCA_RC_SEND_ONLY, 0x100, 0);
 	connect_good(x);
@@ -381,6 +410,7 @@ static void storm_close(struct rc_storm *x)
 		CU_ASSERT_EQUAL(phca_mr_dereg(x->l->mem, x->key[i]), 0);
 	CU_ASSERT_EQUAL(phca_mr_dereg(x->l->mem, x->k_local), 0);
 	CU_ASSERT_EQUAL(phca_offload_destroy(x->o), 0);
+	judge_close(x->j);
 	free(x->mem);
 	free(x->local);
 	lab_close(x->l);
@@ -392,7 +422,7 @@ PHCA_TEST(rc_storm, a_hostile_peer_harms_nobody)
 	struct phca_qp_info info;
 	static struct rc_storm x;
 	struct phca_event ev[64];
-	uint64_t direct = 0, offloaded = 0, sent = 0;
+	uint64_t direct = 0, offloaded = 0, sent = 0, passed = 0, dropped = 0;
 
 	storm_open(&x);
 	for (unsigned long n = 0; n < packets && x.wrong == 0;) {
@@ -405,6 +435,7 @@ PHCA_TEST(rc_storm, a_hostile_peer_harms_nobody)
 		for (unsigned int i = 0; i < burst; i++, n++)
 			attack(&x, v);
 		turn(&x);
+		judge_some(&x);
 		x.l->now_ns += rnd(&x, 64) ? 1000 : 100000000; /* now and then a timeout */
 		if (rnd(&x, 64) == 0)
 			neighbour(&x);
@@ -416,11 +447,15 @@ PHCA_TEST(rc_storm, a_hostile_peer_harms_nobody)
 		direct += info.stats.rx_direct;
 		offloaded += info.stats.rx_offloaded;
 		sent += x.v[i].completed;
+		passed += info.stats.rx_passed;
+		dropped += info.stats.rx_pass_dropped;
 	}
 	printf("  rc_storm: %lu packets, %" PRIu64 " answers; %" PRIu64 " direct, %" PRIu64 " offloaded, ", packets,
 		x.responses, direct, offloaded);
+	printf("%" PRIu64 " passed, %" PRIu64 " not, ", passed, dropped);
 	printf("%" PRIu64 " WRs, %" PRIu64 " lives; a turn did %" PRIu64 " at most\n", sent, x.lives, x.done_max);
 	/* it was not only noise */
 	CU_ASSERT(direct > packets / 100 && offloaded > 0 && sent > packets / 100 && x.lives > 10 && x.good_got > 100);
+	CU_ASSERT(passed > 1000 && dropped > 0);
 	storm_close(&x);
 }
