@@ -6,6 +6,7 @@ are killed. doc/offload-bcast.md says how it is set up."""
 
 import json
 import os
+import re
 import shutil
 import signal
 import sys
@@ -35,12 +36,15 @@ def config():
     return {
         "filters": [{"name": "every", "object": appliance.filter_object("all")}],
         "offloads": [*groups, own],
-        "apps": [{"name": "sink", "driver": "sink"}],
+        "apps": [{"name": "sink", "driver": "sink"}, {"name": "drain", "driver": "sink"}],
         "qps": [
             {"name": "sinks", "type": "RC", "app": "sink", "qpn": "0x201", "count": 3, "peer": address,
              "dest_qpn": "0x301"},
             {"name": "copy", "type": "RC", "offload": "own", "qpn": "0x301", "count": 3, "peer": address,
-             "dest_qpn": "0x201", "timeout": 10, "retry_cnt": 3}],
+             "dest_qpn": "0x201", "timeout": 10, "retry_cnt": 3},
+            {"name": "drain", "type": "UC", "app": "drain", "qpn": "0x210", "peer": address, "dest_qpn": "0x310"},
+            {"name": "unsure", "type": "UC", "offload": "own", "qpn": "0x310", "peer": address,
+             "dest_qpn": "0x210"}],
         "app_proxy": [{"name": g, "match": {"exe": f"bcast-{g}"}, "rules": rules(g)} for g in GROUPS] + [
             {"name": "own", "match": {"exe": "ib_send_bw"}, "rules": rules("own")}],
     }
@@ -107,6 +111,10 @@ class Broadcast(unittest.TestCase):
         member.write("count\n")
         return tuple(map(int, member.expect(r"^received (\d+) bad (\d+) imm (\d+)$").groups()))
 
+    def taken(self, member):
+        """The number of a member's queue pair."""
+        return int(re.search(r"^qpn (\d+)$", member.output, re.M).group(1))
+
     def post(self, group, *argv):
         return self.start(group, "post", *argv)
 
@@ -141,6 +149,11 @@ class Broadcast(unittest.TestCase):
                 m.write(f"window {place}\n")
                 m.expect(f"^window {place}: {number}$")
             self.assertEqual(self.count(m), (4007, 0, 507))
+        with open(f"{self.folder}/bad.json", "w") as f:     # the second number is taken
+            json.dump({"qps": [{"name": n, "type": "RC", "offload": "all", "qpn": qpn, "peer": verbs.GID[4],
+                                "dest_qpn": 2} for n, qpn in (("good", 0x601), ("bad", self.taken(members[0])))]}, f)
+        self.assertIn("the number is taken", self.box.do(f"load config {self.folder}/bad.json"))
+        self.assertEqual(self.own("all")["ready"], 3)
         peers = self.box.figures("/phca/offload", "all")["peers"]
         self.assertEqual({p["name"]: (p["qpn"], p["state"]) for p in peers.values()},
                          {f"m{i}": (self.qpn + i, "RTS") for i in range(3)})
@@ -211,7 +224,7 @@ class Broadcast(unittest.TestCase):
             p.expect("ready")
         self.until("traffic", lambda: self.box.figures("/phca/offload", "all")["succeeded"] > 1000)
         home, other = (self.box.figures("/phca/proxy")[f"lcore_{i}"]["pqps"] for i in (2, 3))
-        self.assertEqual((home, other), (3 + 2 + 3, 0), "sinks' copies, members, senders")
+        self.assertEqual((home, other), (4 + 2 + 3, 0), "sinks' copies, members, senders")
         for p in senders:
             p.signal(signal.SIGKILL)
             p.wait()
@@ -226,7 +239,7 @@ class Broadcast(unittest.TestCase):
         self.assertRegex(self.box.do(f"load config {path}"),
                          r"offload two: QPs 0x\w+ and 0x\w+ use it on different proxy lcores, so it cannot get peers")
         senders[0].close()
-        self.until("one is gone", lambda: self.box.figures("/phca/proxy")["pqps"] == 3 + 2 + 1)
+        self.until("one is gone", lambda: self.box.figures("/phca/proxy")["pqps"] == 4 + 2 + 1)
         self.assertIn("1 QP groups", self.box.do(f"load config {path}"))
         self.assertEqual(self.own("two")["ready"], 1)
         self.check_end([*members, senders[1]])
@@ -263,20 +276,23 @@ class Broadcast(unittest.TestCase):
         verbs.tool(self.box, self.box, argv, timeout_s=90)
         own = self.own("own")
         self.assertEqual([own[f"copy_{i}__acked"] for i in range(3)], [n] * 3)
+        # A member of type UC has it when it was sent; what it has no receive for is lost.
+        self.assertEqual(own["unsure_acked"], n)
+        self.assertGreater(self.box.figures("/phca/app", "drain")["own"]["completions"], 0)
         self.assertEqual(self.box.figures("/phca/app", "sink")["own"]["completions"], 3 * n)
         self.assertEqual(self.box.figures("/phca/offload", "own")["succeeded"], n)
         # The sink forgets where it was: what comes is out of sequence.
         self.box.do("reset qp 0x202")
         verbs.tool(self.box, self.box, argv, timeout_s=90)
         own = self.own("own")
-        self.assertEqual((own["ready"], own["copy_0__acked"], own["copy_2__acked"]), (2, 2 * n, 2 * n))
+        self.assertEqual((own["ready"], own["copy_0__acked"], own["copy_2__acked"]), (3, 2 * n, 2 * n))
         self.assertGreater(own["copy_1__failed"], 0)
         self.assertIn("QP fatal, number 0x302", self.box.do("show events"))
         self.assertIn("in RTS again", self.box.do("reset qp 0x202"))
         self.assertIn("in RTS again", self.box.do("reset qp 0x302"))
         verbs.tool(self.box, self.box, argv, timeout_s=90)
         own = self.own("own")
-        self.assertEqual((own["ready"], own["rejoined"], own["copy_1__acked"]), (3, 1, 2 * n))
+        self.assertEqual((own["ready"], own["rejoined"], own["copy_1__acked"]), (4, 1, 2 * n))
         self.check_end([])
 
 

@@ -21,7 +21,7 @@
 
 #include "bcast_impl.h"
 
-enum { SET_QUORUM, SET_FAILURE, SET_OWN, SET_MEMBERS, SET_OUTSTANDING, SET_COPY, SET_BASE };
+enum { SET_QUORUM, SET_FAILURE, SET_OWN, SET_MEMBERS, SET_OUTSTANDING, SET_COPY, SET_ONLY, SET_BASE };
 #define MEMBERS_MAX 255
 #define COPY_MAX (1u << 24)
 
@@ -36,6 +36,8 @@ static const struct phca_setting bcast_settings[] = {
 		"requests under way at once; others wait" },
 	[SET_COPY] = { "copy_max_bytes", PHCA_SETTING_UINT, 0, COPY_MAX, 16384, NULL,
 		"payload up to this is copied, longer is sent from the application's memory, bytes" },
+	[SET_ONLY] = { "copy_only", PHCA_SETTING_BOOL, 0, 1, 0, NULL,
+		"longer payload is refused: members never depend on memory of an application" },
 	[SET_BASE] = { "write_base", PHCA_SETTING_UINT, 0, UINT64_MAX, 0, NULL,
 		"remote address of a WRITE that means the first byte of each member's window" },
 	{ .name = NULL },
@@ -327,6 +329,10 @@ static int bcast_submit(struct phca_offload *o, struct phca_offload_req *req, ui
 	}
 	if (!wanted(req))
 		return -ENOTSUP;
+	if (b->copy_only && req->len > b->copy_max) {
+		phca_offload_done(req, PHCA_WC_LOC_LEN_ERR);
+		return 0;
+	}
 	if (b->free_jobs != NULL && b->first == NULL)
 		job_start(o, b, req);
 	else
@@ -383,6 +389,7 @@ static int settings_take(struct bcast *b, const struct phca_setting_value *v, ch
 	b->max_members = (uint32_t)v[SET_MEMBERS].u;
 	b->outstanding = (uint32_t)v[SET_OUTSTANDING].u;
 	b->copy_max = (uint32_t)v[SET_COPY].u;
+	b->copy_only = v[SET_ONLY].u != 0;
 	b->write_base = v[SET_BASE].u;
 	if (b->quorum > b->max_members) {
 		snprintf(err, err_len, "setting quorum: %u is more than max_members, %u", b->quorum, b->max_members);

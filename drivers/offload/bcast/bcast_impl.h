@@ -41,7 +41,7 @@ struct bcast {
 	/* settings */
 	uint32_t quorum, max_members, outstanding, copy_max;
 	uint64_t write_base;
-	bool fail, own_peer;
+	bool fail, own_peer, copy_only;
 	/* state */
 	struct member *members;
 	unsigned int nb_members;   /* slots that were ever used */

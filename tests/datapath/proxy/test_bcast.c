@@ -283,6 +283,23 @@ PHCA_TEST(bcast, short_payload_is_copied_and_long_is_not)
 	teardown();
 }
 
+/* So no member depends on memory that an application may take away. */
+PHCA_TEST(bcast, copy_only_refuses_long_payload)
+{
+	const struct phca_setting_arg args[] = { BOOL("copy_only", 1) };
+
+	setup(args, 1);
+	CU_ASSERT_EQUAL(post(PHCA_WR_SEND, 0, COPY), 7);
+	for (unsigned int i = 0; i < MEMBERS; i++)
+		over(i, OK);
+	rig_cq_expect(&cq, 100, OK);
+	CU_ASSERT_EQUAL(post(PHCA_WR_SEND, 0, COPY + 1), 0);
+	rig_settle(&r);
+	rig_cq_expect(&cq, 101, PHCA_WC_LOC_LEN_ERR);
+	CU_ASSERT(figure("under_way") == 0 && figure("ready") == 3);
+	teardown();
+}
+
 /* A bad key is the application's fault and no member's. */
 PHCA_TEST(bcast, a_bad_key_fails_the_request_alone)
 {
@@ -507,6 +524,32 @@ PHCA_TEST(bcast, the_own_peer_gets_it_too_in_order)
 	over(MEMBERS, GONE);
 	rig_settle(&r);
 	rig_cq_expect(&cq, 102, GONE);
+	teardown();
+}
+
+/* A datagram to the address that was posted, and to the members, who have their own. */
+PHCA_TEST(bcast, a_datagram_and_its_own_peer)
+{
+	const struct phca_setting_arg args[] = { BOOL("own_peer", 1) };
+	struct phca_pqp *rc;
+	struct phca_offload_wr *w;
+
+	setup(args, 1);
+	rc = q;
+	q = rig_pqp(&r, 2, 64, &peers_cq, &cq, &o, 1, 0);
+	w = post_raw(PHCA_WR_SEND, 0, 10);
+	w->wqe.u.ud.remote_qpn = 0x123;
+	w->wqe.u.ud.av.dgid[15] = 9;
+	rig_turn(&r);
+	CU_ASSERT_EQUAL(collect(), 15);
+	CU_ASSERT(out[MEMBERS]->wr.wqe.u.ud.remote_qpn == 0x123 && out[MEMBERS]->wr.wqe.u.ud.av.dgid[15] == 9);
+	for (unsigned int i = 0; i < MEMBERS; i++) {
+		CU_ASSERT_EQUAL(out[i]->wr.wqe.u.ud.remote_qpn, 0);
+		over(i, OK);
+	}
+	over(MEMBERS, OK);
+	rig_cq_expect(&peers_cq, 100, OK);
+	rig_pqp_end(&r, rc);
 	teardown();
 }
 
