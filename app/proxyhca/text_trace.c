@@ -175,8 +175,6 @@ void trace_text(const struct trace_line *l, char *buf, size_t len)
 	say(&w, "%s ", l->dir == PHCA_DIR_SEND ? "send" : "inbound");
 	if (l->placed)
 		say(&w, "%u ", l->seq);
-	if (!t.taken)
-		say(&w, "(record lost)");
 	for (unsigned int i = 0; i < l->n; i++)
 		say_record(&w, &l->rec[i], &t);
 	if (l->left_out > 0)

@@ -4,7 +4,8 @@
  *
  * The rings of records exist while a queue pair is traced. The HCA lcore writes of
  * a request before the proxy lcore can; so proxies' rings are read up to where they
- * were before those of the HCA lcores were read to their end.
+ * were before those of the HCA lcores were read to their end. What then belongs to no
+ * line is of a request that newer ones have pushed out, or whose first record was lost.
  *
  * Invariant: no lcore has a ring that is freed: it was taken from it by a call that
  * ran between two of its turns.
@@ -124,25 +125,25 @@ static struct trace_line *line_new(struct trace_qp *t, const struct phca_trace_r
 	struct trace_line *l = &t->lines[i];
 
 	*l = (struct trace_line){
-		.first_ns = r->ns, .seq = r->seq, .dir = r->dir, .placed = !(r->flags & PHCA_TRACE_F_NO_PLACE),
+		.seq = r->seq, .dir = r->dir, .placed = !(r->flags & PHCA_TRACE_F_NO_PLACE),
 	};
-	if (r->kind == PHCA_TRACE_TAKEN && !l->placed)
-		l->over = true;
-	else
+	l->over = !l->placed;
+	if (l->placed)
 		t->last[r->dir][r->seq % TRACE_LINES] = i;
 	return l;
 }
 
-/* The line that a record belongs to. One that was released has a place that is used again. */
+/* The line that a record belongs to, NULL: none. One that was released has a place that is used again. */
 static struct trace_line *line_of(struct trace_qp *t, const struct phca_trace_rec *r)
 {
 	struct trace_line *l = &t->lines[t->last[r->dir][r->seq % TRACE_LINES]];
-	bool no_place = r->kind == PHCA_TRACE_TAKEN && (r->flags & PHCA_TRACE_F_NO_PLACE);
+	bool known = l->n > 0 && l->placed && l->dir == r->dir && l->seq == r->seq;
 
-	if (no_place || l->n == 0 || !l->placed || l->dir != r->dir || l->seq != r->seq ||
-			(l->over && r->kind == PHCA_TRACE_TAKEN))
-		return line_new(t, r);
-	return l;
+	if (r->kind != PHCA_TRACE_TAKEN)
+		return known ? l : NULL;
+	if (known && !l->over && !(r->flags & PHCA_TRACE_F_NO_PLACE))
+		return l; /* again, under other rules */
+	return line_new(t, r);
 }
 
 static void keep(struct appliance *a, const struct phca_trace_rec *r)
@@ -153,6 +154,8 @@ static void keep(struct appliance *a, const struct phca_trace_rec *r)
 	if (!t || r->dir >= PHCA_DIR_COUNT)
 		return;
 	l = line_of(t, r);
+	if (!l)
+		return;
 	/* the last record, how it was released, always has room */
 	if (l->n < TRACE_RECS - 1 || (l->n < TRACE_RECS && r->kind == PHCA_TRACE_RELEASED))
 		l->rec[l->n++] = *r;

@@ -14,7 +14,6 @@
 
 /** A request. */
 struct trace_line {
-	uint64_t first_ns;   /* when it was heard of first */
 	uint32_t seq;
 	uint8_t dir;         /* enum phca_dir */
 	bool placed;         /* seq is its place */
@@ -36,7 +35,7 @@ struct trace_qp {
 };
 /** What became of a request, in figures. */
 struct trace_told {
-	const struct phca_trace_rec *taken, *submitted, *ended, *released; /* NULL: not heard of; ended: READY */
+	const struct phca_trace_rec *taken, *submitted, *ended, *released; /* NULL: not heard of */
 	uint64_t ring_ns;    /* from HCA lcore to driver */
 	uint64_t latency_ns; /* from driver to its end */
 	uint64_t waited_ns;  /* for an earlier one */
