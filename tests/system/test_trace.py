@@ -77,8 +77,9 @@ class Trace(unittest.TestCase):
                 if direction == "inbound":  # one packet each
                     self.assertEqual(number, (lines[0][2] + i) & 0xffffff)
                 big = size >= appliance.SIZE
-                self.assertRegex(text, rf'^rule 0 "size-{offload}" -> offload "{offload}" after [\d.]+ us; done, success, '
-                                 if big else "^no rule of 1 matched: direct; HCA: success after ")
+                self.assertRegex(text, rf'^rule 0 "size-{offload}" -> offload "{offload}" after [\d.]+ us; '
+                                 'done, success, after ' if big else
+                                 "^no rule of 1 matched: direct; HCA: success after ")
                 self.assertEqual(t.get("offload"), offload if big else None)
                 self.assertEqual(t["result"], "no-op" if big and direction == "inbound" else "completion")
                 self.assertTrue(text.endswith("; " + t["result"]), text)
