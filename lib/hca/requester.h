@@ -92,9 +92,9 @@ struct requester {
 	bool recovering;    /* sent again from una_psn, no progress since */
 	bool drain_notify;  /* SQD: an event is wanted when drained */
 	uint8_t retry_left, rnr_left;
+	uint32_t slot_mask;
 	uint8_t *wrs;       /* the copies, by place */
 	uint32_t stride, mask;
-	uint32_t slot_mask;
 	struct sq_wr **slots; /* proxy QP: those that have begun; NULL: as wrs */
 	struct sq_wr *issued, *issued_last; /* by the proxy, and not begun: they go first */
 	struct phca_timer timer;
