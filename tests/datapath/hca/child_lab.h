@@ -12,7 +12,7 @@
 #include "req_peer.h"
 
 #define BIG 100       /* bytes of a message that is offloaded, or more */
-#define CHILD_POOL 96
+#define CHILD_POOL 240
 #define CHILD_ENDS 4096
 
 struct child_end {

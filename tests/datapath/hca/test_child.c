@@ -695,6 +695,95 @@ PHCA_TEST(child, a_thousand_of_one_request)
 	child_close(&x);
 }
 
+/* A silent peer: as many as there are slots are sent, the application's next waits with the others. */
+PHCA_TEST(child, more_than_there_are_slots)
+{
+	struct child_lab x = child_open(PHCA_QPT_RC, false, NULL, NULL);
+	struct phca_offload_req *r;
+	unsigned int n;
+
+	child_attach(&x, 16);
+	r = child_parent(&x, 1);
+	for (unsigned int i = 0; i < 200; i++)
+		child_send(&x, (uint8_t)i, r);
+	lab_turn(x.p.l, 40);
+	child_app_post(&x, PHCA_WR_SEND, 9, 2, PHCA_SEND_SIGNALED);
+	lab_turn(x.p.l, 10);
+	for (n = 0; peer_next(&x.p); n++)
+		CU_ASSERT_EQUAL(x.p.p.psn.v, PEER_PSN + RTE_MIN(n, 127u)); /* the last one again, to ask */
+	CU_ASSERT(n == 128 || n == 129);
+	child_none_ended();
+	peer_ack(&x.p, PEER_PSN + 127, PEER_ACK);
+	lab_turn(x.p.l, 20);
+	for (n = 128; n < 200; n++)
+		child_expect(&x, PHCA_RC_SEND_ONLY, PEER_PSN + n, 8, (uint8_t)n);
+	peer_expect(&x.p, PHCA_RC_SEND_ONLY, PEER_PSN + 200);
+	CU_ASSERT_EQUAL(x.p.p.payload_len, 9);
+	peer_ack(&x.p, PEER_PSN + 200, PEER_ACK);
+	parent_done(&x, 0, PHCA_WC_SUCCESS);
+	for (n = 0; n < 200; n++)
+		child_ended((uint8_t)n, PHCA_WC_SUCCESS);
+	peer_wc(&x.p, 1, PHCA_WC_SUCCESS);
+	peer_wc(&x.p, 2, PHCA_WC_SUCCESS);
+	child_close(&x);
+}
+
+/* What the application's queue has room for is no matter of what the offload has on the wire. */
+PHCA_TEST(child, keeps_no_room_of_the_send_queue)
+{
+	struct peer_opts po = { .depth = 4 };
+	struct child_lab x = child_open(PHCA_QPT_RC, false, NULL, &po);
+
+	child_attach(&x, 16);
+	child_parent(&x, 0);
+	parent_done(&x, 0, PHCA_WC_SUCCESS);
+	peer_wc(&x.p, 0, PHCA_WC_SUCCESS);
+	child_send(&x, 40, NULL);
+	lab_turn(x.p.l, 3);
+	for (uint64_t i = 1; i < 50; i++) {
+		child_parent(&x, i);
+		parent_done(&x, 0, PHCA_WC_SUCCESS);
+		peer_wc(&x.p, i, PHCA_WC_SUCCESS);
+	}
+	child_none_ended();
+	peer_ack(&x.p, PEER_PSN, PEER_ACK);
+	lab_turn(x.p.l, 2);
+	child_ended(40, PHCA_WC_SUCCESS);
+	child_close(&x);
+}
+
+/* Its memory goes away when it was sent: found out when it is sent again. */
+PHCA_TEST(child, memory_is_gone_before_it_is_sent_again)
+{
+	struct child_lab x = child_open(PHCA_QPT_RC, false, NULL, NULL);
+	struct phca_offload_req *r;
+	struct phca_child *c;
+	static uint8_t mem[64];
+	uint32_t key;
+
+	child_attach(&x, 0);
+	CU_ASSERT_EQUAL(phca_mr_reg(x.p.l->mem, x.p.l->pd, mem, sizeof(mem), (uintptr_t)mem, PHCA_ACCESS_ALL, &key), 0);
+	r = child_parent(&x, 1);
+	child_send(&x, 40, r);
+	c = child_make_sge(&x, PHCA_WR_SEND, 8, 41);
+	c->sge[0] = (struct phca_sge){ (uintptr_t)mem, 8, key };
+	child_issue(&x, c, r);
+	child_send(&x, 42, r);
+	lab_turn(x.p.l, 3);
+	CU_ASSERT_EQUAL(peer_drain(&x.p), 3);
+	CU_ASSERT_EQUAL(phca_mr_dereg(x.p.l->mem, key), 0);
+	peer_wait(&x.p, PEER_TIMEOUT_NS + 1000000);
+	child_expect(&x, PHCA_RC_SEND_ONLY, PEER_PSN, 8, 40);
+	peer_ack(&x.p, PEER_PSN, PEER_ACK);
+	lab_turn(x.p.l, 6);
+	child_ended(40, PHCA_WC_SUCCESS);
+	child_ended(41, PHCA_WC_LOC_PROT_ERR);
+	child_ended(42, PHCA_WC_WR_FLUSH_ERR);
+	peer_wc(&x.p, 1, PHCA_WC_LOC_PROT_ERR);
+	CU_ASSERT_EQUAL(lab_info(&x.p.q).state, PHCA_QPS_ERR);
+	child_close(&x);
+}
+
 /* ---------------------------------------------------------------- UC and UD */
 
 PHCA_TEST(child, uc)
