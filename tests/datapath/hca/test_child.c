@@ -704,10 +704,13 @@ PHCA_TEST(child, more_than_there_are_slots)
 
 	child_attach(&x, 16);
 	r = child_parent(&x, 1);
-	for (unsigned int i = 0; i < 200; i++)
+	for (unsigned int i = 0; i < 128; i++)
 		child_send(&x, (uint8_t)i, r);
 	lab_turn(x.p.l, 40);
 	child_app_post(&x, PHCA_WR_SEND, 9, 2, PHCA_SEND_SIGNALED);
+	lab_turn(x.p.l, 10);
+	for (unsigned int i = 128; i < 200; i++)
+		child_send(&x, (uint8_t)i, r);
 	lab_turn(x.p.l, 10);
 	for (n = 0; peer_next(&x.p); n++)
 		CU_ASSERT_EQUAL(x.p.p.psn.v, PEER_PSN + RTE_MIN(n, 127u)); /* the last one again, to ask */
