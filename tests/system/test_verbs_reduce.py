@@ -63,6 +63,13 @@ class VerbsReduce(unittest.TestCase):
         cls.box = verbs.Host(more=MORE)
         cls.addClassCleanup(cls.box.close)
 
+    @classmethod
+    def tearDownClass(cls):
+        """After all that, the appliance ends well and misses no packet."""
+        status = cls.box.quit()
+        if status or "mbufs leaked: 0" not in cls.box.output:
+            raise AssertionError(f"exit status {status}\n{cls.box.output}")
+
     def tearDown(self):
         self.doCleanups()   # its processes first
         self.assertEqual(self.box.settled(), {})

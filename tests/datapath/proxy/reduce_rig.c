@@ -20,7 +20,12 @@ static struct phca_mem *mem;
 static struct rte_rcu_qsbr *qsbr;
 static unsigned int replies_at;
 
-/* A peer of its own protection domain is the last one. */
+void rr_peer_begin(uint32_t i)
+{
+	rr_qp[i] = rig_pqp_rc(&rr, i + 1, 64, &rr_cq, &rr_offload, 1, i == RR_PEERS - 1 ? 2 : 1);
+	rr_seq[i] = 0;
+}
+
 void rr_setup(const struct phca_setting_arg *args, unsigned int nb_args, uint64_t limit_ns)
 {
 	qsbr = rte_zmalloc(NULL, rte_rcu_qsbr_get_memsize(1), RTE_CACHE_LINE_SIZE);
@@ -31,10 +36,8 @@ void rr_setup(const struct phca_setting_arg *args, unsigned int nb_args, uint64_
 	rig_init_mem(&rr, 1024, mem);
 	rig_cq_init(&rr_cq, 4032, 64);
 	rr_offload = rig_offload(&rr, "reduce", "sum", limit_ns, args, nb_args);
-	for (uint32_t i = 0; i < RR_PEERS; i++) {
-		rr_qp[i] = rig_pqp_rc(&rr, i + 1, 64, &rr_cq, &rr_offload, 1, i == RR_PEERS - 1 ? 2 : 1);
-		rr_seq[i] = 0;
-	}
+	for (uint32_t i = 0; i < RR_PEERS; i++)
+		rr_peer_begin(i);
 	replies_at = 0;
 }
 

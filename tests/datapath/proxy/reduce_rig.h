@@ -23,7 +23,9 @@ extern uint32_t rr_seq[RR_PEERS];        /* of the next contribution */
 void rr_setup(const struct phca_setting_arg *args, unsigned int nb_args, uint64_t limit_ns);
 /* Asserts that nothing is left. */
 void rr_teardown(void);
+/* A queue pair is destroyed; another one comes in its place. */
 void rr_peer_end(uint32_t i);
+void rr_peer_begin(uint32_t i);
 /* One of the driver's own figures. */
 uint64_t rr_figure(const char *name);
 uint64_t rr_in_flight(void);
