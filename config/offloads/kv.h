@@ -13,7 +13,8 @@
 
 #include <stdint.h>
 
-#define KV_MAGIC 0x31564b50u  /**< "PKV1" */
+#define KV_MAGIC 0x31564b50u  /**< of a request: "PKV1" */
+#define KV_REPLY 0x72564b50u  /**< of its answer: "PKVr" */
 #define KV_WAYS 4             /**< slots of a bucket */
 #define KV_VALUE_MAX 1008     /**< bytes of a value */
 
@@ -35,7 +36,7 @@ struct kv_request {
 
 /** The answer, one SEND; of a GET the value follows. */
 struct kv_reply {
-	uint32_t magic;   /**< KV_MAGIC */
+	uint32_t magic;   /**< KV_REPLY */
 	uint32_t id;
 	int32_t status;   /**< 0, or -2: no such key; -28: no room */
 	uint32_t len;     /**< bytes of the value */

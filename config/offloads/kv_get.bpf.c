@@ -56,7 +56,7 @@ static __always_inline int pass(uint32_t why)
 PHCA_OFFLOAD_PROGRAM
 int kv_get(struct phca_offload_ctx *ctx)
 {
-	struct kv_reply reply = { .magic = KV_MAGIC };
+	struct kv_reply reply = { .magic = KV_REPLY };
 	struct kv_slot_head head = {}, again = {};
 	struct kv_request req;
 	uint64_t slot, found = 0;
