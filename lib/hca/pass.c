@@ -119,16 +119,6 @@ void pass_ordered(struct phca_qp *qp, uint32_t seq, bool taker)
 }
 
 /*
- * Whether a message that no rule matches, at its first packet, can go to the proxy because of
- * those before it: whole, as an offloaded one. Of a SEND of several packets that is not known.
- */
-bool pass_fits(const struct shard *h, const struct phca_qp *qp, uint8_t op, bool single)
-{
-	return single || (op == PHCA_OP_WRITE &&
-		(uint64_t)qp->resp.dma_len <= (uint64_t)h->max_held * qp->path_mtu);
-}
-
-/*
  * Whether there is a receive for a message of this rule behind those that earlier ones may
  * take. OK, NO_RECV, or the verdict of an error that has been told.
  */

@@ -61,8 +61,8 @@ static enum phca_verdict refuse(struct shard *h, struct phca_qp *qp, uint8_t syn
 }
 
 /*
- * It would overtake requests that the proxy may yet give back, and does not fit between
- * them. They are decided soon: the peer is to come again at once, or by itself.
+ * It would overtake requests that the proxy may yet give back, and cannot follow them
+ * there. They are decided soon: the peer is to come again at once, or by itself.
  */
 static enum phca_verdict not_yet(struct shard *h, struct phca_qp *qp, const struct phca_opcode_info *info)
 {
@@ -397,6 +397,41 @@ static bool rc_held_room(struct shard *h, const struct phca_qp *qp)
 }
 
 /*
+ * A message that no rule matched is longer than may be held. Once nothing is before it any
+ * more, what is held of it is executed, and the rest as it comes.
+ */
+static enum phca_verdict unhold(struct shard *h, struct phca_qp *qp, const struct phca_opcode_info *info)
+{
+	struct responder *r = &qp->resp;
+	uint32_t skip = r->first.payload_off;
+	enum phca_verdict v = PHCA_V_OK;
+
+	if (r->behind)
+		return not_yet(h, qp, info);
+	if (info->op == PHCA_OP_SEND) {
+		if (unlikely(!complete_room(h, qp, PHCA_DIR_RECV, &v)))
+			return not_ready(h, qp);
+		v = rwqe_get(h, qp);
+		if (unlikely(v != PHCA_V_OK))
+			return v == PHCA_V_NO_RECV ? not_ready(h, qp) : v;
+	}
+	r->len = 0;
+	for (struct rte_mbuf *m = r->head; m != NULL && v == PHCA_V_OK; m = m->next, skip = 0) {
+		uint32_t n = m->data_len - skip;
+
+		v = place(h, qp, rte_pktmbuf_mtod_offset(m, const uint8_t *, skip), n, info);
+		if (unlikely(v != PHCA_V_OK)) /* it is gone */
+			return v;
+		r->len += n;
+	}
+	held_settle(h, qp, PHCA_V_DIRECT, true);
+	r->offload = false;
+	if (h->held_turn == qp->qpn)
+		h->held_turn = 0;
+	return PHCA_V_OK;
+}
+
+/*
  * A packet of an offloaded message: held by the HCA, and acknowledged when it is;
  * the last one when the proxy has the whole message.
  */
@@ -409,6 +444,10 @@ static enum phca_verdict rc_offload(struct shard *h, struct port *p, struct phca
 
 	if (unlikely((uint64_t)r->len + pkt->payload_len > PHCA_MSG_MAX))
 		return refuse(h, qp, PHCA_NAK_INV_REQ, PHCA_V_LENGTH);
+	if (unlikely(r->held >= h->max_held) && r->rule == PHCA_PMSG_RULE_PASS) {
+		v = unhold(h, qp, info);
+		return v == PHCA_V_OK ? rc_execute(h, qp, frame_of(m), pkt, info) : v;
+	}
 	if (unlikely(r->held >= h->max_held)) /* it will never fit */
 		return refuse(h, qp, PHCA_NAK_REM_OP, PHCA_V_PROXY_TOO_LONG);
 	if (unlikely(!last && !rc_held_room(h, qp)))
@@ -440,23 +479,18 @@ static enum phca_verdict rc_offload(struct shard *h, struct port *p, struct phca
 	return PHCA_V_OFFLOADED;
 }
 
-/* @return false: it may not begin now */
-static bool rc_classify(struct shard *h, struct phca_qp *qp, const uint8_t *frame, const struct phca_pkt *pkt,
+static void rc_classify(struct shard *h, struct phca_qp *qp, const uint8_t *frame, const struct phca_pkt *pkt,
 		const struct phca_opcode_info *info)
 {
 	struct responder *r = &qp->resp;
 	uint32_t rule = classify_inbound(h, qp, frame, pkt,
 		info->op == PHCA_OP_WRITE ? r->dma_len : pkt->payload_len);
 
-	if (unlikely(r->behind) && rule == RULE_NONE) {
-		if (!pass_fits(h, qp, info->op, info->flags & PHCA_OPF_LAST))
-			return false;
+	if (unlikely(r->behind) && rule == RULE_NONE)
 		rule = PHCA_PMSG_RULE_PASS;
-	}
 	r->offload = rule != RULE_NONE;
 	r->rule = (uint8_t)rule;
 	r->first = *pkt;
-	return true;
 }
 
 static enum phca_verdict rc_message(struct shard *h, struct port *p, struct phca_qp *qp, struct rte_mbuf *m,
@@ -477,8 +511,8 @@ static enum phca_verdict rc_message(struct shard *h, struct port *p, struct phca
 			if (unlikely(v != PHCA_V_OK))
 				return v;
 		}
-		if ((qp->nb_rules > 0 || unlikely(r->behind)) && unlikely(!rc_classify(h, qp, frame, pkt, info)))
-			return not_yet(h, qp, info);
+		if (qp->nb_rules > 0 || unlikely(r->behind))
+			rc_classify(h, qp, frame, pkt, info);
 	} else if (info->op == PHCA_OP_WRITE &&
 			unlikely(!dma_len_ok(r->dma_len, (uint64_t)r->len + pkt->payload_len, last))) {
 		return refuse(h, qp, PHCA_NAK_INV_REQ, PHCA_V_LENGTH);

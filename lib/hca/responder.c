@@ -202,9 +202,8 @@ static enum phca_verdict uc_write_start(struct shard *h, struct phca_qp *qp, con
 
 /* First packet of a message: checks, and the decision that holds for all of it. */
 static enum phca_verdict uc_start(struct shard *h, struct phca_qp *qp, const uint8_t *frame,
-		const struct phca_pkt *pkt, const struct phca_opcode_info *info)
+		const struct phca_pkt *pkt, bool last)
 {
-	bool last = info->flags & PHCA_OPF_LAST;
 	struct responder *r = &qp->resp;
 	enum phca_verdict v = PHCA_V_OK;
 	uint32_t rule = RULE_NONE;
@@ -218,7 +217,7 @@ static enum phca_verdict uc_start(struct shard *h, struct phca_qp *qp, const uin
 		rule = classify_inbound(h, qp, frame, pkt,
 			r->state == MSG_WRITE ? r->dma_len : pkt->payload_len);
 	if (unlikely(r->behind) && rule == RULE_NONE) {
-		if (!pass_fits(h, qp, info->op, last))
+		if (!last && r->state == MSG_WRITE && r->dma_len > (uint64_t)h->max_held * qp->path_mtu)
 			return PHCA_V_PROXY_ORDER;
 		rule = PHCA_PMSG_RULE_PASS;
 	}
@@ -242,7 +241,8 @@ static enum phca_verdict uc_offload(struct shard *h, struct port *p, struct phca
 	enum phca_verdict v;
 
 	if (!held_room(h, r))
-		return msg_drop(h, qp, PHCA_V_PROXY_TOO_LONG, last);
+		return msg_drop(h, qp, r->rule == PHCA_PMSG_RULE_PASS ? PHCA_V_PROXY_ORDER : PHCA_V_PROXY_TOO_LONG,
+			last);
 	if (r->state == MSG_WRITE && phca_opcode_table[pkt->opcode].flags & PHCA_OPF_RECV) {
 		v = pass_recv_room(h, qp, r->rule);
 		if (v != PHCA_V_OK)
@@ -327,7 +327,7 @@ static enum phca_verdict respond_uc(struct shard *h, struct port *p, struct phca
 	if (unlikely(!length_ok(qp->path_mtu, pkt->payload_len, info->flags)))
 		return msg_drop(h, qp, PHCA_V_LENGTH, last);
 	if (info->flags & PHCA_OPF_FIRST) {
-		v = uc_start(h, qp, frame, pkt, info);
+		v = uc_start(h, qp, frame, pkt, last);
 		if (unlikely(v != PHCA_V_OK))
 			return msg_drop(h, qp, v, last);
 	}

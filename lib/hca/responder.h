@@ -138,7 +138,6 @@ struct passes *passes_make(uint32_t window);
 void passes_free(struct passes *p);
 void pass_reset(struct shard *h, struct phca_qp *qp);
 void pass_ordered(struct phca_qp *qp, uint32_t seq, bool taker);
-bool pass_fits(const struct shard *h, const struct phca_qp *qp, uint8_t op, bool single);
 enum phca_verdict pass_recv_room(struct shard *h, struct phca_qp *qp, uint32_t rule);
 void pass_resume(struct phca_qp *qp, uint32_t count);
 void pass_reply(struct shard *h, struct phca_qp *qp, const struct phca_preply *r);

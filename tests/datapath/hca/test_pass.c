@@ -386,27 +386,75 @@ PHCA_TEST(pass, send_of_several_packets_does_not_overtake)
 	struct fx x = fx_open(NULL, 3, false);
 
 	message(&x, 0, 20, M);
-	rc_send(&x.c, PHCA_RC_SEND_FIRST, 1, LAB_MTU, D);
-	rc_expect_nak(&x.c, RNR_SOON, 1);
-	rc_send(&x.c, PHCA_RC_SEND_LAST, 2, 5, D);
-	rc_expect_nothing(&x.c); /* ahead: told already */
-	CU_ASSERT_EQUAL(lab_verdict(x.c.l, PHCA_V_PROXY_ORDER), 1);
-	rc_send(&x.c, PHCA_RC_SEND_FIRST, 1, LAB_MTU, M + 1); /* one that is offloaded may follow */
+	rc_send(&x.c, PHCA_RC_SEND_FIRST, 1, LAB_MTU, D); /* held, and follows it */
+	judge_pass(x.c.l, x.j, 0);
+	received(&x, 0, 20, M);
 	rc_send(&x.c, PHCA_RC_SEND_LAST, 2, 5, D);
 	rc_expect_ack(&x.c, 2, 2);
-	judge_pass(x.c.l, x.j, 1);
-	judge_done(x.c.l, x.j, 0);
-	rc_expect_recv(&x.c, 0, PHCA_WC_SUCCESS, LAB_MTU + 5);
+	rc_expect_recv(&x.c, 1, PHCA_WC_SUCCESS, LAB_MTU + 5);
+	CU_ASSERT(lab_is(lab_buf(&x.c.q, 1), LAB_MTU, D) && lab_is(lab_buf(&x.c.q, 1) + LAB_MTU, 5, D));
 	rc_send(&x.c, PHCA_RC_SEND_FIRST, 3, LAB_MTU, D);
 	rc_send(&x.c, PHCA_RC_SEND_LAST, 4, 5, D);
 	rc_expect_ack(&x.c, 4, 3);
-	rc_expect_recv(&x.c, 1, PHCA_WC_SUCCESS, LAB_MTU + 5);
+	rc_expect_recv(&x.c, 2, PHCA_WC_SUCCESS, LAB_MTU + 5);
 	CU_ASSERT_EQUAL(stats(&x).rx_direct, 1);
+	CU_ASSERT_EQUAL(lab_verdict(x.c.l, PHCA_V_PROXY_ORDER), 0);
+	fx_close(&x);
+}
+
+/* What is too long to be held goes on when all before it is decided: as a direct one. */
+PHCA_TEST(pass, longer_send_than_may_be_held)
+{
+	struct lab_opts lo = { .max_held = 2 };
+	struct fx x = fx_open(&lo, 2, false);
+	const uint8_t *b = lab_buf(&x.c.q, 1);
+
+	message(&x, 0, 20, M);
+	rc_send(&x.c, PHCA_RC_SEND_FIRST, 1, LAB_MTU, D);
+	rc_send(&x.c, PHCA_RC_SEND_MIDDLE, 2, LAB_MTU, D + 1);
+	rc_send(&x.c, PHCA_RC_SEND_MIDDLE, 3, LAB_MTU, D + 2);
+	rc_expect_nak(&x.c, RNR_SOON, 3);
+	rc_send(&x.c, PHCA_RC_SEND_LAST, 4, 5, D);
+	rc_expect_nothing(&x.c); /* ahead: told already */
+	CU_ASSERT_EQUAL(lab_verdict(x.c.l, PHCA_V_PROXY_ORDER), 1);
+	judge_pass(x.c.l, x.j, 0);
+	rc_send(&x.c, PHCA_RC_SEND_MIDDLE, 3, LAB_MTU, D + 2);
+	rc_send(&x.c, PHCA_RC_SEND_LAST, 4, 5, D + 3);
+	rc_expect_ack(&x.c, 4, 2);
+	received(&x, 0, 20, M);
+	rc_expect_recv(&x.c, 1, PHCA_WC_SUCCESS, 3 * LAB_MTU + 5);
+	for (uint32_t k = 0; k < 4; k++)
+		CU_ASSERT(lab_is(b + k * LAB_MTU, k < 3 ? LAB_MTU : 5, (uint8_t)(D + k)));
+	CU_ASSERT_EQUAL(stats(&x).rx_direct, 1);
+	CU_ASSERT_EQUAL(lab_verdict(x.c.l, PHCA_V_DIRECT), 4);
+	fx_close(&x);
+}
+
+/* It is as a direct one also when its receive refuses it. */
+PHCA_TEST(pass, longer_send_than_its_receive)
+{
+	struct lab_opts lo = { .max_held = 2 };
+	struct fx x = fx_open(&lo, 1, false);
+	struct phca_sge sge = { (uintptr_t)lab_buf(&x.c.q, 1), LAB_MTU + 9, x.c.q.lkey };
+	struct phca_recv_wr wr = { 1, &sge, 1 };
+
+	CU_ASSERT_EQUAL(phca_post_recv(x.c.q.qp, &wr, 1), 1);
+	message(&x, 0, 20, M);
+	rc_send(&x.c, PHCA_RC_SEND_FIRST, 1, LAB_MTU, D);
+	rc_send(&x.c, PHCA_RC_SEND_MIDDLE, 2, LAB_MTU, D);
+	judge_pass(x.c.l, x.j, 0);
+	rc_send(&x.c, PHCA_RC_SEND_MIDDLE, 3, LAB_MTU, D);
+	rc_expect_nak(&x.c, PHCA_NAK_INV_REQ, 3);
+	received(&x, 0, 20, M);
+	rc_expect_recv(&x.c, 1, PHCA_WC_LOC_LEN_ERR, 0);
+	rc_expect_state(&x.c, PHCA_QPS_ERR);
+	CU_ASSERT_EQUAL(stats(&x).rx_dropped, 1);
+	CU_ASSERT_EQUAL(lab_verdict(x.c.l, PHCA_V_ABORTED), 2);
 	fx_close(&x);
 }
 
 /* A WRITE longer than what may be held is not told of: the peer comes again by itself (9.7.6.1.3). */
-PHCA_TEST(pass, long_write_is_not_accepted_until_all_before_it_is_decided)
+PHCA_TEST(pass, longer_write_than_may_be_held)
 {
 	struct lab_opts lo = { .max_held = 2 };
 	struct fx x = fx_open(&lo, 1, false);
@@ -414,15 +462,15 @@ PHCA_TEST(pass, long_write_is_not_accepted_until_all_before_it_is_decided)
 	memset(x.c.q.buf + FAR, 0xee, 8);
 	message(&x, 0, 20, M);
 	rc_write(&x.c, PHCA_RC_WRITE_FIRST, 1, FAR, 2 * LAB_MTU + 1, LAB_MTU, D);
+	rc_send(&x.c, PHCA_RC_WRITE_MIDDLE, 2, LAB_MTU, D + 1);
+	rc_send(&x.c, PHCA_RC_WRITE_LAST, 3, 1, D + 2);
 	rc_expect_nothing(&x.c);
 	CU_ASSERT_EQUAL(lab_verdict(x.c.l, PHCA_V_PROXY_ORDER), 1);
 	CU_ASSERT_EQUAL(x.c.q.buf[FAR], 0xee);
 	judge_pass(x.c.l, x.j, 0);
-	rc_write(&x.c, PHCA_RC_WRITE_FIRST, 1, FAR, 2 * LAB_MTU + 1, LAB_MTU, D);
-	rc_send(&x.c, PHCA_RC_WRITE_MIDDLE, 2, LAB_MTU, D + 1);
 	rc_send(&x.c, PHCA_RC_WRITE_LAST, 3, 1, D + 2);
 	rc_expect_ack(&x.c, 3, 2);
-	CU_ASSERT(lab_is(x.c.q.buf + FAR, LAB_MTU, D));
+	CU_ASSERT(lab_is(x.c.q.buf + FAR, LAB_MTU, D) && lab_is(x.c.q.buf + FAR + LAB_MTU, LAB_MTU, D + 1));
 	received(&x, 0, 20, M);
 	fx_close(&x);
 }

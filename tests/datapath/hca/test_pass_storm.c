@@ -43,6 +43,7 @@ struct storm {
 	struct rc c;
 	struct judge *j;
 	bool answers;
+	uint16_t max_held;
 	uint64_t rnd, wrong;
 	struct op op[OPS];
 	uint16_t of_psn[PSNS];
@@ -78,7 +79,7 @@ static void ops_make(void)
 
 		o->kind = kinds[rnd(RTE_DIM(kinds))];
 		o->npkts = o->kind >= READ || rnd(4) ? 1 : (uint8_t)(2 + rnd(2));
-		o->marked = rnd(3) == 0;
+		o->marked = rnd(3) == 0 && (s.max_held == 0 || o->npkts <= s.max_held);
 		o->len = o->kind >= READ ? 0 : (o->npkts - 1u) * LAB_MTU + 8 + rnd(200);
 		o->slot = (uint8_t)rnd(SLOTS);
 		o->imm = rnd(UINT32_MAX);
@@ -412,13 +413,14 @@ static void life(bool cut)
 	CU_ASSERT_EQUAL(phca_qp_proxy_rules_set(s.c.q.qp, s.j->rule, 1u + s.answers), 0);
 }
 
-static void storm(bool answers, uint64_t seed)
+static void storm(bool answers, uint16_t max_held, uint64_t seed)
 {
+	struct lab_opts lo = { .max_held = max_held };
 	unsigned int lives = phca_test_long() ? LIVES_LONG : LIVES;
 	struct phca_qp_info info;
 
-	s = (struct storm){ .rnd = seed, .answers = answers };
-	s.c = rc_open(NULL, 0);
+	s = (struct storm){ .rnd = seed, .answers = answers, .max_held = max_held };
+	s.c = rc_open(&lo, 0);
 	s.j = judge_open(s.c.l, answers);
 	s.j->policy = decide;
 	CU_ASSERT_FATAL(phca_qp_proxy_attach(s.c.q.qp, s.j->rule, 1u + answers, 0) == 0);
@@ -440,10 +442,17 @@ static void storm(bool answers, uint64_t seed)
 
 PHCA_TEST(pass_storm, the_application_cannot_tell)
 {
-	storm(false, 23);
+	storm(false, 0, 23);
 }
 
 PHCA_TEST(pass_storm, the_application_cannot_tell_with_answers_offloaded)
 {
-	storm(true, 42);
+	storm(true, 0, 42);
+}
+
+/* Messages that no rule matches, and that are longer. */
+PHCA_TEST(pass_storm, the_application_cannot_tell_when_little_may_be_held)
+{
+	storm(false, 1, 77);
+	storm(true, 2, 78);
 }

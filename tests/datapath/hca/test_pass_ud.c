@@ -16,9 +16,9 @@ struct fx {
 	struct judge *j;
 };
 
-static struct fx fx_open(enum phca_qp_type type, unsigned int nb_recv)
+static struct fx fx_open(const struct lab_opts *lo, enum phca_qp_type type, unsigned int nb_recv)
 {
-	struct fx x = { .l = lab_open(NULL) };
+	struct fx x = { .l = lab_open(lo) };
 
 	x.q = lab_qp(x.l, type, 0);
 	lab_post(&x.q, nb_recv);
@@ -70,7 +70,7 @@ static void no_receive(struct fx *x)
 /* What is passed looks as what is direct does: source, immediate data, and the 40 bytes in front (11.4.2.1). */
 PHCA_TEST(pass_ud, is_received_as_a_direct_one)
 {
-	struct fx x = fx_open(PHCA_QPT_UD, 4);
+	struct fx x = fx_open(NULL, PHCA_QPT_UD, 4);
 	struct phca_wc direct, passed, behind;
 
 	pkt(&x, PHCA_UD_SEND_ONLY_IMM, 0, 50, D);
@@ -97,7 +97,7 @@ PHCA_TEST(pass_ud, is_received_as_a_direct_one)
 /* A datagram that no receive takes is dropped (9.8.3.2.3): also one whose receive is spoken for. */
 PHCA_TEST(pass_ud, receives_that_are_spoken_for_are_not_given_twice)
 {
-	struct fx x = fx_open(PHCA_QPT_UD, 2);
+	struct fx x = fx_open(NULL, PHCA_QPT_UD, 2);
 
 	pkt(&x, PHCA_UD_SEND_ONLY, 0, 20, M);
 	pkt(&x, PHCA_UD_SEND_ONLY, 1, 20, D);
@@ -115,7 +115,7 @@ PHCA_TEST(pass_ud, receives_that_are_spoken_for_are_not_given_twice)
 /* As a direct one: dropped, the receive takes the next message. */
 PHCA_TEST(pass_ud, too_long_for_its_receive)
 {
-	struct fx x = fx_open(PHCA_QPT_UD, 0);
+	struct fx x = fx_open(NULL, PHCA_QPT_UD, 0);
 	struct phca_sge sge = { (uintptr_t)lab_buf(&x.q, 0), PHCA_GRH_LEN + 19, x.q.lkey };
 	struct phca_recv_wr wr = { 0, &sge, 1 };
 
@@ -132,7 +132,7 @@ PHCA_TEST(pass_ud, too_long_for_its_receive)
 
 PHCA_TEST(pass_uc, every_operation_in_order)
 {
-	struct fx x = fx_open(PHCA_QPT_UC, 5);
+	struct fx x = fx_open(NULL, PHCA_QPT_UC, 5);
 	struct phca_wc wc;
 
 	memset(x.q.buf + FAR, 0xee, 64);
@@ -163,31 +163,52 @@ PHCA_TEST(pass_uc, every_operation_in_order)
 	fx_close(&x);
 }
 
-PHCA_TEST(pass_uc, what_does_not_fit_between_is_dropped)
+PHCA_TEST(pass_uc, messages_of_several_packets)
 {
-	struct fx x = fx_open(PHCA_QPT_UC, 4);
+	struct lab_opts lo = { .max_held = 2 };
+	struct fx x = fx_open(&lo, PHCA_QPT_UC, 4);
+	struct phca_wc wc;
 
 	pkt(&x, PHCA_UC_SEND_ONLY, 0, 20, M);
-	pkt(&x, PHCA_UC_SEND_FIRST, 1, LAB_MTU, D); /* of unknown length */
-	pkt(&x, PHCA_UC_SEND_LAST, 2, 20, D);
-	CU_ASSERT_EQUAL(lab_verdict(x.l, PHCA_V_PROXY_ORDER), 2);
+	pkt(&x, PHCA_UC_SEND_FIRST, 1, LAB_MTU, D); /* too long to be held */
+	pkt(&x, PHCA_UC_SEND_MIDDLE, 2, LAB_MTU, D);
+	pkt(&x, PHCA_UC_SEND_LAST, 3, 20, D);
+	CU_ASSERT_EQUAL(lab_verdict(x.l, PHCA_V_PROXY_ORDER), 3);
 	CU_ASSERT_EQUAL(lab_info(&x.q).stats.rx_dropped, 1);
-	pkt(&x, PHCA_UC_WRITE_FIRST, 3, LAB_MTU, D);
-	pkt(&x, PHCA_UC_WRITE_LAST, 4, LAB_MTU, D);
-	pkt(&x, PHCA_UC_SEND_ONLY, 5, 20, D);
+	pkt(&x, PHCA_UC_WRITE_FIRST, 4, LAB_MTU, D);
+	pkt(&x, PHCA_UC_WRITE_LAST, 5, LAB_MTU, D);
+	pkt(&x, PHCA_UC_SEND_FIRST, 6, LAB_MTU, D);
+	pkt(&x, PHCA_UC_SEND_LAST, 7, 30, D);
 	judge_pass(x.l, x.j, 0);
 	received(&x, 0, 20, M);
 	CU_ASSERT(lab_is(x.q.buf + FAR + LAB_MTU, LAB_MTU, D));
-	received(&x, 1, 20, D);
-	pkt(&x, PHCA_UC_SEND_FIRST, 6, LAB_MTU, D);
-	pkt(&x, PHCA_UC_SEND_LAST, 7, 20, D);
+	CU_ASSERT_FATAL(lab_poll(&x.q, &wc));
+	CU_ASSERT_EQUAL(wc.byte_len, LAB_MTU + 30);
+	pkt(&x, PHCA_UC_SEND_FIRST, 8, LAB_MTU, D);
+	pkt(&x, PHCA_UC_SEND_LAST, 9, 20, D);
 	CU_ASSERT_EQUAL(lab_info(&x.q).stats.rx_direct, 1);
+	fx_close(&x);
+}
+
+PHCA_TEST(pass_uc, longer_write_than_may_be_held)
+{
+	struct lab_opts lo = { .max_held = 1 };
+	struct fx x = fx_open(&lo, PHCA_QPT_UC, 1);
+
+	x.q.buf[FAR] = 0xee;
+	pkt(&x, PHCA_UC_SEND_ONLY, 0, 20, M);
+	pkt(&x, PHCA_UC_WRITE_FIRST, 1, LAB_MTU, D);
+	pkt(&x, PHCA_UC_WRITE_LAST, 2, LAB_MTU, D);
+	CU_ASSERT_EQUAL(lab_verdict(x.l, PHCA_V_PROXY_ORDER), 2);
+	CU_ASSERT_EQUAL(x.q.buf[FAR], 0xee);
+	judge_pass(x.l, x.j, 0);
+	received(&x, 0, 20, M);
 	fx_close(&x);
 }
 
 PHCA_TEST(pass_uc, no_receive_and_too_long)
 {
-	struct fx x = fx_open(PHCA_QPT_UC, 0);
+	struct fx x = fx_open(NULL, PHCA_QPT_UC, 0);
 	struct phca_sge sge = { (uintptr_t)lab_buf(&x.q, 0), 19, x.q.lkey };
 	struct phca_recv_wr wr = { 0, &sge, 1 };
 
