@@ -85,9 +85,9 @@ static bool send_answer(struct app_target *t, unsigned int i)
 void app_target_answer(struct app_target *t, unsigned int i, const uint8_t *request)
 {
 	uint8_t *a = t->answers + (size_t)i * APP_ANSWER_LEN;
-	uint64_t *words = (uint64_t *)(void *)(t->mem + i * t->bytes);
+	uint64_t *words = t->bytes > 0 ? (uint64_t *)(void *)(t->mem + i * t->bytes) : NULL;
 
-	for (unsigned int w = 0; t->bytes > 0 && w < APP_MEM_UNIT / sizeof(*words); w++)
+	for (unsigned int w = 0; words != NULL && w < APP_MEM_UNIT / sizeof(*words); w++)
 		__atomic_store_n(&words[w], 0, __ATOMIC_SEQ_CST);
 	memcpy(a, APP_ANSWER, 8);
 	put32(a + 8, APP_MEM_VERSION);

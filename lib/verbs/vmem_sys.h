@@ -12,8 +12,11 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-/* Code that runs while a range is guarded: a sanitizer would write to thread-local data. */
-#define VMEM_BARE __attribute__((no_sanitize("thread")))
+/*
+ * Code that runs while a range is guarded: a sanitizer would write to thread-local data. The range
+ * may be a stack, of which AddressSanitizer thinks that only some bytes may be read.
+ */
+#define VMEM_BARE __attribute__((no_sanitize("thread", "address")))
 
 /* @return what the kernel does: negative errno on error */
 VMEM_BARE static inline long vmem_sys(long nr, uint64_t a, uint64_t b, uint64_t c, uint64_t d,
