@@ -1,0 +1,534 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * What an offload costs: two HCAs in one thread, joined by two rings, a reliable connection
+ * between them, and a proxy on another core; one end of the connection is a plain QP, or a proxy
+ * QP whose filter matches nothing, all, or one in N. The application that posts and polls at both
+ * ends runs on the proxy's core, as those in the appliance do, or on the HCAs'.
+ *
+ *   bench-offload ring [MS=200]
+ *   bench-offload [KIND=plain] [SIDE=send] [APP=proxy] [OP=send] [LEN=64] [DEPTH=128] [MS=1000]
+ *                 [N=1000] [DELAY=20]
+ *
+ *   ring   a bare rte_ring round trip between the same two cores, alone and in bursts of 32
+ *   KIND   plain, none (its filter matches nothing), null, pass (given back to the HCA),
+ *          delay (one in N waits for DELAY microseconds)
+ *   SIDE   send: the QP that posts; recv: its peer
+ *   APP    proxy, hca: whose core the application runs on
+ *   OP     send, write, read, atomic
+ *   LEN    bytes of a message; DEPTH requests outstanding, 1 gives latencies
+ *
+ * prints one line of JSON: requests a second of wall-clock time and of CPU time that the HCA's
+ * thread had, and the distribution of the time from post to completion. PHCA_FILTERS is the folder
+ * of the compiled filters. offload.py runs the rows and compares them.
+ */
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include <rte_cycles.h>
+#include <rte_eal.h>
+#include <rte_errno.h>
+#include <rte_eth_ring.h>
+#include <rte_ethdev.h>
+
+#include "phca_drivers.h"
+#include "phca_hca.h"
+
+#define POOL 32767
+#define CABLE 4096
+#define WINDOW 4096
+#define RECEIVES 2048
+#define BUFFER (1u << 20)
+#define LAT_BITS 5           /* 32 steps of a histogram for each power of two */
+#define LAT_SLOTS (64 << LAT_BITS)
+#define BURST 32
+
+enum kind { PLAIN, NONE, NULL_, PASS, DELAY, KINDS };
+static const char *const kinds[] = { "plain", "none", "null", "pass", "delay" };
+static const char *const sides[] = { "send", "recv" };
+static const char *const apps[] = { "proxy", "hca" };
+static const char *const op_names[] = { "send", "write", "read", "atomic" };
+static const enum phca_wr_opcode ops[] = {
+	PHCA_WR_SEND, PHCA_WR_RDMA_WRITE, PHCA_WR_RDMA_READ, PHCA_WR_ATOMIC_FETCH_AND_ADD,
+};
+
+static struct {
+	uint32_t kind, side, app, op, len, depth, ms, n, delay;
+} o = { .len = 64, .depth = 128, .ms = 1000, .n = 1000, .delay = 20 };
+
+struct end {
+	struct phca_loop *loop;
+	struct phca_mem *mem;
+	struct phca_net *net;
+	struct phca_hca *hca;
+	struct phca_client *client;
+	struct phca_cq *cq;
+	struct phca_qp *qp;
+	struct phca_proxy *proxy;
+	uint16_t port;
+	uint32_t pd, key;
+	uint8_t *buf;
+	uint8_t gid[16];
+};
+
+static struct rte_mempool *pool;
+static struct rte_rcu_qsbr *qsbr;
+static struct phca_loop *proxy_loop;
+static struct end ends[2];
+static uint64_t *t0;         /* of each outstanding request */
+static uint64_t posted, done; /* both the application's; others read done */
+static uint64_t lat[LAT_SLOTS], lat_n;
+static bool warm;            /* latencies count */
+
+static void die(const char *what, int err)
+{
+	fprintf(stderr, "bench-offload: %s: %s\n", what, rte_strerror(err < 0 ? -err : err));
+	exit(1);
+}
+
+static void ok(const char *what, int rc)
+{
+	if (rc < 0)
+		die(what, rc);
+}
+
+static void *have(const char *what, void *p)
+{
+	if (p == NULL)
+		die(what, rte_errno);
+	return p;
+}
+
+static bool word(const char *arg, const char *name, const char *const *words, unsigned int nb, uint32_t *at)
+{
+	size_t n = strlen(name);
+
+	if (strncmp(arg, name, n) != 0)
+		return false;
+	for (*at = 0; *at < nb; ++*at)
+		if (strcmp(arg + n, words[*at]) == 0)
+			return true;
+	die(arg, EINVAL);
+	return false;
+}
+
+static void args(int argc, char **argv)
+{
+	static const struct { const char *name; uint32_t *at; } n[] = {
+		{ "LEN=", &o.len }, { "DEPTH=", &o.depth }, { "MS=", &o.ms }, { "N=", &o.n }, { "DELAY=", &o.delay },
+	};
+
+	for (int i = 1; i < argc; i++) {
+		bool known = strcmp(argv[i], "ring") == 0 || word(argv[i], "KIND=", kinds, KINDS, &o.kind) ||
+			word(argv[i], "SIDE=", sides, RTE_DIM(sides), &o.side) ||
+			word(argv[i], "APP=", apps, RTE_DIM(apps), &o.app) ||
+			word(argv[i], "OP=", op_names, RTE_DIM(op_names), &o.op);
+
+		for (unsigned int k = 0; !known && k < RTE_DIM(n); k++) {
+			size_t len = strlen(n[k].name);
+
+			if (strncmp(argv[i], n[k].name, len) != 0)
+				continue;
+			*n[k].at = (uint32_t)strtoul(argv[i] + len, NULL, 0);
+			known = true;
+		}
+		if (!known)
+			die(argv[i], EINVAL);
+	}
+	if (o.depth == 0 || o.depth > WINDOW / 2 || o.len > BUFFER || o.n == 0 || o.delay == 0)
+		die("DEPTH, LEN, N or DELAY out of range", EINVAL);
+	if (ops[o.op] == PHCA_WR_ATOMIC_FETCH_AND_ADD)
+		o.len = 8;
+}
+
+static void lat_add(uint64_t cycles)
+{
+	unsigned int e = cycles < 1u << LAT_BITS ? 0 : 63 - (unsigned int)__builtin_clzll(cycles) - LAT_BITS;
+
+	lat[(e << LAT_BITS) + (cycles >> e)]++;
+	lat_n++;
+}
+
+static double lat_ns(double share)
+{
+	uint64_t want = (uint64_t)((double)lat_n * share), n = 0;
+
+	for (unsigned int i = 0; i < LAT_SLOTS; i++) {
+		n += lat[i];
+		if (n > want) {
+			unsigned int e = i < 2u << LAT_BITS ? 0 : (i >> LAT_BITS) - 1;
+			uint64_t cycles = ((uint64_t)i - ((uint64_t)e << LAT_BITS)) << e;
+
+			return (double)cycles * 1e9 / (double)rte_get_tsc_hz();
+		}
+	}
+	return 0;
+}
+
+static uint64_t cpu_ns(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+/* ------------------------------------------------------------ bare rings */
+
+static struct rte_ring *there, *back;
+static uint32_t stop;
+
+static int echo(void *arg)
+{
+	void *obj[BURST];
+
+	RTE_SET_USED(arg);
+	while (!__atomic_load_n(&stop, __ATOMIC_RELAXED)) {
+		unsigned int n = rte_ring_sc_dequeue_burst(there, obj, BURST, NULL);
+
+		if (n > 0)
+			rte_ring_sp_enqueue_bulk(back, obj, n, NULL);
+	}
+	return 0;
+}
+
+/* @return objects that went round; at most `outstanding` at a time, in bursts of n */
+static uint64_t rounds(uint64_t ns, unsigned int n, unsigned int outstanding)
+{
+	uint64_t end = rte_rdtsc() + ns * rte_get_tsc_hz() / 1000000000u, sent = 0, came = 0, begun;
+	void *obj[BURST] = { NULL };
+
+	while (rte_rdtsc() < end) {
+		begun = rte_rdtsc();
+		if (sent - came + n <= outstanding)
+			sent += rte_ring_sp_enqueue_bulk(there, obj, n, NULL);
+		do
+			came += rte_ring_sc_dequeue_burst(back, obj, BURST, NULL);
+		while (outstanding == 1 && came < sent);
+		if (outstanding == 1)
+			lat_add(rte_rdtsc() - begun);
+	}
+	while (came < sent)
+		came += rte_ring_sc_dequeue_burst(back, obj, BURST, NULL);
+	return came;
+}
+
+static int bare_rings(void)
+{
+	uint64_t begun, n;
+	double alone, p99, ns;
+
+	there = have("ring", rte_ring_create("there", 1024, SOCKET_ID_ANY, RING_F_SP_ENQ | RING_F_SC_DEQ));
+	back = have("ring", rte_ring_create("back", 1024, SOCKET_ID_ANY, RING_F_SP_ENQ | RING_F_SC_DEQ));
+	ok("lcore", rte_eal_remote_launch(echo, NULL, 1));
+	rounds(20000000, 1, 1);
+	memset(lat, 0, sizeof(lat));
+	lat_n = 0;
+	rounds(o.ms * 500000ull, 1, 1);
+	alone = lat_ns(0.5);
+	p99 = lat_ns(0.99);
+	begun = rte_rdtsc();
+	n = rounds(o.ms * 500000ull, BURST, 512);
+	ns = (double)(rte_rdtsc() - begun) * 1e9 / (double)rte_get_tsc_hz() / (double)n;
+	__atomic_store_n(&stop, 1, __ATOMIC_RELAXED);
+	rte_eal_mp_wait_lcore();
+	printf("{\"alone_p50_ns\": %.0f, \"alone_p99_ns\": %.0f, \"burst_ns\": %.2f}\n", alone, p99, ns);
+	return 0;
+}
+
+/* -------------------------------------------------------------- two ends */
+
+static int pass_submit(struct phca_offload *off, struct phca_offload_req *req, uint64_t now_ns)
+{
+	RTE_SET_USED(off);
+	RTE_SET_USED(now_ns);
+	return phca_offload_pass(req);
+}
+
+static const struct phca_offload_ops pass_ops = {
+	.name = "pass", .help = "gives every request back", .submit = pass_submit,
+	.ordered = 1u << PHCA_DIR_SEND | 1u << PHCA_DIR_RECV,
+};
+
+static void net_open(unsigned int i)
+{
+	struct end *e = &ends[i];
+	struct phca_net_addr addr = { .prefix_len = 24 };
+	struct phca_net_neigh neigh = { .mac = { 2, 0, 0, 0, 0, (uint8_t)(2 - i) } };
+	struct phca_net_conf nc = {
+		.port_id = e->port, .mtu = 4096, .set_mac = true, .mac = { 2, 0, 0, 0, 0, (uint8_t)(1 + i) },
+		.pool = pool, .addrs = &addr, .nb_addrs = 1, .neighs = &neigh, .nb_neighs = 1,
+	};
+	char err[256] = "";
+
+	memcpy(e->gid, (uint8_t[16]){ [10] = 0xff, 0xff, 192, 0, 2, (uint8_t)(1 + i) }, 16);
+	memcpy(addr.gid, e->gid, 16);
+	memcpy(neigh.gid, e->gid, 16);
+	neigh.gid[15] = (uint8_t)(2 - i);
+	e->net = phca_net_create(&nc, err, sizeof(err));
+	if (e->net == NULL)
+		die(err, rte_errno);
+	ok("port start", phca_net_start(e->net));
+}
+
+static void proxy_open(struct end *e)
+{
+	struct phca_proxy_conf pc = { .name = "bench", .mem = e->mem, .pool = pool, .ring_size = 4096 };
+
+	proxy_loop = pc.loop = have("loop", phca_loop_create("proxy", qsbr, 2, PHCA_IDLE_POLL));
+	e->proxy = have("proxy", phca_proxy_create(&pc));
+	ok("loop", phca_loop_add(pc.loop, "proxy", phca_proxy_turn, e->proxy));
+}
+
+static void end_open(unsigned int i)
+{
+	struct end *e = &ends[i];
+	struct phca_hca_conf hc = {
+		.name = i ? "b" : "a", .max_qp = 64, .seed = 1, .qsbr = qsbr, .pool = pool, .nb_shards = 1,
+	};
+	struct phca_qp_init qi = {
+		.type = PHCA_QPT_RC, .max_send_wr = o.depth, .max_send_sge = 1,
+		.max_recv_wr = RECEIVES, .max_recv_sge = 1,
+	};
+
+	e->loop = have("loop", phca_loop_create("hca", qsbr, i, PHCA_IDLE_POLL));
+	e->mem = have("mem", phca_mem_create(1024, qsbr));
+	net_open(i);
+	if (o.side == i) {
+		proxy_open(e);
+		hc.proxies[0] = e->proxy;
+		hc.nb_proxies = 1;
+	}
+	hc.loops[0] = e->loop;
+	hc.mem = e->mem;
+	e->hca = have("hca", phca_hca_create(&hc));
+	ok("port", phca_hca_port_add(e->hca, e->net));
+	ok("loop", phca_loop_add(e->loop, "hca", phca_hca_turn, phca_hca_shard(e->hca, 0)));
+	e->client = have("client", phca_client_open(e->hca, "bench", 64));
+	qi.pd = e->pd = phca_pd_alloc(e->mem);
+	e->buf = have("buffer", aligned_alloc(4096, BUFFER));
+	memset(e->buf, (int)i + 1, BUFFER);
+	ok("region", phca_mr_reg(e->mem, e->pd, e->buf, BUFFER, (uintptr_t)e->buf, PHCA_ACCESS_ALL, &e->key));
+	ok("cq", phca_cq_create(e->client, 2 * WINDOW, &e->cq));
+	qi.send_cq = qi.recv_cq = e->cq;
+	ok("qp", phca_qp_create(e->client, &qi, &e->qp));
+}
+
+static void connect_to(struct end *e, const struct end *peer)
+{
+	struct phca_qp_attr a = {
+		.state = PHCA_QPS_INIT, .pkey = PHCA_PKEY_DEFAULT, .path_mtu = 4096,
+		.access = PHCA_ACCESS_REMOTE_WRITE | PHCA_ACCESS_REMOTE_READ | PHCA_ACCESS_REMOTE_ATOMIC,
+		.dest_qpn = phca_qp_num(peer->qp), .max_rd_atomic = 16, .max_dest_rd_atomic = 16,
+		.timeout = 18, .retry_cnt = 7, .rnr_retry = 7, .min_rnr_timer = 1,
+	};
+
+	memcpy(a.av.dgid, peer->gid, 16);
+	a.av.sgid_index = (uint8_t)phca_net_gid_for(e->net, a.av.dgid);
+	ok("to INIT", phca_qp_modify(e->qp, &a, PHCA_QP_STATE | PHCA_QP_PKEY | PHCA_QP_ACCESS));
+	a.state = PHCA_QPS_RTR;
+	ok("to RTR", phca_qp_modify(e->qp, &a, PHCA_QP_STATE | PHCA_QP_DEST_QPN | PHCA_QP_PATH_MTU | PHCA_QP_RQ_PSN |
+		PHCA_QP_AV | PHCA_QP_MAX_DEST_RD_ATOMIC | PHCA_QP_MIN_RNR_TIMER));
+	a.state = PHCA_QPS_RTS;
+	ok("to RTS", phca_qp_modify(e->qp, &a, PHCA_QP_STATE | PHCA_QP_SQ_PSN | PHCA_QP_TIMEOUT | PHCA_QP_RETRY_CNT |
+		PHCA_QP_RNR_RETRY | PHCA_QP_MAX_RD_ATOMIC));
+}
+
+/* The QP of the side that was asked for becomes a proxy QP. */
+static void attach(struct end *e)
+{
+	static const char *const filters[] = { NULL, "none", "all", "all", "one_in_n" };
+	static struct phca_filter_slot slot;
+	static const struct phca_offload_ops *const drivers[] = {
+		NULL, &phca_offload_null, &phca_offload_null, &pass_ops, &phca_offload_delay,
+	};
+	const struct phca_filter_param n = { .name = "n", .kind = PHCA_FV_UINT, .u = o.n };
+	const struct phca_setting_arg delay[] = {
+		{ "delay_min_us", PHCA_SETTING_UINT, o.delay, NULL },
+		{ "delay_max_us", PHCA_SETTING_UINT, o.delay, NULL },
+	};
+	char path[512], err[PHCA_FILTER_ERR_MAX] = "";
+	struct phca_filter_spec spec = {
+		.name = filters[o.kind], .object = path, .params = &n, .nb_params = o.kind == DELAY,
+	};
+	struct phca_offload_conf oc = {
+		.name = "bench", .ops = drivers[o.kind], .args = delay, .nb_args = o.kind == DELAY ? RTE_DIM(delay) : 0,
+	};
+	struct phca_rule rule = { .name = "bench", .filter = &slot, .send = o.side == 0, .inbound = o.side == 1 };
+	const char *folder = have("PHCA_FILTERS", getenv("PHCA_FILTERS"));
+
+	snprintf(path, sizeof(path), "%s/%s.bpf.o", folder, filters[o.kind]);
+	slot.cur = phca_filter_load(&spec, err, sizeof(err));
+	if (slot.cur == NULL)
+		die(err, rte_errno);
+	rule.offload = phca_offload_create(e->proxy, &oc, err, sizeof(err));
+	if (rule.offload == NULL)
+		die(err, rte_errno);
+	ok("attach", phca_qp_proxy_attach(e->qp, &rule, 1, WINDOW));
+}
+
+/* --------------------------------------------------------------- traffic */
+
+static void recv_fill(struct end *e, unsigned int n)
+{
+	struct phca_sge sge = { (uintptr_t)e->buf, RTE_MAX(o.len, 1u), e->key };
+	struct phca_recv_wr wr[64];
+
+	for (unsigned int i = 0; i < RTE_DIM(wr); i++)
+		wr[i] = (struct phca_recv_wr){ i, &sge, 1 };
+	while (n > 0) {
+		int k = phca_post_recv(e->qp, wr, RTE_MIN(n, (unsigned int)RTE_DIM(wr)));
+
+		ok("post_recv", k);
+		if (k == 0)
+			return;
+		n -= (unsigned int)k;
+	}
+}
+
+static void post(void)
+{
+	struct phca_sge sge = { (uintptr_t)ends[0].buf, o.len, ends[0].key };
+	struct phca_send_wr wr = {
+		.sge = &sge, .num_sge = 1, .opcode = ops[o.op], .flags = PHCA_SEND_SIGNALED, .rkey = ends[1].key,
+		.remote_addr = (uintptr_t)ends[1].buf,
+	};
+
+	while (posted - done < o.depth && phca_post_send(ends[0].qp, &wr, 1) == 1)
+		t0[posted++ % o.depth] = rte_rdtsc();
+}
+
+static unsigned int reap(void)
+{
+	struct phca_wc wc[BURST];
+	int n = phca_poll_cq(ends[0].cq, RTE_DIM(wc), wc);
+	uint64_t now = rte_rdtsc();
+
+	ok("poll", n);
+	for (int i = 0; i < n; i++) {
+		if (wc[i].status != PHCA_WC_SUCCESS)
+			die(phca_wc_status_str(wc[i].status), EIO);
+		if (__atomic_load_n(&warm, __ATOMIC_RELAXED))
+			lat_add(now - t0[(done + (unsigned int)i) % o.depth]);
+	}
+	if (n > 0) {
+		__atomic_store_n(&done, done + (unsigned int)n, __ATOMIC_RELAXED);
+		post();
+	}
+	return (unsigned int)n;
+}
+
+static unsigned int receives(void)
+{
+	struct phca_wc wc[64];
+	int n = phca_poll_cq(ends[1].cq, RTE_DIM(wc), wc);
+
+	ok("poll", n);
+	for (int i = 0; i < n; i++)
+		if (wc[i].status != PHCA_WC_SUCCESS)
+			die(phca_wc_status_str(wc[i].status), EIO);
+	if (n > 0)
+		recv_fill(&ends[1], (unsigned int)n);
+	return (unsigned int)n;
+}
+
+/* The application's turn. */
+static unsigned int app_turn(void *arg, uint64_t now_ns)
+{
+	RTE_SET_USED(arg);
+	RTE_SET_USED(now_ns);
+	return reap() + receives();
+}
+
+/* @return requests that ended */
+static uint64_t run(uint64_t ns)
+{
+	uint64_t end = rte_rdtsc() + ns * rte_get_tsc_hz() / 1000000000u;
+	uint64_t from = __atomic_load_n(&done, __ATOMIC_RELAXED);
+
+	while (rte_rdtsc() < end) {
+		for (unsigned int k = 0; k < 256; k++) {
+			uint64_t now = phca_loop_now_ns();
+
+			phca_loop_turn(ends[0].loop, now);
+			phca_loop_turn(ends[1].loop, now);
+			if (o.app == 1)
+				app_turn(NULL, now);
+		}
+	}
+	return __atomic_load_n(&done, __ATOMIC_RELAXED) - from;
+}
+
+static int proxy_main(void *loop)
+{
+	return phca_loop_run(loop);
+}
+
+static void report(uint64_t n, uint64_t ns, uint64_t cpu)
+{
+	struct phca_qp_info info = { 0 };
+	uint64_t off;
+
+	phca_qp_info_get(ends[o.side].qp, &info);
+	off = o.side == 0 ? info.stats.tx_offloaded : info.stats.rx_offloaded;
+	printf("{\"kind\": \"%s\", \"side\": \"%s\", \"app\": \"%s\", \"op\": \"%s\", \"len\": %u, "
+		"\"depth\": %u, \"requests\": %lu, "
+		"\"mps\": %.0f, \"cpu_mps\": %.0f, \"cpu\": %.3f, \"offloaded\": %.6f, \"p50_ns\": %.0f, "
+		"\"p99_ns\": %.0f, \"p999_ns\": %.0f}\n", kinds[o.kind], sides[o.side], apps[o.app],
+		op_names[o.op], o.len, o.depth,
+		(unsigned long)n, (double)n * 1e9 / (double)ns, (double)n * 1e9 / (double)cpu,
+		(double)cpu / (double)ns, (double)off / (double)RTE_MAX(done, 1u), lat_ns(0.5), lat_ns(0.99),
+		lat_ns(0.999));
+}
+
+int main(int argc, char **argv)
+{
+	char *eal[] = {
+		(char[]){ "bench-offload" }, (char[]){ "--no-huge" }, (char[]){ "-m" }, (char[]){ "512" },
+		(char[]){ "--no-pci" }, (char[]){ "--no-shconf" }, (char[]){ "--no-telemetry" },
+		(char[]){ "--lcores" }, (char[]){ "0@0,1@1" }, (char[]){ "--log-level=4" }, NULL,
+	};
+	struct rte_ring *r[2];
+	uint64_t begun, cpu, n;
+
+	args(argc, argv);
+	if (rte_eal_init(RTE_DIM(eal) - 1, eal) < 0)
+		die("EAL", rte_errno);
+	if (argc > 1 && strcmp(argv[1], "ring") == 0)
+		return bare_rings();
+	pool = have("pool", rte_pktmbuf_pool_create("bench", POOL, 256, 0, 4096 + 512, SOCKET_ID_ANY));
+	qsbr = have("qsbr", aligned_alloc(64, RTE_ALIGN(rte_rcu_qsbr_get_memsize(4), (size_t)64)));
+	t0 = have("times", calloc(o.depth, sizeof(*t0)));
+	rte_rcu_qsbr_init(qsbr, 4);
+	for (unsigned int i = 0; i < 2; i++)
+		r[i] = have("ring", rte_ring_create(i ? "ba" : "ab", CABLE, SOCKET_ID_ANY,
+			RING_F_SP_ENQ | RING_F_SC_DEQ));
+	for (unsigned int i = 0; i < 2; i++) {
+		int p = rte_eth_from_rings(i ? "b" : "a", &r[i], 1, &r[!i], 1, SOCKET_ID_ANY);
+
+		ok("port", p);
+		ends[i].port = (uint16_t)p;
+	}
+	end_open(0);
+	end_open(1);
+	connect_to(&ends[0], &ends[1]);
+	connect_to(&ends[1], &ends[0]);
+	if (o.kind != PLAIN)
+		attach(&ends[o.side]);
+	recv_fill(&ends[1], RECEIVES);
+	post();
+	if (o.app == 0)
+		ok("loop", phca_loop_add(proxy_loop, "app", app_turn, NULL));
+	ok("lcore", rte_eal_remote_launch(proxy_main, proxy_loop, 1));
+	run(100000000);
+	__atomic_store_n(&warm, true, __ATOMIC_RELAXED);
+	begun = phca_loop_now_ns();
+	cpu = cpu_ns();
+	n = run(o.ms * 1000000ull);
+	begun = phca_loop_now_ns() - begun;
+	cpu = cpu_ns() - cpu;
+	phca_loop_stop(proxy_loop);
+	rte_eal_mp_wait_lcore();
+	report(n, begun, cpu);
+	return 0;
+}
