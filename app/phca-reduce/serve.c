@@ -34,7 +34,8 @@ struct server {
 	struct ibv_qp **qps;
 	int *fds;
 	bool *done;
-	uint8_t *expected, *recvs, *results; /* recvs: depth for each rank; results: depth */
+	uint8_t *expected, *recvs, *results; /* recvs: nb_recvs for each rank; results: depth */
+	uint32_t nb_recvs;
 	reduce_kernel *kernel;
 	struct slot *slots;
 	uint64_t rounds;    /* complete */
@@ -53,7 +54,7 @@ static reduce_kernel *kernel_of(const struct job *j)
 static void recv_post(struct server *s, uint32_t rank, uint32_t i)
 {
 	size_t stride = job_stride(&s->job);
-	uint32_t buf = rank * s->job.depth + i;
+	uint32_t buf = rank * s->nb_recvs + i;
 
 	qp_recv(&s->dev, s->qps[rank], buf, s->recvs + buf * stride, stride);
 }
@@ -72,9 +73,12 @@ static void *zeroed(size_t n, size_t size)
 /* What is to be done is known: all that depends on it. */
 static void server_prepare(struct server *s, const struct job *job)
 {
-	size_t stride = job_stride(job), nb_recvs = (size_t)job->nb_ranks * job->depth;
+	/* twice what is under way: a receive that is not needed any more is free a little later */
+	const uint32_t per_rank = 2 * job->depth;
+	size_t stride = job_stride(job), nb_recvs = (size_t)job->nb_ranks * per_rank;
 
 	s->job = *job;
+	s->nb_recvs = per_rank;
 	if (s->o->job.nb_ranks != 0 && s->o->job.nb_ranks != job->nb_ranks)
 		fail("a contributor is one of %u ranks, --ranks says %u", job->nb_ranks, s->o->job.nb_ranks);
 	s->kernel = kernel_of(job);
@@ -107,12 +111,12 @@ static void rank_join(struct server *s, int fd)
 	if (s->qps[rank] != NULL)
 		fail("there are two ranks %u", rank);
 	s->fds[rank] = fd;
-	s->qps[rank] = qp_make(&s->dev, s->job.depth, s->job.depth);
+	s->qps[rank] = qp_make(&s->dev, s->job.depth, s->nb_recvs);
 	mine.rank = rank;
 	mine.qpn = s->qps[rank]->qp_num;
 	mine.psn = (mine.qpn * 2654435761u) & 0xffffff;
 	mine.job = s->job;
-	for (uint32_t i = 0; i < s->job.depth; i++)
+	for (uint32_t i = 0; i < s->nb_recvs; i++)
 		recv_post(s, rank, i);
 	qp_connect(&s->dev, s->qps[rank], &mine, &peer);
 	hello_send(fd, &mine);
@@ -144,7 +148,7 @@ static void result_received(struct server *s, const struct ibv_wc *wc)
 
 	result_check(&s->job, at, wc->byte_len, true, s->expected, "the application");
 	s->rounds++;
-	recv_post(s, (uint32_t)wc->wr_id / s->job.depth, (uint32_t)wc->wr_id % s->job.depth);
+	recv_post(s, (uint32_t)wc->wr_id / s->nb_recvs, (uint32_t)wc->wr_id % s->nb_recvs);
 }
 
 /* --- without it */
@@ -168,7 +172,7 @@ static void slot_advance(struct server *s, struct slot *slot)
 
 	while (slot->sends == 0 && slot->turn < j->nb_ranks && slot->have[slot->turn] != 0) {
 		uint32_t rank = slot->turn++, i = slot->have[rank] - 1;
-		const uint8_t *from = s->recvs + ((size_t)rank * j->depth + i) * stride;
+		const uint8_t *from = s->recvs + ((size_t)rank * s->nb_recvs + i) * stride;
 
 		if (rank == 0)
 			memcpy(result, from, PHCA_REDUCE_HDR_LEN + job_bytes(j));
@@ -189,7 +193,7 @@ static void slot_advance(struct server *s, struct slot *slot)
 
 static void contribution_received(struct server *s, const struct ibv_wc *wc)
 {
-	uint32_t rank = (uint32_t)wc->wr_id / s->job.depth, i = (uint32_t)wc->wr_id % s->job.depth;
+	uint32_t rank = (uint32_t)wc->wr_id / s->nb_recvs, i = (uint32_t)wc->wr_id % s->nb_recvs;
 	const struct phca_reduce_hdr *h = (const void *)(s->recvs + wc->wr_id * job_stride(&s->job));
 	struct phca_reduce_hdr want;
 	struct slot *slot;
