@@ -58,6 +58,7 @@ static const char usage[] =
 	"  -n, --locks N        serve: locks in the table; bench, torture: of which N are used (1024)\n"
 	"serve:\n"
 	"      --self           carry out the requests itself: no proxy takes them\n"
+	"      --once           end when the last client has left\n"
 	"      --keep           keep the queue pair of a client whose TCP connection ended, until it fails\n"
 	"  -r, --receives N     for each client (256)\n"
 	"  -i, --interval MS    print the table's state that often (never)\n"
@@ -72,7 +73,7 @@ static const char usage[] =
 	"      --seed N         of the random numbers (1)\n"
 	"  -o, --output FILE    torture: where its history goes\n";
 
-enum { OPT_SELF = 256, OPT_KEEP, OPT_SEED, OPT_FIRST };
+enum { OPT_SELF = 256, OPT_ONCE, OPT_KEEP, OPT_SEED, OPT_FIRST };
 
 static uint64_t number(const char *name, const char *s, uint64_t min, uint64_t max)
 {
@@ -92,7 +93,8 @@ static void parse(int argc, char **argv, struct options *o)
 	static const struct option known[] = {
 		{ "device", 1, NULL, 'd' }, { "gid", 1, NULL, 'g' }, { "port", 1, NULL, 'p' },
 		{ "locks", 1, NULL, 'n' },
-		{ "self", 0, NULL, OPT_SELF }, { "keep", 0, NULL, OPT_KEEP }, { "receives", 1, NULL, 'r' },
+		{ "self", 0, NULL, OPT_SELF }, { "keep", 0, NULL, OPT_KEEP }, { "once", 0, NULL, OPT_ONCE },
+		{ "receives", 1, NULL, 'r' },
 		{ "interval", 1, NULL, 'i' }, { "shared", 0, NULL, 's' }, { "wait", 1, NULL, 'w' },
 		{ "clients", 1, NULL, 'c' }, { "depth", 1, NULL, 'q' }, { "seconds", 1, NULL, 't' },
 		{ "seed", 1, NULL, OPT_SEED }, { "first", 1, NULL, OPT_FIRST }, { "output", 1, NULL, 'o' },
@@ -107,6 +109,7 @@ static void parse(int argc, char **argv, struct options *o)
 		case 'p': o->port = optarg; break;
 		case 'n': o->nb_locks = (uint32_t)number("-n", optarg, 1, 1u << 24); break;
 		case OPT_SELF: o->self = true; break;
+		case OPT_ONCE: o->once = true; break;
 		case OPT_KEEP: o->keep = true; break;
 		case 'r': o->receives = (uint32_t)number("-r", optarg, 1, 8192); break;
 		case 'i': o->interval_ms = (uint32_t)number("-i", optarg, 1, 3600000); break;

@@ -293,7 +293,7 @@ static void run(struct server *s)
 	uint64_t next = now_ns() + every;
 	unsigned int idle = 0;
 
-	while (!stop) {
+	while (!stop && !(s->o->once && s->accepted > 0 && s->nb_conns == 0)) {
 		bool self_waits = s->core != NULL && lock_core_stats(s->core)->waiting > 0;
 
 		if (every != 0 && idle % 64 == 0 && now_ns() >= next) {

@@ -20,7 +20,7 @@ struct options {
 	const char *port;     /* TCP */
 	const char *host;
 	uint32_t nb_locks, receives, interval_ms;
-	bool self, keep;
+	bool self, keep, once;
 	uint32_t clients, depth, sessions, first;
 	double seconds;
 	uint64_t seed;

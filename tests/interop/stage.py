@@ -32,7 +32,8 @@ class Stage:
             self.segment = self._add(vm.Segment())
             self.guest = self._add(vm.Guest(
                 self.segment, [(runner.built("tests/interop/datacheck"), "usr/bin/datacheck"),
-                               (runner.built("app/phca-reduce/phca-reduce"), "usr/bin/phca-reduce")]))
+                               (runner.built("app/phca-reduce/phca-reduce"), "usr/bin/phca-reduce"),
+                               (runner.built("app/phca-lock/phca-lock"), "usr/bin/phca-lock")]))
             self.box = self._add(appliance(self.segment))
         except BaseException:
             self.close()
