@@ -51,6 +51,7 @@ static struct box *box_open(const char *text, unsigned int nb_proxies)
 		b->filters[i] = &b->filter[i];
 	}
 	b->offloads[0] = &b->offload;
+	b->offload.home = -1; /* has no peers */
 	b->a.filters = b->filters;
 	b->a.offloads = b->offloads;
 	b->a.nb_filters = 2;
