@@ -282,7 +282,7 @@ class Prompt(unittest.TestCase):
     def test_every_show_command_answers(self):
         for command in ("show port info all", "show port stats all", "show port verdicts 0",
                         "show verdict", "show neigh", "show qp all", "show qp 0x13", "show cq all",
-                        "show events", "show congestion", "show rules", "show proxy", "show proxy stats",
+                        "show events", "show congestion", "show rules", "show proxy", "show proxy stats", "show trace",
                         "show offload all",
                         "show filter all", "show filter size", "show map source sources",
                         "show app all", "show lcore", "clear port stats all", "clear qp stats",
