@@ -489,3 +489,68 @@ PHCA_TEST(lock, tables_in_memory_that_cannot_be_mapped)
 	rkey = near;
 	teardown();
 }
+
+/* Half of it well formed, so that it gets far. @return its length; *n: answers it will have */
+static uint32_t hostile_message(uint64_t *random, uint8_t *to, unsigned int *n)
+{
+	uint32_t len = phca_test_rand(random) % 800;
+
+	if (phca_test_rand(random) % 2 == 0)
+		len = (1 + len % PHCA_LOCK_BATCH) * sizeof(struct phca_lock_req);
+	for (uint32_t at = 0; at < len; at += sizeof(struct phca_lock_req)) {
+		enum phca_lock_op op = 1 + phca_test_rand(random) % PHCA_LOCK_OP_QUERY;
+		struct phca_lock_req req = request(op, phca_test_rand(random) % 3, phca_test_rand(random) % 8,
+			op <= TRY ? 1 + phca_test_rand(random) % 2 : PHCA_LOCK_FREE);
+		uint8_t *bytes = (uint8_t *)&req;
+
+		req.wait_us = op == LOCK ? phca_test_rand(random) % 2 * 50 : 0;
+		req.lock = op == PHCA_LOCK_OP_RELEASE ? 0 : req.lock;
+		if (phca_test_rand(random) % 3 == 0)
+			bytes[phca_test_rand(random) % sizeof(req)] ^= (uint8_t)(1 << phca_test_rand(random) % 8);
+		req.session %= 3; /* else what a changed one has is never given back */
+		memcpy(to + at, &req, RTE_MIN(sizeof(req), len - at));
+	}
+	*n = len / sizeof(struct phca_lock_req);
+	if (len % sizeof(struct phca_lock_req) != 0 || *n == 0 || *n > PHCA_LOCK_BATCH)
+		*n = 1;
+	return len;
+}
+
+PHCA_TEST(lock, anything_may_come_from_the_network)
+{
+	const struct phca_setting_arg args[] = { NUM("max_locks", 7), NUM("max_waiters", 3), NUM("max_sessions", 8),
+		NUM("max_wait_us", 500), NUM("probe_ms", 1) };
+	uint64_t random = 3, asked[QPS] = { 0 }, answers[QPS] = { 0 };
+	uint8_t message[PHCA_LOCK_BATCH * sizeof(struct phca_lock_req) + 64];
+
+	setup(args, RTE_DIM(args));
+	for (unsigned int k = 0; k < 6000; k++) {
+		unsigned int i = phca_test_rand(&random) % QPS, n;
+		uint32_t len = hostile_message(&random, message, &n);
+
+		deliver(i, message, len);
+		asked[i] += n;
+		turns();
+		r.now_ns += phca_test_rand(&random) % 200000;
+		if (phca_test_rand(&random) % 3 != 0)
+			continue;
+		acknowledge(OK);
+		for (i = 0; i < QPS; i++) {
+			answers[i] += nb_got[i];
+			nb_got[i] = 0;
+		}
+		r.nb_replies = r.child_at = 0;
+	}
+	r.now_ns += MS; /* the last waits end */
+	turns();
+	acknowledge(OK);
+	for (unsigned int i = 0; i < QPS; i++) {
+		answers[i] += nb_got[i];
+		looked[i] = nb_got[i];
+		CU_ASSERT_EQUAL(answers[i], asked[i]);
+	}
+	CU_ASSERT_EQUAL(counter("waiting"), 0);
+	CU_ASSERT(counter("granted") > 1000 && counter("bad_requests") > 1000 && counter("limits") > 100);
+	CU_ASSERT(counter("deadlocks") > 0 && counter("tables_refused") > 0 && probes > 0);
+	teardown();
+}
