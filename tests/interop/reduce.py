@@ -54,13 +54,22 @@ class Reduce(stage.TestCase):
         return self.box.figures("/phca/offload", "reduce")["own"]
 
     def test_ranks_on_softroce(self):
+        before = self.own()
         for i, (more, family) in enumerate(((["-c", "1500"], 4), (["-a", "-t", "int32", "-o", "max"], 6),
                                             (["-b", "-t", "float32", "-c", "3001"], 4)), 1):
             with self.subTest(" ".join(more)):
                 self.reduce(HERE, more, family=family)
-                self.assertEqual(self.own()["contributions"], 150 * i)
-        self.assertEqual(self.own()["reductions"], 150)
-        self.assertEqual(self.own()["delivered"], 100)
+                self.assertEqual(self.own()["contributions"] - before["contributions"], 150 * i)
+        self.assertEqual(self.own()["reductions"] - before["reductions"], 150)
+        self.assertEqual(self.own()["delivered"] - before["delivered"], 100)
+
+    def test_loss(self):
+        before = self.own()
+        self.impair("drop p=0.01")
+        self.reduce(HERE, ["-b", "-c", "1500"])
+        figures = self.box.figures("/phca/impair", "net_impair0")
+        self.assertGreater(figures["rx"]["dropped"] + figures["tx"]["dropped"], 0)
+        self.assertEqual(self.own()["contributions"] - before["contributions"], 150)   # none twice
 
     def test_without_the_offload(self):
         """Contributions of another group are the application's, here and on Soft-RoCE."""
