@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -67,11 +68,17 @@ void link_flush(struct link *l)
 	check(l, phca_lock_client_flush(l->c));
 }
 
+#define IDLE_POLLS 4096 /* between looks at the TCP connection */
+
 int link_poll(struct link *l)
 {
+	char byte;
 	int n = phca_lock_client_poll(l->c);
 
 	check(l, n);
+	/* a server whose queue pair failed answers nothing, and closes */
+	if (n == 0 && ++l->idle % IDLE_POLLS == 0 && recv(l->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0)
+		fail("the server has closed the connection");
 	return n;
 }
 

@@ -55,6 +55,7 @@ static const char usage[] =
 	"  -d, --device NAME    RDMA device (the first)\n"
 	"  -g, --gid INDEX      of its GIDs (the last that is not link-local)\n"
 	"  -p, --port PORT      TCP port at which server and clients meet (18600)\n"
+	"  -u, --qp-timeout N   local ACK timeout, 4.096 us times 2 to the power of N (12); 8 tries\n"
 	"  -n, --locks N        serve: locks in the table; bench, torture: of which N are used (1024)\n"
 	"serve:\n"
 	"      --self           carry out the requests itself: no proxy takes them\n"
@@ -91,7 +92,7 @@ static uint64_t number(const char *name, const char *s, uint64_t min, uint64_t m
 static void parse(int argc, char **argv, struct options *o)
 {
 	static const struct option known[] = {
-		{ "device", 1, NULL, 'd' }, { "gid", 1, NULL, 'g' }, { "port", 1, NULL, 'p' },
+		{ "device", 1, NULL, 'd' }, { "gid", 1, NULL, 'g' }, { "port", 1, NULL, 'p' }, { "qp-timeout", 1, NULL, 'u' },
 		{ "locks", 1, NULL, 'n' },
 		{ "self", 0, NULL, OPT_SELF }, { "keep", 0, NULL, OPT_KEEP }, { "once", 0, NULL, OPT_ONCE },
 		{ "receives", 1, NULL, 'r' },
@@ -102,11 +103,12 @@ static void parse(int argc, char **argv, struct options *o)
 	};
 	int c;
 
-	while ((c = getopt_long(argc, argv, "+d:g:p:n:r:i:sw:c:q:t:o:h", known, NULL)) != -1) {
+	while ((c = getopt_long(argc, argv, "+d:g:p:u:n:r:i:sw:c:q:t:o:h", known, NULL)) != -1) {
 		switch (c) {
 		case 'd': o->device = optarg; break;
 		case 'g': o->gid_index = (int)number("-g", optarg, 0, 255); break;
 		case 'p': o->port = optarg; break;
+		case 'u': o->qp_timeout = (uint8_t)number("-u", optarg, 1, 31); break;
 		case 'n': o->nb_locks = (uint32_t)number("-n", optarg, 1, 1u << 24); break;
 		case OPT_SELF: o->self = true; break;
 		case OPT_ONCE: o->once = true; break;
@@ -154,7 +156,7 @@ static const struct role roles[] = {
 
 int main(int argc, char **argv)
 {
-	struct options o = { .gid_index = -1, .port = "18600", .nb_locks = 1024, .receives = 256, .clients = 1,
+	struct options o = { .gid_index = -1, .port = "18600", .qp_timeout = 12, .nb_locks = 1024, .receives = 256, .clients = 1,
 		.seconds = 5, .seed = 1, .mode = PHCA_LOCK_EXCLUSIVE };
 	struct sigaction sa = { .sa_handler = on_signal };
 	const struct role *r = NULL;

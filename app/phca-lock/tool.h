@@ -18,6 +18,7 @@ struct options {
 	const char *device;   /* NULL: the first */
 	int gid_index;        /* -1: the last that is not link-local */
 	const char *port;     /* TCP */
+	uint8_t qp_timeout;   /* local ACK timeout */
 	const char *host;
 	uint32_t nb_locks, receives, interval_ms;
 	bool self, keep, once;
@@ -45,6 +46,7 @@ struct device {
 	struct ibv_pd *pd;
 	union ibv_gid gid;
 	int gid_index;
+	uint8_t qp_timeout;
 };
 
 /* What a side tells the other. */
@@ -76,6 +78,7 @@ struct link {
 	struct phca_lock_client *c;
 	int fd;
 	uint32_t nb_locks;
+	uint32_t idle;        /* polls that found nothing */
 };
 
 /* Connect, or exit. conf: what is known: depth, done, other, arg */
@@ -83,6 +86,7 @@ void link_open(struct link *l, struct device *d, const struct options *o, struct
 void link_close(struct link *l);
 /* Send what was asked; exit when the connection failed. */
 void link_flush(struct link *l);
+/* Take what came; exit when the connection failed, or the server has closed it. */
 int link_poll(struct link *l);
 
 /* --- roles: exit status */

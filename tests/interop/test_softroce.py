@@ -14,6 +14,7 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import stage  # noqa: E402
 import vm  # noqa: E402
 from locks import Locks  # noqa: E402,F401
+from offloads import Offloads  # noqa: E402,F401
 from reduce import Reduce  # noqa: E402,F401
 from resident import Resident  # noqa: E402,F401
 if stage.LONG:
