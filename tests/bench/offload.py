@@ -158,7 +158,7 @@ def lock(args, out):
     for name, options in (("proxied", []), ("self", ["--self"])):
         # the server that does it itself has plain queue pairs
         with_proxy = dict(more) if not options else {}
-        box = verbs.Host(more=with_proxy)
+        box = verbs.Host(more=with_proxy, args=["--idle=" + args.idle], lcores=args.appliance)
         try:
             port = verbs.next_port()
             server = Server(box.command([tool, "serve", "-p", str(port), *options]))
@@ -200,7 +200,8 @@ def reduce(args, out):
     }
     tool = os.path.join(args.builddir, "app", "phca-reduce", "phca-reduce")
     for name, options in (("proxied", []), ("self", ["--self"])):
-        box = verbs.Host(more={} if options else more)
+        box = verbs.Host(more={} if options else more, args=["--idle=" + args.idle],
+                         lcores=args.appliance)
         try:
             for count, rounds in ((64, 100000), (16384, 2000)):
                 port = verbs.next_port()
@@ -261,10 +262,14 @@ def main():
     parser.add_argument("--repeat", type=int, default=3, help="rounds")
     parser.add_argument("--row", default=",".join(ROWS), help="comma-separated")
     parser.add_argument("--json", metavar="FILE", help="write all figures")
+    parser.add_argument("--appliance", default="0-1", help="lock, reduce: EAL's --lcores of the appliance")
+    parser.add_argument("--idle", default="sleep", help="what its lcores do without work: sleep, poll")
     parser.add_argument("--check", action="store_true")
     parser.add_argument("--fifo", action="store_true")
     args = parser.parse_args()
     args.builddir = os.path.abspath(args.builddir)
+    from lib import runner
+    runner._build = args.builddir
     rows = args.row.split(",")
     unknown = set(rows) - set(ROWS)
     if unknown:
