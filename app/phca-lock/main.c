@@ -92,7 +92,8 @@ static uint64_t number(const char *name, const char *s, uint64_t min, uint64_t m
 static void parse(int argc, char **argv, struct options *o)
 {
 	static const struct option known[] = {
-		{ "device", 1, NULL, 'd' }, { "gid", 1, NULL, 'g' }, { "port", 1, NULL, 'p' }, { "qp-timeout", 1, NULL, 'u' },
+		{ "device", 1, NULL, 'd' }, { "gid", 1, NULL, 'g' }, { "port", 1, NULL, 'p' },
+		{ "qp-timeout", 1, NULL, 'u' },
 		{ "locks", 1, NULL, 'n' },
 		{ "self", 0, NULL, OPT_SELF }, { "keep", 0, NULL, OPT_KEEP }, { "once", 0, NULL, OPT_ONCE },
 		{ "receives", 1, NULL, 'r' },
@@ -156,7 +157,8 @@ static const struct role roles[] = {
 
 int main(int argc, char **argv)
 {
-	struct options o = { .gid_index = -1, .port = "18600", .qp_timeout = 12, .nb_locks = 1024, .receives = 256, .clients = 1,
+	struct options o = { .gid_index = -1, .port = "18600", .qp_timeout = 12, .nb_locks = 1024,
+		.receives = 256, .clients = 1,
 		.seconds = 5, .seed = 1, .mode = PHCA_LOCK_EXCLUSIVE };
 	struct sigaction sa = { .sa_handler = on_signal };
 	const struct role *r = NULL;
