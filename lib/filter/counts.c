@@ -138,16 +138,17 @@ uint32_t phca_filter_run(struct phca_filter *f, const struct phca_filter_ctx *ct
 
 uint32_t phca_filter_call(struct phca_filter *f, void *ctx, struct phca_filter_env *env)
 {
-	struct phca_filter_env *before = self.env;
+	static __thread struct phca_filter_env own; /* of a thread that has none: it keeps its place */
+	struct phca_filter_env *before;
 	struct phca_filter_stats *st;
 	uint32_t rc;
 
-	if (unlikely(before == NULL)) {
-		phca_filter_env_set(env); /* once: a thread keeps its place */
+	if (unlikely(self.env == NULL)) {
+		phca_filter_env_set(&own);
 		if (self.env == NULL)
 			return 0;
-		before = self.env;
 	}
+	before = self.env;
 	self.env = env;
 	st = &f->counts[self.slot].st;
 	COUNT(st->runs, __ATOMIC_RELAXED);

@@ -164,11 +164,27 @@ static void fail(struct phca_offload_req *req, uint64_t *counter)
 	phca_offload_done(req, PHCA_WC_LOC_QP_OP_ERR);
 }
 
+/* Whether it came to a queue pair of the offload's own and asks for a receive, which nobody posts there. */
+static bool for_nobody(const struct bpf *b, const struct phca_offload_req *req)
+{
+	if (req->dir == PHCA_DIR_SEND || (req->op != PHCA_OP_SEND && !req->has_imm))
+		return false;
+	for (unsigned int i = 0; i < b->nb_peers; i++)
+		if (b->peers[i].q == req->pqp)
+			return true;
+	return false;
+}
+
 static void pass_on(struct run *r, uint32_t said)
 {
 	struct phca_offload_req *req = r->req;
 	int rc;
 
+	if (unlikely(for_nobody(r->b, req))) {
+		PHCA_STAT_ADD(r->b->c.passed_on, 1);
+		phca_offload_done(req, PHCA_WC_SUCCESS);
+		return;
+	}
 	if (said == PHCA_DELIVER && r->out == NULL)
 		rc = -EINVAL;
 	else if (said == PHCA_DELIVER)

@@ -9,6 +9,8 @@
 
 #include "bpf_impl.h"
 
+#define STACK_SIZE 512 /* of a program */
+
 static struct run *run_of(uint64_t ctx)
 {
 	return (struct run *)(uintptr_t)ctx; /* the context is its first member */
@@ -32,6 +34,15 @@ static bool spend(struct run *r, uint64_t bytes)
 	r->bytes_left -= bytes;
 	PHCA_STAT_ADD(r->b->c.helper_bytes, bytes);
 	return true;
+}
+
+/*
+ * A helper that failed leaves zeros. Beyond the budget only where the stack may be, which
+ * the check takes for written: the request fails anyway, and this shall cost little.
+ */
+static void zero(const struct run *r, void *dst, uint64_t len)
+{
+	memset(dst, 0, r->over ? RTE_MIN(len, (uint64_t)STACK_SIZE) : len);
 }
 
 static int refused(struct run *r)
@@ -84,15 +95,19 @@ static PHCA_HELPER_FN uint64_t help_payload_read(uint64_t ctx, uint64_t offset, 
 	int n = 0;
 
 	RTE_SET_USED(a5);
-	memset(dst, 0, len);
-	if (!spend(r, len))
+	if (!spend(r, len)) {
+		zero(r, dst, len);
 		return result(-E2BIG);
+	}
 	if (offset <= UINT32_MAX)
 		n = phca_offload_read(r->req, (uint32_t)offset, dst, (uint32_t)len);
-	if (n >= 0)
-		return (uint64_t)n;
-	memset(dst, 0, len);
-	return result(refused(r));
+	if (n < 0) {
+		zero(r, dst, len);
+		return result(refused(r));
+	}
+	if ((uint64_t)n < len)
+		memset((uint8_t *)dst + n, 0, len - (uint64_t)n);
+	return (uint64_t)n;
 }
 
 static PHCA_HELPER_FN uint64_t help_sge_write(uint64_t ctx, uint64_t offset, uint64_t buf, uint64_t len,
@@ -120,7 +135,7 @@ static PHCA_HELPER_FN uint64_t help_mem_read(uint64_t ctx, uint64_t va, uint64_t
 	int rc = spend(r, len) ? app_read(r, va, (uint32_t)key, dst, (uint32_t)len) : -E2BIG;
 
 	if (rc != 0)
-		memset(dst, 0, len);
+		zero(r, dst, len);
 	return result(rc);
 }
 

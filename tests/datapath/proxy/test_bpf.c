@@ -449,6 +449,24 @@ PHCA_TEST(bpf, neither_pass_nor_again_after_children)
 	}
 }
 
+PHCA_TEST(bpf, what_a_peer_sends_is_dropped_when_passed_on)
+{
+	struct rig_in in = { .flags = ORD, .opcode = PHCA_RC_SEND_ONLY, .data = "hello", .len = 5 };
+	struct phca_pqp *peer;
+
+	bpf_setup("says", NULL, 0, NULL, 0);
+	peer = rig_pqp_rc(&bpf.r, 2, 64, &bpf.cq2, &bpf.o, 1, 0);
+	rig_turn(&bpf.r);
+	CU_ASSERT_EQUAL(phca_offload_peer_add(bpf.o, peer, "peer"), 0);
+	rig_message_in(&bpf.r, peer, &in);
+	rig_settle(&bpf.r);
+	CU_ASSERT_EQUAL(rig_count(&bpf.r, PHCA_PREPLY_PASS, (void *)2), 0);
+	CU_ASSERT_EQUAL(rig_credit(&bpf.r, (void *)2, PHCA_DIR_RECV, 0), 1);
+	CU_ASSERT_EQUAL(bpf_counter("passed_on"), 1);
+	rig_pqp_end(&bpf.r, peer);
+	bpf_teardown();
+}
+
 PHCA_TEST(bpf, posted_read_is_served_here)
 {
 	bpf_setup("fetch", NULL, 0, NULL, 0);
