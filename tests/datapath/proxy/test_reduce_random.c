@@ -230,3 +230,86 @@ PHCA_TEST(reduce_random, results_are_results_and_all_ends_once)
 		}
 	}
 }
+
+/* Headers with few right values and many wrong ones, of any length, from all peers. */
+static void nonsense(struct model *m, uint32_t peer)
+{
+	struct phca_reduce_hdr h = rr_header(PHCA_REDUCE_SUM, PHCA_REDUCE_INT32, PHCA_REDUCE_F_WHOM, 2, pick(m, 3), 1);
+	uint8_t vector[64] = { 0 };
+
+	if (pick(m, 3) == 0) { /* right, but for who says it how often */
+		rr_contribute(peer, &h, (uint16_t)pick(m, 2), vector, 0);
+		return;
+	}
+	h.op = (uint8_t)pick(m, 6);
+	h.type = (uint8_t)pick(m, 5);
+	h.flags = (uint8_t)(1 + pick(m, 8));
+	h.nb_ranks = (uint16_t)pick(m, 4);
+	h.count = (uint32_t)pick(m, 4);
+	for (uint64_t n = pick(m, 4); n > 1; n--)
+		((uint8_t *)&h)[4 + pick(m, sizeof(h) - 4)] = (uint8_t)ref_random(&m->random);
+	rr_contribute_bytes(peer, &h, (uint16_t)pick(m, 4), vector, (uint32_t)pick(m, 5) * 4,
+		(uint32_t)pick(m, 2) * 41);
+}
+
+static void take_all(struct model *m)
+{
+	struct phca_reduce_hdr h;
+	struct phca_child *c;
+	uint8_t data[256];
+	uint32_t peer, len;
+	struct phca_wc wc;
+
+	rig_turn(&rr);
+	while ((c = rr_answer(&peer, &h)) != NULL) {
+		CU_ASSERT_TRUE(h.status < PHCA_REDUCE_STATUS_COUNT);
+		m->results += h.status == PHCA_REDUCE_OK;
+		m->errors += h.status != PHCA_REDUCE_OK;
+		rig_child_over(&rr, c, PHCA_WC_SUCCESS);
+	}
+	while (rr_delivered(data, &len) != NULL)
+		;
+	for (uint32_t i = 0; i < RR_PEERS; i++)
+		CU_ASSERT_EQUAL(rr_errors_of(i), 0);
+	rr_replies_clear();
+	while (rig_cq_poll(&rr_cq, &wc))
+		;
+}
+
+PHCA_TEST(reduce_random, anything_may_come_and_nobody_is_harmed)
+{
+	static const struct phca_setting_arg args[] = {
+		{ "on_missing", PHCA_SETTING_STRING, 0, "drop" }, NUM("wait_ms", 2), NUM("max_reductions", 8),
+		NUM("max_ranks", 4), NUM("max_bytes", 16), NUM("max_per_qp", 4),
+	};
+	struct model m = { .random = 5 };
+	struct phca_offload_stats st;
+
+	rr_setup(args, RTE_DIM(args), 0);
+	for (unsigned int i = 0; i < (phca_test_long() ? 1000000u : 20000u); i++) {
+		uint32_t peer = (uint32_t)pick(&m, RR_PEERS);
+		struct phca_pqp_stats qs;
+
+		phca_pqp_stats_get(rr_qp[peer], &qs);
+		if (rr_seq[peer] - qs.released < 64)
+			nonsense(&m, peer);
+		if (pick(&m, 8) == 0)
+			take_all(&m);
+		rr.now_ns += pick(&m, 20) == 0 ? 1000000 : 0;
+	}
+	for (unsigned int i = 0; i < 20; i++) {
+		rr.now_ns += 1000000;
+		take_all(&m);
+	}
+	phca_offload_stats_get(rr_offload, &st);
+	CU_ASSERT_EQUAL(st.in_flight, 0);
+	CU_ASSERT_EQUAL(rr_figure("waiting"), 0);
+	printf("  %lu results, %lu errors\n", (unsigned long)m.results, (unsigned long)m.errors);
+	CU_ASSERT_TRUE(m.results > 100 && m.errors > 1000 && rr_figure("delivered") > 10);
+	/* and a proper reduction works as ever */
+	rr_contribute_one(1, 2, 77, PHCA_REDUCE_F_DELIVER, 30);
+	rr_contribute_one(0, 2, 77, PHCA_REDUCE_F_DELIVER, 12);
+	rig_settle(&rr);
+	rr_expect_delivered(77, 42);
+	rr_teardown();
+}
