@@ -54,7 +54,11 @@ bool complete_room(struct shard *h, const struct phca_qp *qp, enum phca_dir dir,
 /* Room is known. The caller fills the message in before the turn ends. */
 struct phca_pmsg *proxy_msg(struct px *x)
 {
+	const struct rte_ring *r = x->ring;
+
 	RTE_ASSERT(x->pm_room > 0 && x->nb_pm < PM_STAGE);
+	/* where it will go: the proxy lcore's core has read it last */
+	prefetch_own((const struct phca_pmsg *)(const void *)&r[1] + ((r->prod.head + x->nb_pm) & r->mask));
 	x->pm_room--;
 	return &x->pm[x->nb_pm++];
 }

@@ -357,6 +357,19 @@ struct phca_hca {
 	void *pump_arg;
 };
 
+/*
+ * Ask for a line that is going to be written and that another core has. __builtin_prefetch(p, 1)
+ * asks for it as a reader unless the target is said to know more, and then the write waits all the same.
+ */
+static inline void prefetch_own(const void *p)
+{
+#if defined(__x86_64__)
+	__asm__ volatile("prefetchw %0" : : "m"(*(const char *)p)); /* does nothing where it is unknown */
+#else
+	__builtin_prefetch(p, 1);
+#endif
+}
+
 /* table.c: QPN to QP */
 static inline struct phca_qp *qp_lookup(const struct phca_hca *hca, uint32_t qpn)
 {
