@@ -6,6 +6,7 @@
  * back when it was granted, and begins anew when that is answered: a pair. What is
  * asked in one round goes in as few messages as it fits into.
  */
+#include <errno.h>
 #include <inttypes.h>
 #include <sched.h>
 #include <stdio.h>
@@ -21,7 +22,7 @@
 struct session {
 	uint64_t begun_ns, id;
 	uint32_t lock;
-	bool locked;
+	enum phca_lock_op again; /* could not be asked, as no send was free: later */
 };
 
 struct runner {
@@ -30,6 +31,7 @@ struct runner {
 	uint32_t depth;
 	uint64_t now_ns, random;
 	bool ending;
+	uint32_t nb_again;
 	struct session s[DEPTH_MAX];
 	uint32_t by_id[DEPTH_MAX * 2]; /* session of a request: id modulo, as at most depth are pending */
 };
@@ -78,6 +80,11 @@ static void ask(struct runner *r, uint32_t i, enum phca_lock_op op)
 		.session = i, .lock = s->lock };
 	int rc = phca_lock_client_ask(r->l.c, &a, &s->id);
 
+	s->again = rc == -EAGAIN ? op : PHCA_LOCK_OP_NONE;
+	if (rc == -EAGAIN) {
+		r->nb_again++;
+		return;
+	}
 	if (rc != 0)
 		fail("the connection failed: %s", ibv_wc_status_str(phca_lock_client_status(r->l.c)));
 	r->by_id[s->id % (DEPTH_MAX * 2)] = i;
@@ -113,6 +120,14 @@ static void done(void *arg, const struct phca_lock_answer *a)
 	}
 	if (!r->ending)
 		begin(r, i);
+}
+
+static void ask_again(struct runner *r)
+{
+	r->nb_again = 0;
+	for (uint32_t i = 0; i < r->depth; i++)
+		if (r->s[i].again != PHCA_LOCK_OP_NONE)
+			ask(r, i, r->s[i].again);
 }
 
 static void open_runner(struct runner *r, struct device *d, const struct options *o, uint32_t index)
@@ -157,8 +172,10 @@ int do_bench(const struct options *o)
 			all[i].now_ns = now;
 			all[i].ending = end;
 			n += link_poll(&all[i].l);
+			if (all[i].nb_again > 0)
+				ask_again(&all[i]);
 			link_flush(&all[i].l);
-			pending += phca_lock_client_pending(all[i].l.c);
+			pending += phca_lock_client_pending(all[i].l.c) + all[i].nb_again;
 		}
 		if (n == 0)
 			sched_yield();

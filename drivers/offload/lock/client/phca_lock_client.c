@@ -254,8 +254,16 @@ int phca_lock_client_call(struct phca_lock_client *c, const struct phca_lock_ask
 {
 	const int64_t end = now_ms() + timeout_ms;
 	uint64_t id;
-	int rc = phca_lock_client_ask(c, ask, &id);
+	int rc;
 
+	/* Sends may complete later than their requests are answered. */
+	while ((rc = phca_lock_client_ask(c, ask, &id)) == -EAGAIN && c->pending < c->conf.depth) {
+		rc = phca_lock_client_poll(c);
+		if (rc < 0)
+			return rc;
+		if (rc == 0 && timeout_ms >= 0 && now_ms() >= end)
+			return -EAGAIN;
+	}
 	if (rc != 0)
 		return rc;
 	c->wanted = id;

@@ -82,7 +82,7 @@ int phca_lock_client_poll(struct phca_lock_client *c);
  */
 int phca_lock_client_wc(struct phca_lock_client *c, const struct ibv_wc *wc);
 /**
- * Ask and wait for the answer; others are called back meanwhile.
+ * Ask and wait for the answer; others are called back meanwhile. Waits for a free send, too.
  * @param timeout_ms  how long to wait for the answer at most; -1: as long as it takes
  * @param answer      written
  * @return 0; -ETIMEDOUT the answer is still to come, and will be called back; as phca_lock_client_ask
