@@ -28,17 +28,10 @@
 #include <rte_cycles.h>
 #include <rte_eal.h>
 #include <rte_errno.h>
-#include <rte_eth_ring.h>
-#include <rte_ethdev.h>
 
+#include "pair.h"
 #include "phca_drivers.h"
-#include "phca_hca.h"
 
-#define POOL 32767
-#define CABLE 4096
-#define WINDOW 4096
-#define RECEIVES 2048
-#define BUFFER (1u << 20)
 #define LAT_BITS 5           /* 32 steps of a histogram for each power of two */
 #define LAT_SLOTS (64 << LAT_BITS)
 #define BURST 32
@@ -56,48 +49,10 @@ static struct {
 	uint32_t kind, side, app, op, len, depth, ms, n, delay;
 } o = { .len = 64, .depth = 128, .ms = 1000, .n = 1000, .delay = 20 };
 
-struct end {
-	struct phca_loop *loop;
-	struct phca_mem *mem;
-	struct phca_net *net;
-	struct phca_hca *hca;
-	struct phca_client *client;
-	struct phca_cq *cq;
-	struct phca_qp *qp;
-	struct phca_proxy *proxy;
-	uint16_t port;
-	uint32_t pd, key;
-	uint8_t *buf;
-	uint8_t gid[16];
-};
-
-static struct rte_mempool *pool;
-static struct rte_rcu_qsbr *qsbr;
-static struct phca_loop *proxy_loop;
-static struct end ends[2];
 static uint64_t *t0;         /* of each outstanding request */
 static uint64_t posted, done; /* both the application's; others read done */
 static uint64_t lat[LAT_SLOTS], lat_n;
 static bool warm;            /* latencies count */
-
-static void die(const char *what, int err)
-{
-	fprintf(stderr, "bench-offload: %s: %s\n", what, rte_strerror(err < 0 ? -err : err));
-	exit(1);
-}
-
-static void ok(const char *what, int rc)
-{
-	if (rc < 0)
-		die(what, rc);
-}
-
-static void *have(const char *what, void *p)
-{
-	if (p == NULL)
-		die(what, rte_errno);
-	return p;
-}
 
 static bool word(const char *arg, const char *name, const char *const *words, unsigned int nb, uint32_t *at)
 {
@@ -250,90 +205,6 @@ static const struct phca_offload_ops pass_ops = {
 	.ordered = 1u << PHCA_DIR_SEND | 1u << PHCA_DIR_RECV,
 };
 
-static void net_open(unsigned int i)
-{
-	struct end *e = &ends[i];
-	struct phca_net_addr addr = { .prefix_len = 24 };
-	struct phca_net_neigh neigh = { .mac = { 2, 0, 0, 0, 0, (uint8_t)(2 - i) } };
-	struct phca_net_conf nc = {
-		.port_id = e->port, .mtu = 4096, .set_mac = true, .mac = { 2, 0, 0, 0, 0, (uint8_t)(1 + i) },
-		.pool = pool, .addrs = &addr, .nb_addrs = 1, .neighs = &neigh, .nb_neighs = 1,
-	};
-	char err[256] = "";
-
-	memcpy(e->gid, (uint8_t[16]){ [10] = 0xff, 0xff, 192, 0, 2, (uint8_t)(1 + i) }, 16);
-	memcpy(addr.gid, e->gid, 16);
-	memcpy(neigh.gid, e->gid, 16);
-	neigh.gid[15] = (uint8_t)(2 - i);
-	e->net = phca_net_create(&nc, err, sizeof(err));
-	if (e->net == NULL)
-		die(err, rte_errno);
-	ok("port start", phca_net_start(e->net));
-}
-
-static void proxy_open(struct end *e)
-{
-	struct phca_proxy_conf pc = { .name = "bench", .mem = e->mem, .pool = pool, .ring_size = 4096 };
-
-	proxy_loop = pc.loop = have("loop", phca_loop_create("proxy", qsbr, 2, PHCA_IDLE_POLL));
-	e->proxy = have("proxy", phca_proxy_create(&pc));
-	ok("loop", phca_loop_add(pc.loop, "proxy", phca_proxy_turn, e->proxy));
-}
-
-static void end_open(unsigned int i)
-{
-	struct end *e = &ends[i];
-	struct phca_hca_conf hc = {
-		.name = i ? "b" : "a", .max_qp = 64, .seed = 1, .qsbr = qsbr, .pool = pool, .nb_shards = 1,
-	};
-	struct phca_qp_init qi = {
-		.type = PHCA_QPT_RC, .max_send_wr = o.depth, .max_send_sge = 1,
-		.max_recv_wr = RECEIVES, .max_recv_sge = 1,
-	};
-
-	e->loop = have("loop", phca_loop_create("hca", qsbr, i, PHCA_IDLE_POLL));
-	e->mem = have("mem", phca_mem_create(1024, qsbr));
-	net_open(i);
-	if (o.side == i) {
-		proxy_open(e);
-		hc.proxies[0] = e->proxy;
-		hc.nb_proxies = 1;
-	}
-	hc.loops[0] = e->loop;
-	hc.mem = e->mem;
-	e->hca = have("hca", phca_hca_create(&hc));
-	ok("port", phca_hca_port_add(e->hca, e->net));
-	ok("loop", phca_loop_add(e->loop, "hca", phca_hca_turn, phca_hca_shard(e->hca, 0)));
-	e->client = have("client", phca_client_open(e->hca, "bench", 64));
-	qi.pd = e->pd = phca_pd_alloc(e->mem);
-	e->buf = have("buffer", aligned_alloc(4096, BUFFER));
-	memset(e->buf, (int)i + 1, BUFFER);
-	ok("region", phca_mr_reg(e->mem, e->pd, e->buf, BUFFER, (uintptr_t)e->buf, PHCA_ACCESS_ALL, &e->key));
-	ok("cq", phca_cq_create(e->client, 2 * WINDOW, &e->cq));
-	qi.send_cq = qi.recv_cq = e->cq;
-	ok("qp", phca_qp_create(e->client, &qi, &e->qp));
-}
-
-static void connect_to(struct end *e, const struct end *peer)
-{
-	struct phca_qp_attr a = {
-		.state = PHCA_QPS_INIT, .pkey = PHCA_PKEY_DEFAULT, .path_mtu = 4096,
-		.access = PHCA_ACCESS_REMOTE_WRITE | PHCA_ACCESS_REMOTE_READ | PHCA_ACCESS_REMOTE_ATOMIC,
-		.dest_qpn = phca_qp_num(peer->qp), .max_rd_atomic = 16, .max_dest_rd_atomic = 16,
-		.timeout = 18, .retry_cnt = 7, .rnr_retry = 7, .min_rnr_timer = 1,
-	};
-
-	memcpy(a.av.dgid, peer->gid, 16);
-	a.av.sgid_index = (uint8_t)phca_net_gid_for(e->net, a.av.dgid);
-	ok("to INIT", phca_qp_modify(e->qp, &a, PHCA_QP_STATE | PHCA_QP_PKEY | PHCA_QP_ACCESS));
-	a.state = PHCA_QPS_RTR;
-	ok("to RTR", phca_qp_modify(e->qp, &a, PHCA_QP_STATE | PHCA_QP_DEST_QPN | PHCA_QP_PATH_MTU | PHCA_QP_RQ_PSN |
-		PHCA_QP_AV | PHCA_QP_MAX_DEST_RD_ATOMIC | PHCA_QP_MIN_RNR_TIMER));
-	a.state = PHCA_QPS_RTS;
-	ok("to RTS", phca_qp_modify(e->qp, &a, PHCA_QP_STATE | PHCA_QP_SQ_PSN | PHCA_QP_TIMEOUT | PHCA_QP_RETRY_CNT |
-		PHCA_QP_RNR_RETRY | PHCA_QP_MAX_RD_ATOMIC));
-}
-
 /* The QP of the side that was asked for becomes a proxy QP. */
 static void attach(struct end *e)
 {
@@ -347,20 +218,13 @@ static void attach(struct end *e)
 		{ "delay_min_us", PHCA_SETTING_UINT, o.delay, NULL },
 		{ "delay_max_us", PHCA_SETTING_UINT, o.delay, NULL },
 	};
-	char path[512], err[PHCA_FILTER_ERR_MAX] = "";
-	struct phca_filter_spec spec = {
-		.name = filters[o.kind], .object = path, .params = &n, .nb_params = o.kind == DELAY,
-	};
+	char err[256] = "";
 	struct phca_offload_conf oc = {
 		.name = "bench", .ops = drivers[o.kind], .args = delay, .nb_args = o.kind == DELAY ? RTE_DIM(delay) : 0,
 	};
 	struct phca_rule rule = { .name = "bench", .filter = &slot, .send = o.side == 0, .inbound = o.side == 1 };
-	const char *folder = have("PHCA_FILTERS", getenv("PHCA_FILTERS"));
 
-	snprintf(path, sizeof(path), "%s/%s.bpf.o", folder, filters[o.kind]);
-	slot.cur = phca_filter_load(&spec, err, sizeof(err));
-	if (slot.cur == NULL)
-		die(err, rte_errno);
+	pair_filter(&slot, filters[o.kind], &n, o.kind == DELAY);
 	rule.offload = phca_offload_create(e->proxy, &oc, err, sizeof(err));
 	if (rule.offload == NULL)
 		die(err, rte_errno);
@@ -488,7 +352,6 @@ int main(int argc, char **argv)
 		(char[]){ "--no-pci" }, (char[]){ "--no-shconf" }, (char[]){ "--no-telemetry" },
 		(char[]){ "--lcores" }, (char[]){ "0@0,1@1" }, (char[]){ "--log-level=4" }, NULL,
 	};
-	struct rte_ring *r[2];
 	uint64_t begun, cpu, n;
 
 	args(argc, argv);
@@ -496,23 +359,11 @@ int main(int argc, char **argv)
 		die("EAL", rte_errno);
 	if (argc > 1 && strcmp(argv[1], "ring") == 0)
 		return bare_rings();
-	pool = have("pool", rte_pktmbuf_pool_create("bench", POOL, 256, 0, 4096 + 512, SOCKET_ID_ANY));
-	qsbr = have("qsbr", aligned_alloc(64, RTE_ALIGN(rte_rcu_qsbr_get_memsize(4), (size_t)64)));
 	t0 = have("times", calloc(o.depth, sizeof(*t0)));
-	rte_rcu_qsbr_init(qsbr, 4);
+	pair_open(o.side);
 	for (unsigned int i = 0; i < 2; i++)
-		r[i] = have("ring", rte_ring_create(i ? "ba" : "ab", CABLE, SOCKET_ID_ANY,
-			RING_F_SP_ENQ | RING_F_SC_DEQ));
-	for (unsigned int i = 0; i < 2; i++) {
-		int p = rte_eth_from_rings(i ? "b" : "a", &r[i], 1, &r[!i], 1, SOCKET_ID_ANY);
-
-		ok("port", p);
-		ends[i].port = (uint16_t)p;
-	}
-	end_open(0);
-	end_open(1);
-	connect_to(&ends[0], &ends[1]);
-	connect_to(&ends[1], &ends[0]);
+		ends[i].qp = pair_qp(&ends[i], o.depth, NULL);
+	pair_connect(ends[0].qp, ends[1].qp);
 	if (o.kind != PLAIN)
 		attach(&ends[o.side]);
 	recv_fill(&ends[1], RECEIVES);

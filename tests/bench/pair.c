@@ -1,0 +1,174 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The two ends of pair.h.
+ *
+ * Invariant: everything is made before the lcores run; whatever cannot be made ends the program.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <rte_errno.h>
+#include <rte_eth_ring.h>
+
+#include "pair.h"
+
+#define POOL 32767
+#define CABLE 4096
+
+struct rte_rcu_qsbr *qsbr;
+struct phca_loop *proxy_loop;
+struct end ends[2];
+static struct rte_mempool *pool;
+
+void die(const char *what, int err)
+{
+	fprintf(stderr, "%s: %s\n", what, rte_strerror(err < 0 ? -err : err));
+	exit(1);
+}
+
+void ok(const char *what, int rc)
+{
+	if (rc < 0)
+		die(what, rc);
+}
+
+void *have(const char *what, void *p)
+{
+	if (p == NULL)
+		die(what, rte_errno);
+	return p;
+}
+
+static void net_open(unsigned int i)
+{
+	struct end *e = &ends[i];
+	struct phca_net_addr addr = { .prefix_len = 24 };
+	struct phca_net_neigh neigh = { .mac = { 2, 0, 0, 0, 0, (uint8_t)(2 - i) } };
+	struct phca_net_conf nc = {
+		.port_id = e->port, .mtu = 4096, .set_mac = true, .mac = { 2, 0, 0, 0, 0, (uint8_t)(1 + i) },
+		.pool = pool, .addrs = &addr, .nb_addrs = 1, .neighs = &neigh, .nb_neighs = 1,
+	};
+	char err[256] = "";
+
+	memcpy(e->gid, (uint8_t[16]){ [10] = 0xff, 0xff, 192, 0, 2, (uint8_t)(1 + i) }, 16);
+	memcpy(addr.gid, e->gid, 16);
+	memcpy(neigh.gid, e->gid, 16);
+	neigh.gid[15] = (uint8_t)(2 - i);
+	e->net = phca_net_create(&nc, err, sizeof(err));
+	if (e->net == NULL)
+		die(err, rte_errno);
+	ok("port start", phca_net_start(e->net));
+}
+
+static void proxy_open(struct end *e)
+{
+	struct phca_proxy_conf pc = { .name = "bench", .mem = e->mem, .pool = pool, .ring_size = 4096 };
+
+	proxy_loop = pc.loop = have("loop", phca_loop_create("proxy", qsbr, 2, PHCA_IDLE_POLL));
+	e->proxy = have("proxy", phca_proxy_create(&pc));
+	ok("loop", phca_loop_add(pc.loop, "proxy", phca_proxy_turn, e->proxy));
+}
+
+static void end_open(unsigned int i, bool proxy)
+{
+	struct end *e = &ends[i];
+	struct phca_hca_conf hc = {
+		.name = i ? "b" : "a", .max_qp = 64, .seed = 1, .qsbr = qsbr, .pool = pool, .nb_shards = 1,
+	};
+
+	e->loop = have("loop", phca_loop_create("hca", qsbr, i, PHCA_IDLE_POLL));
+	e->mem = have("mem", phca_mem_create(1024, qsbr));
+	net_open(i);
+	if (proxy) {
+		proxy_open(e);
+		hc.proxies[0] = e->proxy;
+		hc.nb_proxies = 1;
+	}
+	hc.loops[0] = e->loop;
+	hc.mem = e->mem;
+	e->hca = have("hca", phca_hca_create(&hc));
+	ok("port", phca_hca_port_add(e->hca, e->net));
+	ok("loop", phca_loop_add(e->loop, "hca", phca_hca_turn, phca_hca_shard(e->hca, 0)));
+	e->client = have("client", phca_client_open(e->hca, "bench", 64));
+	e->pd = phca_pd_alloc(e->mem);
+	e->buf = have("buffer", aligned_alloc(4096, BUFFER));
+	memset(e->buf, (int)i + 1, BUFFER);
+	ok("region", phca_mr_reg(e->mem, e->pd, e->buf, BUFFER, (uintptr_t)e->buf, PHCA_ACCESS_ALL, &e->key));
+	ok("cq", phca_cq_create(e->client, 2 * WINDOW, &e->cq));
+}
+
+void pair_open(unsigned int proxy_side)
+{
+	struct rte_ring *r[2];
+
+	pool = have("pool", rte_pktmbuf_pool_create("bench", POOL, 256, 0, 4096 + 512, SOCKET_ID_ANY));
+	qsbr = have("qsbr", aligned_alloc(64, RTE_ALIGN(rte_rcu_qsbr_get_memsize(4), (size_t)64)));
+	rte_rcu_qsbr_init(qsbr, 4);
+	for (unsigned int i = 0; i < 2; i++)
+		r[i] = have("ring", rte_ring_create(i ? "ba" : "ab", CABLE, SOCKET_ID_ANY,
+			RING_F_SP_ENQ | RING_F_SC_DEQ));
+	for (unsigned int i = 0; i < 2; i++) {
+		int p = rte_eth_from_rings(i ? "b" : "a", &r[i], 1, &r[!i], 1, SOCKET_ID_ANY);
+
+		ok("port", p);
+		ends[i].port = (uint16_t)p;
+	}
+	for (unsigned int i = 0; i < 2; i++)
+		end_open(i, i == proxy_side);
+}
+
+struct phca_qp *pair_qp(struct end *e, uint32_t depth, struct phca_srq *srq)
+{
+	struct phca_qp_init qi = {
+		.type = PHCA_QPT_RC, .pd = e->pd, .max_send_wr = depth, .max_send_sge = 1, .srq = srq,
+		.max_recv_wr = srq == NULL ? RECEIVES : 0, .max_recv_sge = 1, .send_cq = e->cq, .recv_cq = e->cq,
+	};
+	struct phca_qp *qp;
+
+	ok("qp", phca_qp_create(e->client, &qi, &qp));
+	return qp;
+}
+
+static struct end *end_of(const struct phca_qp *qp)
+{
+	return phca_qp_client(qp) == ends[0].client ? &ends[0] : &ends[1];
+}
+
+static void connect_to(struct end *e, struct phca_qp *qp, const struct end *peer, uint32_t dest_qpn)
+{
+	struct phca_qp_attr a = {
+		.state = PHCA_QPS_INIT, .pkey = PHCA_PKEY_DEFAULT, .path_mtu = 4096,
+		.access = PHCA_ACCESS_REMOTE_WRITE | PHCA_ACCESS_REMOTE_READ | PHCA_ACCESS_REMOTE_ATOMIC,
+		.dest_qpn = dest_qpn, .max_rd_atomic = 16, .max_dest_rd_atomic = 16,
+		.timeout = 18, .retry_cnt = 7, .rnr_retry = 7, .min_rnr_timer = 1,
+	};
+
+	memcpy(a.av.dgid, peer->gid, 16);
+	a.av.sgid_index = (uint8_t)phca_net_gid_for(e->net, a.av.dgid);
+	ok("to INIT", phca_qp_modify(qp, &a, PHCA_QP_STATE | PHCA_QP_PKEY | PHCA_QP_ACCESS));
+	a.state = PHCA_QPS_RTR;
+	ok("to RTR", phca_qp_modify(qp, &a, PHCA_QP_STATE | PHCA_QP_DEST_QPN | PHCA_QP_PATH_MTU | PHCA_QP_RQ_PSN |
+		PHCA_QP_AV | PHCA_QP_MAX_DEST_RD_ATOMIC | PHCA_QP_MIN_RNR_TIMER));
+	a.state = PHCA_QPS_RTS;
+	ok("to RTS", phca_qp_modify(qp, &a, PHCA_QP_STATE | PHCA_QP_SQ_PSN | PHCA_QP_TIMEOUT | PHCA_QP_RETRY_CNT |
+		PHCA_QP_RNR_RETRY | PHCA_QP_MAX_RD_ATOMIC));
+}
+
+void pair_connect(struct phca_qp *a, struct phca_qp *b)
+{
+	connect_to(end_of(a), a, end_of(b), phca_qp_num(b));
+	connect_to(end_of(b), b, end_of(a), phca_qp_num(a));
+}
+
+void pair_filter(struct phca_filter_slot *slot, const char *name, const struct phca_filter_param *p, unsigned int n)
+{
+	char path[512], err[PHCA_FILTER_ERR_MAX] = "";
+	struct phca_filter_spec spec = { .name = name, .object = path, .params = p, .nb_params = n };
+	const char *folder = have("PHCA_FILTERS", getenv("PHCA_FILTERS"));
+
+	snprintf(path, sizeof(path), "%s/%s.bpf.o", folder, name);
+	slot->cur = phca_filter_load(&spec, err, sizeof(err));
+	if (slot->cur == NULL)
+		die(err, rte_errno);
+}
