@@ -204,11 +204,23 @@ static unsigned int mbufs_returned(struct px *x)
 	return n;
 }
 
+/* What the proxy lcore has just written, and this one will write to. */
+static void child_prefetch(const struct phca_child *c)
+{
+	const char *at = (const char *)c;
+
+	for (size_t i = 0; i < sizeof(struct sq_wr); i += RTE_CACHE_LINE_SIZE)
+		prefetch_own(at + i);
+}
+
 static unsigned int px_replies(struct shard *h, struct px *x)
 {
 	struct phca_preply r[REPLY_BURST];
 	unsigned int n = rte_ring_sc_dequeue_burst_elem(x->replies, r, sizeof(r[0]), RTE_DIM(r), NULL);
 
+	for (unsigned int i = 0; i < n; i++)
+		if (r[i].kind == PHCA_PREPLY_CHILD)
+			child_prefetch(r[i].child);
 	for (unsigned int i = 0; i < n; i++)
 		reply(h, &r[i]);
 	return n + mbufs_returned(x);
