@@ -15,8 +15,8 @@
            one pair at a time, and 32
   reduce   rounds a second of 4 ranks: phca-reduce serve, serve --self; 64 and 16384 float64
 
-ring to slow run in bench-offload: HCAs of both ends on one core, proxy and application on the
-other. lock and reduce are programs on an appliance (scripts/phca-run), everything on two
+ring to slow run in bench-offload, bcast in bench-bcast: HCAs of both ends on one core, proxy
+and application on the other. lock and reduce are programs on an appliance (scripts/phca-run), everything on two
 cores. Rounds run all rows one after the other; ratios are taken within a round, figures are
 medians over the rounds.
 
@@ -38,7 +38,7 @@ sys.dont_write_bytecode = True
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 sys.path.insert(0, os.path.join(ROOT, "tests", "system"))
 
-ROWS = ("ring", "rate", "latency", "slow", "lock", "reduce")
+ROWS = ("ring", "rate", "latency", "slow", "bcast", "lock", "reduce")
 REDIS_PORT = 16399
 RANKS = 4
 
@@ -47,11 +47,11 @@ def die(text):
     sys.exit("offload.py: " + text)
 
 
-def bench(args, *words):
-    """One run of bench-offload."""
+def bench(args, *words, program="bench-offload"):
+    """One run of a program of this folder."""
     prefix = ["chrt", "-f", "10"] if args.fifo else []
     out = subprocess.run(
-        prefix + [os.path.join(args.builddir, "tests", "bench", "bench-offload"), *words,
+        prefix + [os.path.join(args.builddir, "tests", "bench", program), *words,
                   "MS=%d" % (args.seconds * 1000)],
         env={**os.environ, "PHCA_FILTERS": os.path.join(args.builddir, "config", "filters")},
         stdout=subprocess.PIPE, check=True, text=True, timeout=60).stdout
@@ -102,6 +102,15 @@ def slow(args, out):
                 out["slow", "%s %s" % (side, kind), "of plain"] = (
                     out["slow", "%s %s" % (side, kind), "M/s"] /
                     out["slow", side + " plain", "M/s"])
+
+
+def bcast(args, out):
+    for length in (64, 4096, 65536):
+        rates = {kind: bench(args, "KIND=" + kind, "LEN=%d" % length, program="bench-bcast")["mps"]
+                 for kind in ("each", "bcast")}
+        for kind, rate in rates.items():
+            out["bcast", "%d bytes %s" % (length, kind), "M/s"] = rate / 1e6
+        out["bcast", "%d bytes" % length, "of the application"] = rates["bcast"] / rates["each"]
 
 
 class Server:
@@ -236,7 +245,8 @@ AIMS = [
     (("slow", "recv delay", "of plain"), True, 0.95),
 ] + [(("lock", "proxied, %d at a time" % depth, "of " + rival), True, 1)
      for depth in (1, 32) for rival in ("self", "redis")] + [
-    (("reduce", "proxied, %d" % count, "of self"), True, 1) for count in (64, 16384)]
+    (("reduce", "proxied, %d" % count, "of self"), True, 1) for count in (64, 16384)] + [
+    (("bcast", "%d bytes" % length, "of the application"), True, 1) for length in (64, 4096, 65536)]
 
 
 def check(figures):
