@@ -33,7 +33,8 @@ struct runner {
 	bool ending;
 	uint32_t nb_again;
 	struct session s[DEPTH_MAX];
-	uint32_t by_id[DEPTH_MAX * 2]; /* session of a request: id modulo, as at most depth are pending */
+	/* The session of a request, at its id modulo; one that waits long loses its place to later ones. */
+	uint32_t by_id[DEPTH_MAX * 2];
 };
 
 static uint64_t pairs, refused, times[CLASSES], time_max;
@@ -97,13 +98,24 @@ static void begin(struct runner *r, uint32_t i)
 	ask(r, i, PHCA_LOCK_OP_LOCK);
 }
 
+static uint32_t asker(const struct runner *r, uint64_t id)
+{
+	uint32_t i = r->by_id[id % (DEPTH_MAX * 2)];
+
+	if (r->s[i].id == id)
+		return i;
+	for (i = 0; i < r->depth && r->s[i].id != id; i++)
+		;
+	return i;
+}
+
 static void done(void *arg, const struct phca_lock_answer *a)
 {
 	struct runner *r = arg;
-	uint32_t i = r->by_id[a->id % (DEPTH_MAX * 2)];
+	uint32_t i = asker(r, a->id);
 	struct session *s = &r->s[i];
 
-	if (s->id != a->id)
+	if (i == r->depth)
 		fail("an answer to request %" PRIu64 ", which was not asked or is answered", a->id);
 	s->id = 0;
 	if (a->op == PHCA_LOCK_OP_LOCK && a->status == PHCA_LOCK_GRANTED) {

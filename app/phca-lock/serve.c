@@ -21,6 +21,7 @@
 #define BURST 32
 #define RECV_BIT (1ull << 62)
 #define CQE_MAX 32768
+#define FIXED 3    /* descriptors besides those of clients */
 #define SPINS 2000 /* turns without work before it sleeps */
 
 /* ---------------------------------------------------------------- slots */
@@ -258,12 +259,25 @@ static void show(const struct server *s)
 
 /* ---------------------------------------------------------------- the server */
 
+/* Its table is nobody's when the device went: there is nothing left to serve. */
+static void device_news(struct server *s)
+{
+	struct ibv_async_event e;
+
+	if (ibv_get_async_event(s->d.ctx, &e) != 0)
+		return;
+	ibv_ack_async_event(&e);
+	if (e.event_type == IBV_EVENT_DEVICE_FATAL)
+		fail("the device %s is gone: its appliance ended", ibv_get_device_name(s->d.ctx->device));
+}
+
 /* Sleep until there is something to do. */
 static void wait_for_news(struct server *s, int timeout_ms)
 {
-	struct pollfd fds[CLIENTS_MAX + 2] = { { s->listener, POLLIN, 0 }, { s->ch->fd, POLLIN, 0 } };
-	struct conn *of[CLIENTS_MAX + 2];
-	nfds_t n = 2;
+	struct pollfd fds[CLIENTS_MAX + FIXED] = { { s->listener, POLLIN, 0 }, { s->ch->fd, POLLIN, 0 },
+		{ s->d.ctx->async_fd, POLLIN, 0 } };
+	struct conn *of[CLIENTS_MAX + FIXED];
+	nfds_t n = FIXED;
 
 	for (uint32_t i = 0; i < CLIENTS_MAX; i++) {
 		if (s->conns[i].s == NULL || s->conns[i].fd < 0)
@@ -280,7 +294,9 @@ static void wait_for_news(struct server *s, int timeout_ms)
 		if (ibv_get_cq_event(s->ch, &cq, &arg) == 0)
 			ibv_ack_cq_events(cq, 1);
 	}
-	for (nfds_t i = 2; i < n; i++)
+	if (fds[2].revents != 0)
+		device_news(s);
+	for (nfds_t i = FIXED; i < n; i++)
 		if (fds[i].revents != 0)
 			hung_up(of[i]);
 	if (fds[0].revents != 0)
