@@ -126,7 +126,7 @@ static int detach_all(struct command_args *c, struct qp_obj *q, char *err, size_
 
 void command_detach(struct command_args *c)
 {
-	each_qp(c, "no rules are attached", detach_all);
+	each_qp(c, "no rules are attached any more", detach_all);
 }
 
 static int detach_one(struct command_args *c, struct qp_obj *q, char *err, size_t err_len)

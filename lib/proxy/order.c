@@ -286,6 +286,7 @@ static void pass(struct phca_offload_req *r)
 	if (unlikely(r->traced))
 		trace_req(p, r, PHCA_TRACE_PASSED, 0);
 	if (r->state == REQ_SUBMITTING) {
+		phca_hist_add(&r->offload->detail.latency, 0, 1);
 		r->state = REQ_PASSING;
 		return;
 	}

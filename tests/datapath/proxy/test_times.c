@@ -44,6 +44,37 @@ static struct phca_offload_stats stats(const struct phca_offload *o)
 	return st;
 }
 
+PHCA_TEST(times, latency_of_what_is_given_back_at_once_and_later)
+{
+	struct phca_offload_req *req;
+	struct phca_offload *o;
+	struct phca_pqp *q;
+
+	set_up();
+	o = rig_manual_ordered(&r, "a", 0);
+	q = rig_pqp(&r, 0x11, 16, &send, &recv, &o, 1, 0);
+	rig_manual_state(o)->pass_all = true;
+	for (uint32_t i = 0; i < 3; i++)
+		rig_offload_out(&r, q, i, 0, &wr[i], i, PHCA_PMSG_F_ORDERED);
+	rig_turn(&r);
+	rig_manual_state(o)->pass_all = false;
+	rig_offload_out(&r, q, 3, 0, &wr[3], 3, PHCA_PMSG_F_ORDERED);
+	rig_turn(&r);
+	r.now_ns += 1000;
+	rig_turn(&r);
+	req = rig_manual_req(o, PHCA_DIR_SEND, 3);
+	rig_manual_forget(o, req);
+	CU_ASSERT_EQUAL(phca_offload_pass(req), 0);
+	rig_turn(&r);
+	CU_ASSERT_EQUAL(stats(o).passed, 4);
+	detail(o);
+	CU_ASSERT_EQUAL(d.latency.count[0], 3);
+	CU_ASSERT_EQUAL(d.latency.count[phca_hist_bucket(1000)], 1);
+	CU_ASSERT_EQUAL(phca_hist_count(&d.latency), 4);
+	rig_pqp_end(&r, q);
+	take_down();
+}
+
 PHCA_TEST(times, latency_of_each_end)
 {
 	struct phca_offload *o[2];
