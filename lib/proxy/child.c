@@ -143,6 +143,12 @@ bool chan_children_again(struct phca_proxy_chan *chan)
 	return true;
 }
 
+/* Whether children of a parent keep the order of the requests of its queue pair. */
+static bool queues(const struct phca_pqp *q, const struct phca_offload_req *parent)
+{
+	return parent->dir == PHCA_DIR_SEND && parent->ordered && parent->pqp == q;
+}
+
 static int post_check(const struct phca_pqp *q, const struct phca_child *c, const struct phca_offload_req *parent)
 {
 	if (!opcode_ok(q->transport, c->wr.wqe.opcode))
@@ -152,6 +158,8 @@ static int post_check(const struct phca_pqp *q, const struct phca_child *c, cons
 	if ((parent->state != REQ_SUBMITTING && parent->state != REQ_PENDING) || parent->said_done ||
 	    parent->failed || parent->offload != c->offload)
 		return -ECANCELED;
+	if (queues(q, parent) && !order_open(&q->win[PHCA_DIR_SEND], parent->seq))
+		return -ECANCELED; /* it said that there is nothing more */
 	return 0;
 }
 
@@ -168,14 +176,14 @@ int phca_child_post(struct phca_pqp *q, struct phca_child *c, struct phca_offloa
 	}
 	INC(c->offload->c.children);
 	INC(q->c.children);
+	c->offload->nb_issued++;
 	link_to(q, c);
 	c->parent = parent;
 	if (parent != NULL) {
 		parent->children++;
 		if (unlikely(parent->traced))
 			trace_child(q->proxy, parent, c, PHCA_TRACE_CHILD, 0);
-		if (parent->dir == PHCA_DIR_SEND && parent->ordered && parent->pqp == q &&
-		    !order_turn(&q->win[PHCA_DIR_SEND], parent->seq)) {
+		if (queues(q, parent) && !order_turn(&q->win[PHCA_DIR_SEND], parent->seq)) {
 			c->state = CHILD_WAITING;
 			c->next = NULL;
 			if (parent->kids != NULL)
@@ -264,6 +272,7 @@ void child_over(struct phca_proxy *p, struct phca_child *c, uint8_t status)
 		if (parent->children == 0)
 			req_children_over(p, parent);
 	}
+	o->nb_issued--;
 	give_back(c);
 }
 

@@ -259,10 +259,13 @@ static void submitted(struct phca_proxy *p, struct phca_offload_req *r, int rc)
 		if (r->result == PHCA_WC_SUCCESS)
 			r->result = PHCA_WC_LOC_QP_OP_ERR;
 	}
-	if (r->result != PHCA_WC_SUCCESS)
+	if (r->result != PHCA_WC_SUCCESS) {
 		req_fail(p, r);
-	else if (r->said_done && r->ordered)
+		if (r->children == 0) /* all of them were queued here */
+			req_children_over(p, r);
+	} else if (r->said_done && r->ordered) {
 		order_decide(p, &r->pqp->win[r->dir], r->seq);
+	}
 }
 
 void offload_submit(struct phca_proxy *p, struct phca_pqp *q, const struct phca_pmsg *m, uint8_t flags)
@@ -702,7 +705,7 @@ static int offload_take_out(void *arg)
 	struct phca_proxy *p = o->proxy;
 	unsigned int i = 0;
 
-	if (__atomic_load_n(&o->users, __ATOMIC_ACQUIRE) != 0 || o->c.in_flight != 0)
+	if (__atomic_load_n(&o->users, __ATOMIC_ACQUIRE) != 0 || o->c.in_flight != 0 || o->nb_issued != 0)
 		return -EBUSY;
 	while (i < p->nb_offloads && p->offloads[i] != o)
 		i++;

@@ -120,6 +120,8 @@ void order_advance(struct phca_proxy *p, struct window *w)
 {
 	struct phca_pqp *q = window_pqp(w);
 
+	if (unlikely(q->state != PQP_ATTACHED)) /* it is being let go: all that is left is cancelled */
+		return;
 	while (w->nb_ordered > 0) {
 		struct place *pl = window_place(w, w->order_next);
 		/* what is behind a failure is cancelled soon, and does nothing any more */
@@ -275,7 +277,9 @@ static int pass_check(const struct phca_offload_req *r)
 {
 	if (r->state != REQ_SUBMITTING && r->state != REQ_PENDING)
 		return -ECANCELED;
-	return !r->ordered || r->children > 0 || r->said_done ? -EINVAL : 0;
+	if (!r->ordered || r->children > 0 || r->said_done || !order_open(&r->pqp->win[r->dir], r->seq))
+		return -EINVAL;
+	return 0;
 }
 
 static void pass(struct phca_offload_req *r)

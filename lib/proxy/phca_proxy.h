@@ -715,7 +715,7 @@ int phca_offload_execute(struct phca_offload_req *req);
  * requests. Instead of phca_offload_done; the driver must not touch req any more. Only
  * of an ordered direction. Inbound WRITEs are executed at once, on this lcore, with all
  * checks of the peer's key; READs and atomics as phca_offload_execute does it.
- * @return 0; -EINVAL not ordered, or children were issued for it; -ECANCELED
+ * @return 0; -EINVAL not ordered, children were issued for it, or it was emitted; -ECANCELED
  */
 int phca_offload_pass(struct phca_offload_req *req);
 /**
@@ -788,7 +788,8 @@ void phca_child_put(struct phca_child *c);
  * until its last child is over.
  * @param parent  or NULL
  * @return 0; -ENOTCONN the QP is in error or not connected, the child is the driver's still;
- *         -EINVAL the opcode is not one of the transport; -ECANCELED the parent is no more
+ *         -EINVAL the opcode is not one of the transport; -ECANCELED the parent is no more,
+ *         or phca_offload_emitted said that it issues nothing more on this QP
  */
 int phca_child_post(struct phca_pqp *q, struct phca_child *c, struct phca_offload_req *parent);
 

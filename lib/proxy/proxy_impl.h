@@ -170,7 +170,7 @@ struct phca_offload {
 	uint32_t users;                       /* proxy QPs with a rule for it, and watches; control threads */
 	unsigned int ordered;                 /* 1 << enum phca_dir */
 	struct phca_child *pool, *free_kids;
-	unsigned int nb_pool;
+	unsigned int nb_pool, nb_issued;      /* children; of which are posted and not over */
 	bool initing;                         /* init runs */
 	char name[64];
 	struct phca_offload_detail detail;
@@ -407,6 +407,11 @@ void order_decide(struct phca_proxy *p, struct window *w, uint32_t seq);
 static inline bool order_turn(const struct window *w, uint32_t seq)
 {
 	return w->nb_ordered > 0 && w->order_next == seq;
+}
+/* Whether an ordered request in its driver may put something on the wire yet, or be given back. */
+static inline bool order_open(const struct window *w, uint32_t seq)
+{
+	return window_place(w, seq)->order == ORDER_OPEN;
 }
 /* A message that no rule matched, behind ordered ones. */
 void order_rule_pass(struct phca_proxy *p, struct phca_pqp *q, const struct phca_pmsg *m, uint8_t flags);

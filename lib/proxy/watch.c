@@ -35,9 +35,10 @@ int phca_pqp_watch(struct phca_pqp *q, struct phca_offload *o, void *priv)
 		if (q->nb_watch == WATCH_MAX)
 			return -ENOSPC;
 		w = &q->watch[q->nb_watch++];
+		*w = (struct watch){ .offload = o };
 		phca_offload_get(o);
 	}
-	*w = (struct watch){ .offload = o, .priv = priv };
+	w->priv = priv; /* one that leaves goes on leaving */
 	return 0;
 }
 
@@ -102,6 +103,22 @@ void watch_rules(struct phca_proxy *p, struct phca_pqp *q)
 	p->sweeps = q;
 }
 
+/* Whether a driver, or a child, holds on to a request whose place is over. */
+static bool zombie_of(const struct phca_pqp *q, const struct phca_offload *o)
+{
+	for (int d = 0; q->zombies > 0 && d < PHCA_DIR_COUNT; d++) {
+		const struct window *w = &q->win[d];
+
+		for (uint32_t i = 0; i <= w->mask; i++) {
+			const struct phca_offload_req *r = w->places[i].req;
+
+			if (r != NULL && r->state == REQ_ZOMBIE && r->offload == o)
+				return true;
+		}
+	}
+	return false;
+}
+
 /* Whether a driver has something of the QP. */
 static bool holds(const struct phca_pqp *q, const struct phca_offload *o)
 {
@@ -111,7 +128,7 @@ static bool holds(const struct phca_pqp *q, const struct phca_offload *o)
 	for (const struct phca_offload_req *r = o->head; r != NULL; r = r->next)
 		if (r->pqp == q)
 			return true;
-	return false;
+	return zombie_of(q, o);
 }
 
 void watch_sweep(struct phca_proxy *p)

@@ -371,6 +371,8 @@ static int manual_submit(struct phca_offload *o, struct phca_offload_req *req, u
 	(void)now_ns;
 	if (s->refuse != 0)
 		return -s->refuse;
+	if (s->on_submit != NULL)
+		return s->on_submit(o, req);
 	if (s->pass_all)
 		return phca_offload_pass(req);
 	if (s->deliver_all)
@@ -395,6 +397,8 @@ static int manual_cancel(struct phca_offload *o, struct phca_offload_req *req)
 	struct manual *s = phca_offload_priv(o);
 
 	s->cancels++;
+	if (s->on_cancel != NULL)
+		s->on_cancel(o, req);
 	if (s->cancel == MANUAL_BUSY)
 		return -EBUSY;
 	manual_remove(s, req);

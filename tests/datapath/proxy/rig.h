@@ -103,6 +103,8 @@ struct manual {
 	unsigned int cancels;
 	int refuse;                /* errno that submit returns; 0: none */
 	enum manual_cancel cancel;
+	int (*on_submit)(struct phca_offload *o, struct phca_offload_req *req);  /* instead of holding it */
+	void (*on_cancel)(struct phca_offload *o, struct phca_offload_req *req); /* first */
 	void (*on_child)(struct phca_offload *o, struct phca_child *c, enum phca_wc_status status);
 	unsigned int nb_children;       /* that are over: */
 	uint64_t child[MANUAL_MAX * 4]; /* their drv[0], */

@@ -368,6 +368,58 @@ PHCA_TEST(children, a_message_about_a_qp_that_is_let_go_is_bad)
 	teardown();
 }
 
+static int posts_and_refuses(struct phca_offload *of, struct phca_offload_req *req)
+{
+	CU_ASSERT_EQUAL(rig_manual_child(of, q, req, 1), 0);
+	return -EIO;
+}
+
+/* Its child was queued behind an earlier request: nothing of it is left when submit returns. */
+PHCA_TEST(children, of_a_request_that_is_refused_before_its_turn)
+{
+	setup_with(0, true, 1024);
+	rig_offload_out(&r, q, 0, 0, &wr[0], 7, PHCA_PMSG_F_ORDERED);
+	rig_turn(&r);
+	s->on_submit = posts_and_refuses;
+	rig_offload_out(&r, q, 1, 0, &wr[1], 8, PHCA_PMSG_F_ORDERED);
+	rig_settle(&r);
+	CU_ASSERT_EQUAL(s->nb_children, 1);
+	CU_ASSERT_EQUAL(s->child_status[0], FLUSH);
+	CU_ASSERT_PTR_NULL(rig_child(&r));
+	CU_ASSERT_EQUAL(stats().in_flight, 1);
+	rig_manual_done(o, SEND, 0, OK);
+	rig_settle(&r);
+	rig_cq_expect(&cq, 7, OK);
+	rig_cq_expect(&cq, 8, PHCA_WC_LOC_QP_OP_ERR);
+	CU_ASSERT_EQUAL(stats().in_flight, 0);
+	CU_ASSERT_EQUAL(rig_credit(&r, (void *)1, SEND, 0), 2);
+	teardown();
+}
+
+/* The HCA has one, and no rule names the offload any more. */
+PHCA_TEST(children, keep_their_offload)
+{
+	struct phca_pqp_rules none = { { NULL } };
+	struct phca_pmsg m = { .kind = PHCA_PMSG_RULES };
+
+	setup();
+	rig_turn(&r);
+	CU_ASSERT_EQUAL(rig_manual_child(o, q, NULL, 1), 0);
+	m.pqp = q;
+	m.rules = &none;
+	rig_send(&r, &m);
+	rig_settle(&r);
+	phca_pqp_rules_put(&none);
+	CU_ASSERT_EQUAL_FATAL(phca_offload_destroy(o), -EBUSY);
+	over(1, OK);
+	rig_pqp_end(&r, q);
+	pool_whole();
+	CU_ASSERT_EQUAL(phca_offload_destroy(o), 0);
+	rig_fini(&r);
+	rig_cq_fini(&cq);
+	rig_cq_fini(&cq2);
+}
+
 /* --- who watches */
 
 PHCA_TEST(watch, is_told_of_errors_and_of_the_end_once)
@@ -425,6 +477,35 @@ PHCA_TEST(watch, a_rule_that_leaves_waits_for_what_the_offload_has)
 	rig_pqp_end(&r, q);
 	q = NULL;
 	CU_ASSERT_STRING_EQUAL(s->events, "G");
+	teardown();
+}
+
+/* The place of its request is over, but the driver holds on to it; and it asks again. */
+PHCA_TEST(watch, a_rule_that_leaves_waits_for_a_driver_that_is_busy)
+{
+	struct phca_pqp_rules none = { { NULL } };
+	struct phca_pmsg m = { .kind = PHCA_PMSG_RULES };
+	int priv;
+
+	setup_with(1000, false, 1024);
+	s->cancel = MANUAL_BUSY;
+	rig_offload_out(&r, q, 0, 0, &wr[0], 7, 0);
+	rig_turn(&r);
+	CU_ASSERT_EQUAL(phca_pqp_watch(q, o, &priv), 0);
+	r.now_ns += 2000;
+	rig_settle(&r);
+	rig_cq_expect(&cq, 7, PHCA_WC_RESP_TIMEOUT_ERR);
+	m.pqp = q;
+	m.rules = &none;
+	rig_send(&r, &m);
+	rig_settle(&r);
+	CU_ASSERT_STRING_EQUAL(s->events, "");
+	CU_ASSERT_EQUAL(phca_pqp_watch(q, o, &r), 0);
+	CU_ASSERT_PTR_EQUAL(phca_pqp_watched(q, o), &r);
+	rig_manual_done(o, SEND, 0, OK);
+	rig_settle(&r);
+	CU_ASSERT_STRING_EQUAL(s->events, "G");
+	phca_pqp_rules_put(&none);
 	teardown();
 }
 

@@ -44,7 +44,8 @@ static void setup(void)
 
 static void teardown(void)
 {
-	rig_pqp_end(&r, q);
+	if (q != NULL)
+		rig_pqp_end(&r, q);
 	rig_fini(&r);
 	rig_cq_fini(&cq);
 	phca_mem_destroy(mem);
@@ -137,6 +138,56 @@ PHCA_TEST(order, what_later_requests_issue_waits_for_the_earlier)
 	for (uint32_t i = 0; i < 3; i++)
 		rig_cq_expect(&cq, 100 + i, OK);
 	expect(&at, "");
+	teardown();
+}
+
+/* A driver that goes on all the same. */
+PHCA_TEST(order, after_emitted_nothing_more_is_issued)
+{
+	struct phca_offload_req *req;
+	unsigned int at = 0;
+
+	setup();
+	posted(0);
+	rig_turn(&r);
+	req = rig_manual_req(o, SEND, 0);
+	phca_offload_emitted(req);
+	CU_ASSERT_EQUAL(rig_manual_child(o, q, req, 1), -ECANCELED);
+	CU_ASSERT_EQUAL(phca_offload_pass(req), -EINVAL);
+	rig_manual_done(o, SEND, 0, OK);
+	rig_turn(&r);
+	expect(&at, "S1 ");
+	rig_cq_expect(&cq, 100, OK);
+	teardown();
+}
+
+static void gives_the_next_back(struct phca_offload *of, struct phca_offload_req *req)
+{
+	if (req->seq == 0)
+		give_back(SEND, 1);
+	(void)of;
+}
+
+/* The first of two is cancelled, and the driver gives the other back in there. */
+PHCA_TEST(order, nothing_goes_back_to_a_qp_that_is_let_go)
+{
+	unsigned int at = 0;
+
+	setup();
+	posted(0);
+	posted(1);
+	rig_turn(&r);
+	phca_offload_emitted(rig_manual_req(o, SEND, 0)); /* it is the turn of the other */
+	rig_turn(&r);
+	expect(&at, "S1 ");
+	s->on_cancel = gives_the_next_back;
+	rig_kind(&r, PHCA_PMSG_DETACH, q);
+	rig_settle(&r);
+	expect(&at, "");
+	CU_ASSERT_EQUAL(rig_count(&r, PHCA_PREPLY_DETACHED, (void *)1), 1);
+	CU_ASSERT_EQUAL(rig_stats(&r).in_flight, 0);
+	phca_pqp_destroy(q);
+	q = NULL;
 	teardown();
 }
 
