@@ -138,7 +138,11 @@ class Trace(unittest.TestCase):
         requests = self.traced(GENERATOR)["requests"]
         shown, lines = self.lines(GENERATOR)
         self.assertEqual(len(lines), 256, shown[:2000])
-        self.assertEqual([p for _, p, *_ in lines], list(range(lines[0][1], lines[0][1] + 256)))
+        places = [p for _, p, *_ in lines]
+        self.assertEqual(places, sorted(set(places)))
+        # as many as all of them are too many for the rings of a fast queue pair: then it is said
+        if places != list(range(places[0], places[0] + 256)):
+            self.assertGreater(self.traced(GENERATOR)["lost"], 0)
         self.assertIn("it is not traced", self.box.do("trace qp 0x41 off"))
         before = self.box.figures("/phca/qp", GENERATOR)["tx_wrs"]
         self.until("traffic", lambda: self.box.figures("/phca/qp", GENERATOR)["tx_wrs"] > before + 100)
