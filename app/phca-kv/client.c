@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -15,7 +16,9 @@ struct session {
 	struct ibv_qp *qp;
 	struct hello server;
 	uint64_t asked, answered;
+	int fd;                    /* TCP; closed when the server ends */
 };
+#define IDLE_POLLS 4096 /* between looks at it */
 
 static double now_s(void)
 {
@@ -46,9 +49,10 @@ static const struct kv_reply *answer(struct session *s)
 	static uint8_t copy[MESSAGE_MAX];
 	struct ibv_wc wc;
 	uint32_t at;
+	char byte;
 	int n;
 
-	for (;;) {
+	for (uint32_t idle = 1;; idle++) {
 		n = ibv_poll_cq(s->d.cq, 1, &wc);
 		if (n < 0)
 			fail("ibv_poll_cq: %s", strerror(errno));
@@ -56,6 +60,9 @@ static const struct kv_reply *answer(struct session *s)
 			fail("%s", ibv_wc_status_str(wc.status));
 		if (n > 0 && (wc.wr_id & 0x8000) == 0)
 			break;
+		/* what it had accepted it will not answer any more */
+		if (idle % IDLE_POLLS == 0 && recv(s->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0)
+			fail("the server has closed the connection");
 	}
 	at = wc.wr_id & 0x7fff;
 	memcpy(copy, link_message(&s->d, 0, at, false), wc.byte_len);
@@ -129,13 +136,14 @@ int client(const struct options *o, const char *what, const char *host, char **a
 	static struct session s;
 	const struct hello about = { .magic = 0 };
 	uint64_t n = strtoull(args[0], NULL, 0);
-	int fd = tcp_connect(host, o->port), rc;
+	int rc;
 
+	s.fd = tcp_connect(host, o->port);
 	device_open(&s.d, o, 1);
 	s.qp = link_make(&s.d);
 	for (uint32_t i = 0; i < DEPTH; i++)
 		link_recv(&s.d, s.qp, 0, i);
-	s.server = link_connect(&s.d, s.qp, fd, &about);
+	s.server = link_connect(&s.d, s.qp, s.fd, &about);
 	if (o->wait) {
 		puts("connected; Enter goes on");
 		fflush(stdout);
@@ -146,6 +154,6 @@ int client(const struct options *o, const char *what, const char *host, char **a
 	else
 		rc = strcmp(what, "get") == 0 ? get(&s, n) : bench(&s, n);
 	ibv_destroy_qp(s.qp);
-	close(fd);
+	close(s.fd);
 	return rc;
 }

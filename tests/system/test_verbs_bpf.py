@@ -160,6 +160,36 @@ class Programs(unittest.TestCase):
         self.assertEqual((wal["children"], wal["child_errors"]), (2 * n, 0))
         self.assertEqual(self.box.figures("/phca/app", "sink")["own"]["completions"], n)
 
+    def test_killed_in_the_middle(self):
+        """The server whose memory is read, programs whose requests are passed on, and one whose
+        log has a mirror: what they had is gone, the others go on."""
+        before = self.box.left()
+        server = self.server()
+        bench = self.bench(100 * GETS)
+        bench.write("\n")
+        self.until("it serves", lambda: self.stats()[0] > GETS)
+        os.killpg(server.process.pid, signal.SIGKILL)
+        self.assertNotEqual(bench.wait(WAIT_S), 0)
+        for tool, offload in (("ib_write_bw", "log"), ("ib_send_bw", "wal")):
+            for victim in (0, 1):
+                with self.subTest(tool, victim=victim):
+                    port = verbs.next_port()
+                    argv = ["timeout", "60", tool, "-x", "1", "-u", "10", "-n", "100000000", "-s", "2048",
+                            "-p", str(port)]
+                    pair = [program.Program(self.box.command(argv))]
+                    self.addCleanup(pair[0].close)
+                    self.until("it listens", lambda p=port: verbs.listens(p))
+                    pair.append(program.Program(self.box.command([*argv, "127.0.0.1"])))
+                    self.addCleanup(pair[1].close)
+                    runs = self.own(offload)["runs"]
+                    self.until("traffic", lambda o=offload, n=runs: self.own(o)["runs"] > n + 1000)
+                    os.killpg(pair[victim].process.pid, signal.SIGKILL)
+                    os.killpg(pair[not victim].process.pid, signal.SIGTERM)
+                    self.until("nothing is left", lambda: self.box.left() == before)
+                    self.assertEqual(self.box.figures("/phca/offload", offload)["in_flight"], 0)
+        self.assertEqual(self.box.quit(), 0, self.box.output[-3000:])
+        self.assertIn("mbufs leaked: 0", self.box.output)
+
 
 if __name__ == "__main__":
     runner.main()
