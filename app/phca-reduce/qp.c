@@ -88,7 +88,7 @@ void qp_connect(const struct device *d, struct ibv_qp *qp, const struct hello *m
 {
 	struct ibv_qp_attr a = { .qp_state = IBV_QPS_RTR, .dest_qp_num = peer->qpn, .rq_psn = peer->psn,
 		.path_mtu = peer->mtu < mine->mtu ? (enum ibv_mtu)peer->mtu : (enum ibv_mtu)mine->mtu,
-		.max_dest_rd_atomic = 1, .min_rnr_timer = 12,
+		.max_dest_rd_atomic = 1, .min_rnr_timer = 1,
 		.ah_attr = { .is_global = 1, .port_num = 1,
 			.grh = { .dgid = peer->gid, .sgid_index = (uint8_t)d->gid_index, .hop_limit = 64 } } };
 

@@ -73,8 +73,8 @@ static void *zeroed(size_t n, size_t size)
 /* What is to be done is known: all that depends on it. */
 static void server_prepare(struct server *s, const struct job *job)
 {
-	/* twice what is under way: a receive that is not needed any more is free a little later */
-	const uint32_t per_rank = 2 * job->depth;
+	/* more than what is under way: a receive that is not needed any more is free a little later */
+	const uint32_t per_rank = 4 * job->depth;
 	size_t stride = job_stride(job), nb_recvs = (size_t)job->nb_ranks * per_rank;
 
 	s->job = *job;

@@ -16,9 +16,10 @@
   reduce   rounds a second of 4 ranks: phca-reduce serve, serve --self; 64 and 16384 float64
 
 ring to slow run in bench-offload, bcast in bench-bcast: HCAs of both ends on one core, proxy
-and application on the other. lock and reduce are programs on an appliance (scripts/phca-run), everything on two
-cores. Rounds run all rows one after the other; ratios are taken within a round, figures are
-medians over the rounds.
+and application on the other. lock and reduce are programs on an appliance (scripts/phca-run)
+that has one core for HCA and proxy; the programs have the other, and what is left of it.
+Rounds run all rows one after the other; ratios are taken within a round, figures are medians
+over the rounds.
 
 --check exits with 1 when an aim is missed. --fifo gives bench-offload real-time priority
 (root): for a machine that does other things, where its figures are else worth nothing.
@@ -272,7 +273,8 @@ def main():
     parser.add_argument("--repeat", type=int, default=3, help="rounds")
     parser.add_argument("--row", default=",".join(ROWS), help="comma-separated")
     parser.add_argument("--json", metavar="FILE", help="write all figures")
-    parser.add_argument("--appliance", default="0-1", help="lock, reduce: EAL's --lcores of the appliance")
+    parser.add_argument("--appliance", default="1",
+                        help="lock, reduce: EAL's --lcores of the appliance; 0-1: the proxy has one of its own")
     parser.add_argument("--idle", default="sleep", help="what its lcores do without work: sleep, poll")
     parser.add_argument("--check", action="store_true")
     parser.add_argument("--fifo", action="store_true")
