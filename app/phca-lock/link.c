@@ -98,7 +98,7 @@ int qp_connect(struct ibv_qp *qp, const struct device *d, const struct hello *mi
 
 	if (rc != 0)
 		return rc;
-	/* A peer that is gone is noticed after 8 of them: with 12, 134 ms or a little more. */
+	/* A peer that is gone is noticed after 8 of them: with 14, 0.5 s or a little more. */
 	a = (struct ibv_qp_attr){ .qp_state = IBV_QPS_RTS, .timeout = d->qp_timeout, .retry_cnt = 7, .rnr_retry = 7,
 		.sq_psn = mine->psn, .max_rd_atomic = 1 };
 	return ibv_modify_qp(qp, &a, IBV_QP_STATE | IBV_QP_TIMEOUT | IBV_QP_RETRY_CNT | IBV_QP_RNR_RETRY |

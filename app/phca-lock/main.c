@@ -55,7 +55,7 @@ static const char usage[] =
 	"  -d, --device NAME    RDMA device (the first)\n"
 	"  -g, --gid INDEX      of its GIDs (the last that is not link-local)\n"
 	"  -p, --port PORT      TCP port at which server and clients meet (18600)\n"
-	"  -u, --qp-timeout N   local ACK timeout, 4.096 us times 2 to the power of N (12); 8 tries\n"
+	"  -u, --qp-timeout N   local ACK timeout, 4.096 us times 2 to the power of N (14); 8 tries\n"
 	"  -n, --locks N        serve: locks in the table; bench, torture: of which N are used (1024)\n"
 	"serve:\n"
 	"      --self           carry out the requests itself: no proxy takes them\n"
@@ -157,7 +157,7 @@ static const struct role roles[] = {
 
 int main(int argc, char **argv)
 {
-	struct options o = { .gid_index = -1, .port = "18600", .qp_timeout = 12, .nb_locks = 1024,
+	struct options o = { .gid_index = -1, .port = "18600", .qp_timeout = 14, .nb_locks = 1024,
 		.receives = 256, .clients = 1,
 		.seconds = 5, .seed = 1, .mode = PHCA_LOCK_EXCLUSIVE };
 	struct sigaction sa = { .sa_handler = on_signal };
