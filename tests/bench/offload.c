@@ -29,11 +29,10 @@
 #include <rte_eal.h>
 #include <rte_errno.h>
 
+#include "lat.h"
 #include "pair.h"
 #include "phca_drivers.h"
 
-#define LAT_BITS 5           /* 32 steps of a histogram for each power of two */
-#define LAT_SLOTS (64 << LAT_BITS)
 #define BURST 32
 
 enum kind { PLAIN, NONE, NULL_, PASS, DELAY, KINDS };
@@ -51,7 +50,6 @@ static struct {
 
 static uint64_t *t0;         /* of each outstanding request */
 static uint64_t posted, done; /* both the application's; others read done */
-static uint64_t lat[LAT_SLOTS], lat_n;
 static bool warm;            /* latencies count */
 
 static bool word(const char *arg, const char *name, const char *const *words, unsigned int nb, uint32_t *at)
@@ -94,30 +92,6 @@ static void args(int argc, char **argv)
 		die("DEPTH, LEN, N or DELAY out of range", EINVAL);
 	if (ops[o.op] == PHCA_WR_ATOMIC_FETCH_AND_ADD)
 		o.len = 8;
-}
-
-static void lat_add(uint64_t cycles)
-{
-	unsigned int e = cycles < 1u << LAT_BITS ? 0 : 63 - (unsigned int)__builtin_clzll(cycles) - LAT_BITS;
-
-	lat[(e << LAT_BITS) + (cycles >> e)]++;
-	lat_n++;
-}
-
-static double lat_ns(double share)
-{
-	uint64_t want = (uint64_t)((double)lat_n * share), n = 0;
-
-	for (unsigned int i = 0; i < LAT_SLOTS; i++) {
-		n += lat[i];
-		if (n > want) {
-			unsigned int e = i < 2u << LAT_BITS ? 0 : (i >> LAT_BITS) - 1;
-			uint64_t cycles = ((uint64_t)i - ((uint64_t)e << LAT_BITS)) << e;
-
-			return (double)cycles * 1e9 / (double)rte_get_tsc_hz();
-		}
-	}
-	return 0;
 }
 
 static uint64_t cpu_ns(void)
@@ -177,8 +151,7 @@ static int bare_rings(void)
 	back = have("ring", rte_ring_create("back", 1024, SOCKET_ID_ANY, RING_F_SP_ENQ | RING_F_SC_DEQ));
 	ok("lcore", rte_eal_remote_launch(echo, NULL, 1));
 	rounds(20000000, 1, 1);
-	memset(lat, 0, sizeof(lat));
-	lat_n = 0;
+	lat_clear();
 	rounds(o.ms * 500000ull, 1, 1);
 	alone = lat_ns(0.5);
 	p99 = lat_ns(0.99);

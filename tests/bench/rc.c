@@ -27,14 +27,13 @@
 #include <rte_eth_ring.h>
 #include <rte_ethdev.h>
 
+#include "lat.h"
 #include "phca_hca.h"
 #include "phca_impair.h"
 
 #define POOL 32767
 #define CABLE 4096
 #define BUFFERS (64u << 20)  /* of each end; messages go round in them */
-#define LAT_BITS 5           /* 32 steps of a histogram for each power of two */
-#define LAT_SLOTS (64 << LAT_BITS)
 
 struct opts {
 	enum phca_wr_opcode op;
@@ -66,7 +65,6 @@ static struct opts o = { PHCA_WR_SEND, 64, 4096, 1, 64, 1000, 0, 14 };
 static struct rte_mempool *pool;
 static struct rte_rcu_qsbr *qsbr;
 static struct end ends[2];
-static uint64_t lat[LAT_SLOTS], lat_n;
 
 static void die(const char *what, int err)
 {
@@ -276,30 +274,6 @@ static void post(struct end *e, const struct end *peer, uint32_t i)
 	}
 }
 
-static void lat_add(uint64_t cycles)
-{
-	unsigned int e = cycles < 1u << LAT_BITS ? 0 : 63 - (unsigned int)__builtin_clzll(cycles) - LAT_BITS;
-
-	lat[(e << LAT_BITS) + (cycles >> e)]++;
-	lat_n++;
-}
-
-static uint64_t lat_ns(double share)
-{
-	uint64_t want = (uint64_t)((double)lat_n * share), n = 0;
-
-	for (unsigned int i = 0; i < LAT_SLOTS; i++) {
-		n += lat[i];
-		if (n > want) {
-			unsigned int e = i < 2u << LAT_BITS ? 0 : (i >> LAT_BITS) - 1;
-			uint64_t cycles = ((uint64_t)i - ((uint64_t)e << LAT_BITS)) << e;
-
-			return cycles * 1000000000u / rte_get_tsc_hz();
-		}
-	}
-	return 0;
-}
-
 /* Requests that ended; the connection has room again. @return how many */
 static unsigned int reap(struct end *e, const struct end *peer)
 {
@@ -409,8 +383,7 @@ int main(int argc, char **argv)
 	for (uint32_t i = 0; i < o.qps; i++)
 		post(&ends[0], &ends[1], i);
 	run(100000000);
-	memset(lat, 0, sizeof(lat));
-	lat_n = 0;
+	lat_clear();
 	t0 = cpu_ns();
 	n = run((uint64_t)o.ms * 1000000u);
 	report(n, cpu_ns() - t0);
