@@ -68,7 +68,7 @@ void mesh_begin(struct link *l)
 
 		s->posted = s->completed = s->rposted = s->rgot = 0;
 		s->sent = s->received = s->writes = s->adds = 0;
-		s->back = s->failed = false;
+		s->back = s->failed = s->rfailed = false;
 		memset(s->mem + COUNTER_OFF, 0, 8);
 	}
 }
@@ -207,14 +207,21 @@ static void post_recvs(struct link *l, struct side *s)
 
 /* --------------------------------------------------------------- seeing */
 
-/* @return whether it was a success */
-static bool success(struct link *l, struct side *s, const struct phca_wc *wc)
+/*
+ * Of one queue: nothing succeeds behind a failure. Two queues have no order between
+ * them: a receive may be seen flushed before a SEND that succeeded.
+ * @return whether it was a success
+ */
+static bool success(struct link *l, bool *failed, const struct phca_wc *wc)
 {
-	if (wc->status == PHCA_WC_SUCCESS)
+	if (wc->status == PHCA_WC_SUCCESS) {
+		if (*failed)
+			mesh_wrong(l, "success behind a failure", wc->wr_id, wc->opcode);
 		return true;
+	}
 	if (!l->ends)
 		mesh_wrong(l, phca_wc_status_str(wc->status), wc->wr_id, wc->vendor_err);
-	s->failed = true;
+	*failed = true;
 	return false;
 }
 
@@ -242,10 +249,8 @@ static void back(struct link *l, const struct side *s, const struct side *peer, 
 static void completion(struct link *l, struct side *s, const struct side *peer, const struct phca_wc *wc)
 {
 	uint32_t n = s->completed;
-	bool ok = success(l, s, wc);
+	bool ok = success(l, &s->failed, wc);
 
-	if (ok && s->failed)
-		mesh_wrong(l, "success behind a failure", wc->wr_id, n);
 	while (ok && n != s->posted && !s->wr[n % MESH_DEPTH].signaled)
 		n++;
 	/* one that is flushed tells, signaled or not; those in front that are not signaled may have succeeded */
@@ -276,7 +281,7 @@ static void message(struct link *l, struct side *s, const struct side *from, con
 
 static void receive(struct link *l, struct side *s, const struct side *from, const struct phca_wc *wc)
 {
-	bool ok = success(l, s, wc);
+	bool ok = success(l, &s->rfailed, wc);
 	struct pond *p = s->pond;
 	const uint8_t *buf;
 

@@ -50,7 +50,7 @@ struct side {
 	uint32_t sent, received;      /* messages that nobody takes: numbered */
 	uint32_t writes, adds;
 	bool back;              /* the next one READs what the last one wrote */
-	bool failed;            /* a completion was not a success */
+	bool failed, rfailed;   /* a completion of the send, the receive queue was not a success */
 	uint64_t seed;          /* of its data */
 };
 
