@@ -13,7 +13,7 @@
 
 static uint64_t lat[LAT_SLOTS], lat_n;
 
-static void lat_add(uint64_t cycles)
+static inline void lat_add(uint64_t cycles)
 {
 	unsigned int e = cycles < 1u << LAT_BITS ? 0 : 63 - (unsigned int)__builtin_clzll(cycles) - LAT_BITS;
 
@@ -22,14 +22,14 @@ static void lat_add(uint64_t cycles)
 }
 
 /* From zero again. */
-static void lat_clear(void)
+static inline void lat_clear(void)
 {
 	memset(lat, 0, sizeof(lat));
 	lat_n = 0;
 }
 
 /* @return the time that this share of them did not exceed, ns */
-static double lat_ns(double share)
+static inline double lat_ns(double share)
 {
 	uint64_t want = (uint64_t)((double)lat_n * share), n = 0;
 

@@ -7,19 +7,19 @@
  *
  *   bench-offload ring [MS=200]
  *   bench-offload [KIND=plain] [SIDE=send] [APP=proxy] [OP=send] [LEN=64] [DEPTH=128] [MS=1000]
- *                 [N=1000] [DELAY=20]
+ *                 [N=1000] [DELAY=20] [LEAST=DELAY]
  *
  *   ring   a bare rte_ring round trip between the same two cores, alone and in bursts of 32
  *   KIND   plain, none (its filter matches nothing), null, pass (given back to the HCA),
- *          delay (one in N waits for DELAY microseconds)
+ *          delay (one in N waits for LEAST to DELAY microseconds), log (all through access_log)
  *   SIDE   send: the QP that posts; recv: its peer
  *   APP    proxy, hca: whose core the application runs on
  *   OP     send, write, read, atomic
  *   LEN    bytes of a message; DEPTH requests outstanding, 1 gives latencies
  *
  * prints one line of JSON: requests a second of wall-clock time and of CPU time that the HCA's
- * thread had, and the distribution of the time from post to completion. PHCA_FILTERS is the folder
- * of the compiled filters. offload.py runs the rows and compares them.
+ * thread had, and the distribution of the time from post to completion. PHCA_FILTERS and
+ * PHCA_OFFLOADS are the folders of the compiled filters and offloads. offload.py runs the rows and compares them.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -35,8 +35,8 @@
 
 #define BURST 32
 
-enum kind { PLAIN, NONE, NULL_, PASS, DELAY, KINDS };
-static const char *const kinds[] = { "plain", "none", "null", "pass", "delay" };
+enum kind { PLAIN, NONE, NULL_, PASS, DELAY, LOG, KINDS };
+static const char *const kinds[] = { "plain", "none", "null", "pass", "delay", "log" };
 static const char *const sides[] = { "send", "recv" };
 static const char *const apps[] = { "proxy", "hca" };
 static const char *const op_names[] = { "send", "write", "read", "atomic" };
@@ -45,53 +45,28 @@ static const enum phca_wr_opcode ops[] = {
 };
 
 static struct {
-	uint32_t kind, side, app, op, len, depth, ms, n, delay;
-} o = { .len = 64, .depth = 128, .ms = 1000, .n = 1000, .delay = 20 };
+	uint32_t kind, side, app, op, len, depth, ms, n, delay, least;
+} o = { .len = 64, .depth = 128, .ms = 1000, .n = 1000, .delay = 20, .least = UINT32_MAX };
 
 static uint64_t *t0;         /* of each outstanding request */
 static uint64_t posted, done; /* both the application's; others read done */
 static bool warm;            /* latencies count */
 
-static bool word(const char *arg, const char *name, const char *const *words, unsigned int nb, uint32_t *at)
-{
-	size_t n = strlen(name);
-
-	if (strncmp(arg, name, n) != 0)
-		return false;
-	for (*at = 0; *at < nb; ++*at)
-		if (strcmp(arg + n, words[*at]) == 0)
-			return true;
-	die(arg, EINVAL);
-	return false;
-}
-
 static void args(int argc, char **argv)
 {
-	static const struct { const char *name; uint32_t *at; } n[] = {
-		{ "LEN=", &o.len }, { "DEPTH=", &o.depth }, { "MS=", &o.ms }, { "N=", &o.n }, { "DELAY=", &o.delay },
+	const struct pair_arg a[] = {
+		{ "KIND=", &o.kind, 0, KINDS - 1, kinds }, { "SIDE=", &o.side, 0, 1, sides },
+		{ "APP=", &o.app, 0, 1, apps }, { "OP=", &o.op, 0, RTE_DIM(ops) - 1, op_names },
+		{ "LEN=", &o.len, 0, BUFFER, NULL }, { "DEPTH=", &o.depth, 1, WINDOW / 2, NULL },
+		{ "MS=", &o.ms, 1, 3600000, NULL }, { "N=", &o.n, 1, UINT32_MAX, NULL },
+		{ "DELAY=", &o.delay, 1, 1000000, NULL }, { "LEAST=", &o.least, 0, 1000000, NULL },
 	};
+	int skip = argc > 1 && strcmp(argv[1], "ring") == 0;
 
-	for (int i = 1; i < argc; i++) {
-		bool known = strcmp(argv[i], "ring") == 0 || word(argv[i], "KIND=", kinds, KINDS, &o.kind) ||
-			word(argv[i], "SIDE=", sides, RTE_DIM(sides), &o.side) ||
-			word(argv[i], "APP=", apps, RTE_DIM(apps), &o.app) ||
-			word(argv[i], "OP=", op_names, RTE_DIM(op_names), &o.op);
-
-		for (unsigned int k = 0; !known && k < RTE_DIM(n); k++) {
-			size_t len = strlen(n[k].name);
-
-			if (strncmp(argv[i], n[k].name, len) != 0)
-				continue;
-			*n[k].at = (uint32_t)strtoul(argv[i] + len, NULL, 0);
-			known = true;
-		}
-		if (!known)
-			die(argv[i], EINVAL);
-	}
-	if (o.depth == 0 || o.depth > WINDOW / 2 || o.len > BUFFER || o.n == 0 || o.delay == 0)
-		die("DEPTH, LEN, N or DELAY out of range", EINVAL);
+	pair_args(argc - skip, argv + skip, a, RTE_DIM(a));
 	if (ops[o.op] == PHCA_WR_ATOMIC_FETCH_AND_ADD)
 		o.len = 8;
+	o.least = RTE_MIN(o.least, o.delay);
 }
 
 static uint64_t cpu_ns(void)
@@ -181,26 +156,21 @@ static const struct phca_offload_ops pass_ops = {
 /* The QP of the side that was asked for becomes a proxy QP. */
 static void attach(struct end *e)
 {
-	static const char *const filters[] = { NULL, "none", "all", "all", "one_in_n" };
+	static const char *const filters[] = { NULL, "none", "all", "all", "one_in_n", "all" };
 	static struct phca_filter_slot slot;
 	static const struct phca_offload_ops *const drivers[] = {
-		NULL, &phca_offload_null, &phca_offload_null, &pass_ops, &phca_offload_delay,
+		NULL, &phca_offload_null, &phca_offload_null, &pass_ops, &phca_offload_delay, &phca_offload_bpf,
 	};
 	const struct phca_filter_param n = { .name = "n", .kind = PHCA_FV_UINT, .u = o.n };
 	const struct phca_setting_arg delay[] = {
-		{ "delay_min_us", PHCA_SETTING_UINT, o.delay, NULL },
+		{ "delay_min_us", PHCA_SETTING_UINT, o.least, NULL },
 		{ "delay_max_us", PHCA_SETTING_UINT, o.delay, NULL },
-	};
-	char err[256] = "";
-	struct phca_offload_conf oc = {
-		.name = "bench", .ops = drivers[o.kind], .args = delay, .nb_args = o.kind == DELAY ? RTE_DIM(delay) : 0,
 	};
 	struct phca_rule rule = { .name = "bench", .filter = &slot, .send = o.side == 0, .inbound = o.side == 1 };
 
 	pair_filter(&slot, filters[o.kind], &n, o.kind == DELAY);
-	rule.offload = phca_offload_create(e->proxy, &oc, err, sizeof(err));
-	if (rule.offload == NULL)
-		die(err, rte_errno);
+	rule.offload = pair_offload(e, drivers[o.kind], o.kind == LOG ? "access_log" : NULL, delay,
+		o.kind == DELAY ? RTE_DIM(delay) : 0);
 	ok("attach", phca_qp_proxy_attach(e->qp, &rule, 1, WINDOW));
 }
 
@@ -277,30 +247,6 @@ static unsigned int app_turn(void *arg, uint64_t now_ns)
 	return reap() + receives();
 }
 
-/* @return requests that ended */
-static uint64_t run(uint64_t ns)
-{
-	uint64_t end = rte_rdtsc() + ns * rte_get_tsc_hz() / 1000000000u;
-	uint64_t from = __atomic_load_n(&done, __ATOMIC_RELAXED);
-
-	while (rte_rdtsc() < end) {
-		for (unsigned int k = 0; k < 256; k++) {
-			uint64_t now = phca_loop_now_ns();
-
-			phca_loop_turn(ends[0].loop, now);
-			phca_loop_turn(ends[1].loop, now);
-			if (o.app == 1)
-				app_turn(NULL, now);
-		}
-	}
-	return __atomic_load_n(&done, __ATOMIC_RELAXED) - from;
-}
-
-static int proxy_main(void *loop)
-{
-	return phca_loop_run(loop);
-}
-
 static void report(uint64_t n, uint64_t ns, uint64_t cpu)
 {
 	struct phca_qp_info info = { 0 };
@@ -320,18 +266,14 @@ static void report(uint64_t n, uint64_t ns, uint64_t cpu)
 
 int main(int argc, char **argv)
 {
-	char *eal[] = {
-		(char[]){ "bench-offload" }, (char[]){ "--no-huge" }, (char[]){ "-m" }, (char[]){ "512" },
-		(char[]){ "--no-pci" }, (char[]){ "--no-shconf" }, (char[]){ "--no-telemetry" },
-		(char[]){ "--lcores" }, (char[]){ "0@0,1@1" }, (char[]){ "--log-level=4" }, NULL,
-	};
+	phca_turn_fn hca_app;
 	uint64_t begun, cpu, n;
 
 	args(argc, argv);
-	if (rte_eal_init(RTE_DIM(eal) - 1, eal) < 0)
-		die("EAL", rte_errno);
+	pair_eal("bench-offload");
 	if (argc > 1 && strcmp(argv[1], "ring") == 0)
 		return bare_rings();
+	hca_app = o.app == 1 ? app_turn : NULL;
 	t0 = have("times", calloc(o.depth, sizeof(*t0)));
 	pair_open(o.side);
 	for (unsigned int i = 0; i < 2; i++)
@@ -341,18 +283,15 @@ int main(int argc, char **argv)
 		attach(&ends[o.side]);
 	recv_fill(&ends[1], RECEIVES);
 	post();
-	if (o.app == 0)
-		ok("loop", phca_loop_add(proxy_loop, "app", app_turn, NULL));
-	ok("lcore", rte_eal_remote_launch(proxy_main, proxy_loop, 1));
-	run(100000000);
+	pair_start(o.app == 0 ? app_turn : NULL);
+	pair_run(100000000, &done, hca_app);
 	__atomic_store_n(&warm, true, __ATOMIC_RELAXED);
 	begun = phca_loop_now_ns();
 	cpu = cpu_ns();
-	n = run(o.ms * 1000000ull);
+	n = pair_run(o.ms * 1000000ull, &done, hca_app);
 	begun = phca_loop_now_ns() - begun;
 	cpu = cpu_ns() - cpu;
-	phca_loop_stop(proxy_loop);
-	rte_eal_mp_wait_lcore();
+	pair_stop();
 	report(n, begun, cpu);
 	return 0;
 }

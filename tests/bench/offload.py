@@ -11,12 +11,14 @@
   latency  one request at a time: what an offload adds to a SEND that it gives back, to a
            READ and an atomic that it lets be carried out
   slow     SENDs of a proxy QP one in 1000 of which an offload holds for 20 us
+  drivers  requests a second through each offload that ships, for one proxy lcore: beside plain
+           SENDs, those that the application posts itself, or requests that it answers itself
   lock     lock and unlock pairs a second: phca-lock serve, serve --self, Redis SET NX and DEL;
            one pair at a time, and 32
   reduce   rounds a second of 4 ranks: phca-reduce serve, serve --self; 64 and 16384 float64
 
-ring to slow run in bench-offload, bcast in bench-bcast: HCAs of both ends on one core, proxy
-and application on the other. lock and reduce are programs on an appliance (scripts/phca-run)
+ring to bcast run in bench-offload, bench-bcast and bench-served: HCAs of both ends on one core,
+proxy and application on the other. lock and reduce are programs on an appliance (scripts/phca-run)
 that has one core for HCA and proxy; the programs have the other, and what is left of it.
 Rounds run all rows one after the other; ratios are taken within a round, figures are medians
 over the rounds.
@@ -39,7 +41,7 @@ sys.dont_write_bytecode = True
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 sys.path.insert(0, os.path.join(ROOT, "tests", "system"))
 
-ROWS = ("ring", "rate", "latency", "slow", "bcast", "lock", "reduce")
+ROWS = ("ring", "rate", "latency", "slow", "drivers", "bcast", "lock", "reduce")
 REDIS_PORT = 16399
 RANKS = 4
 
@@ -51,10 +53,12 @@ def die(text):
 def bench(args, *words, program="bench-offload"):
     """One run of a program of this folder."""
     prefix = ["chrt", "-f", "10"] if args.fifo else []
+    objects = os.path.join(args.builddir, "config")
     out = subprocess.run(
         prefix + [os.path.join(args.builddir, "tests", "bench", program), *words,
                   "MS=%d" % (args.seconds * 1000)],
-        env={**os.environ, "PHCA_FILTERS": os.path.join(args.builddir, "config", "filters")},
+        env={**os.environ, "PHCA_FILTERS": os.path.join(objects, "filters"),
+             "PHCA_OFFLOADS": os.path.join(objects, "offloads")},
         stdout=subprocess.PIPE, check=True, text=True, timeout=60).stdout
     return json.loads(out.splitlines()[-1])
 
@@ -103,6 +107,32 @@ def slow(args, out):
                 out["slow", "%s %s" % (side, kind), "of plain"] = (
                     out["slow", "%s %s" % (side, kind), "M/s"] /
                     out["slow", side + " plain", "M/s"])
+
+
+def drivers(args, out):
+    def put(name, r, **peers):
+        out["drivers", name, "M/s"] = r["mps"] / 1e6
+        for peer, of in {"plain": plain, **peers}.items():
+            out["drivers", name, "of " + peer.replace("_", " ")] = r["mps"] / of["mps"]
+
+    plain = bench(args, "KIND=plain")
+    out["drivers", "plain", "M/s"] = plain["mps"] / 1e6
+    for side, way in (("send", "posted"), ("recv", "inbound")):
+        for name, words in (("null", ["KIND=null"]), ("access_log", ["KIND=log"]),
+                            ("delay 0-20 us", ["KIND=delay", "N=1", "LEAST=0", "DELAY=20", "DEPTH=512"])):
+            put("%s, %s" % (name, way), bench(args, "SIDE=" + side, *words))
+    # as many SENDs or WRITEs by the application
+    for name, words, members in (("bcast to 2", ["KIND=bcast"], 2), ("bcast to 8", ["KIND=bcast"], 8),
+                                 ("wal_mirror, SEND", ["KIND=wal"], 2),
+                                 ("wal_mirror, WRITE", ["KIND=wal", "OP=write"], 2)):
+        words = [*words, "MEMBERS=%d" % members]
+        put(name, bench(args, *words, program="bench-bcast"),
+            the_application=bench(args, "KIND=each", *words[1:], program="bench-bcast"))
+    # an application sends back what came
+    echo = bench(args, "KIND=echo", program="bench-served")
+    out["drivers", "echo", "M/s"] = echo["mps"] / 1e6
+    for name, kind in (("lock", "lock"), ("kv_get", "kv"), ("reduce, 4 ranks", "reduce")):
+        put(name, bench(args, "KIND=" + kind, program="bench-served"), echo=echo)
 
 
 def bcast(args, out):

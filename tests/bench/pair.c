@@ -8,10 +8,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <rte_eal.h>
 #include <rte_errno.h>
 #include <rte_eth_ring.h>
+#include <rte_launch.h>
 
 #include "pair.h"
+#include "phca_drivers.h"
 
 #define POOL 32767
 #define CABLE 4096
@@ -38,6 +41,47 @@ void *have(const char *what, void *p)
 	if (p == NULL)
 		die(what, rte_errno);
 	return p;
+}
+
+static bool arg_take(const struct pair_arg *a, const char *value)
+{
+	char *end;
+	unsigned long v = strtoul(value, &end, 0);
+
+	if (a->words == NULL) {
+		*a->at = (uint32_t)v;
+		return *end == '\0' && end != value && v >= a->least && v <= a->most;
+	}
+	for (*a->at = 0; *a->at <= a->most; ++*a->at)
+		if (strcmp(value, a->words[*a->at]) == 0)
+			return true;
+	return false;
+}
+
+void pair_args(int argc, char **argv, const struct pair_arg *a, unsigned int n)
+{
+	for (int i = 1; i < argc; i++) {
+		unsigned int k = 0;
+
+		while (k < n && strncmp(argv[i], a[k].name, strlen(a[k].name)) != 0)
+			k++;
+		if (k == n || !arg_take(&a[k], argv[i] + strlen(a[k].name)))
+			die(argv[i], EINVAL);
+	}
+}
+
+void pair_eal(const char *name)
+{
+	char program[32];
+	char *eal[] = {
+		program, (char[]){ "--no-huge" }, (char[]){ "-m" }, (char[]){ "512" }, (char[]){ "--no-pci" },
+		(char[]){ "--no-shconf" }, (char[]){ "--no-telemetry" }, (char[]){ "--lcores" },
+		(char[]){ "0@0,1@1" }, (char[]){ "--log-level=4" }, NULL,
+	};
+
+	snprintf(program, sizeof(program), "%s", name);
+	if (rte_eal_init(RTE_DIM(eal) - 1, eal) < 0)
+		die("EAL", rte_errno);
 }
 
 static void net_open(unsigned int i)
@@ -161,14 +205,78 @@ void pair_connect(struct phca_qp *a, struct phca_qp *b)
 	connect_to(end_of(b), b, end_of(a), phca_qp_num(a));
 }
 
-void pair_filter(struct phca_filter_slot *slot, const char *name, const struct phca_filter_param *p, unsigned int n)
+static struct phca_filter *object_load(const char *variable, struct phca_filter_spec *spec)
 {
 	char path[512], err[PHCA_FILTER_ERR_MAX] = "";
-	struct phca_filter_spec spec = { .name = name, .object = path, .params = p, .nb_params = n };
-	const char *folder = have("PHCA_FILTERS", getenv("PHCA_FILTERS"));
+	const char *folder = getenv(variable);
+	struct phca_filter *f;
 
-	snprintf(path, sizeof(path), "%s/%s.bpf.o", folder, name);
-	slot->cur = phca_filter_load(&spec, err, sizeof(err));
-	if (slot->cur == NULL)
+	if (folder == NULL)
+		die(variable, ENOENT);
+	snprintf(path, sizeof(path), "%s/%s.bpf.o", folder, spec->name);
+	spec->object = path;
+	f = phca_filter_load(spec, err, sizeof(err));
+	if (f == NULL)
 		die(err, rte_errno);
+	return f;
+}
+
+void pair_filter(struct phca_filter_slot *slot, const char *name, const struct phca_filter_param *p, unsigned int n)
+{
+	struct phca_filter_spec spec = { .name = name, .params = p, .nb_params = n };
+
+	slot->cur = object_load("PHCA_FILTERS", &spec);
+}
+
+struct phca_offload *pair_offload(struct end *e, const struct phca_offload_ops *ops, const char *program,
+		const struct phca_setting_arg *args, unsigned int n)
+{
+	static struct phca_filter_slot slot;
+	struct phca_filter_spec spec = { .name = program, .kind = phca_offload_bpf.program };
+	struct phca_offload_conf oc = { .name = "bench", .ops = ops, .args = args, .nb_args = n };
+	struct phca_offload *o;
+	char err[256] = "";
+
+	if (program != NULL) {
+		slot.cur = object_load("PHCA_OFFLOADS", &spec);
+		oc.program = &slot;
+	}
+	o = phca_offload_create(e->proxy, &oc, err, sizeof(err));
+	if (o == NULL)
+		die(err, rte_errno);
+	return o;
+}
+
+static int proxy_main(void *loop)
+{
+	return phca_loop_run(loop);
+}
+
+void pair_start(phca_turn_fn app)
+{
+	if (app != NULL)
+		ok("loop", phca_loop_add(proxy_loop, "app", app, NULL));
+	ok("lcore", rte_eal_remote_launch(proxy_main, proxy_loop, 1));
+}
+
+void pair_stop(void)
+{
+	phca_loop_stop(proxy_loop);
+	rte_eal_mp_wait_lcore();
+}
+
+uint64_t pair_run(uint64_t ns, const uint64_t *done, phca_turn_fn app)
+{
+	uint64_t end = phca_loop_now_ns() + ns, from = __atomic_load_n(done, __ATOMIC_RELAXED), now;
+
+	do {
+		for (unsigned int k = 0; k < 256; k++) {
+			now = phca_loop_now_ns();
+			phca_loop_turn(ends[0].loop, now);
+			phca_loop_turn(ends[1].loop, now);
+			if (app != NULL)
+				app(NULL, now);
+		}
+	} while (now < end);
+	return __atomic_load_n(done, __ATOMIC_RELAXED) - from;
 }
