@@ -76,6 +76,7 @@ struct lock {
 	const struct phca_mem *mem;
 	void *block;
 	struct requester *requesters, *free, *check_first, *check_last, *retry;
+	unsigned int away;  /* children with answers to those who found no place */
 	uint64_t probe_ns, now_ns;
 	/* the entry that was checked last, good for the request that is being carried out */
 	struct phca_lock_entry *entry;
@@ -253,6 +254,8 @@ static bool post(struct lock *d, struct phca_pqp *q, struct phca_child *c, struc
 		PHCA_STAT_ADD(d->answers_unsent, n);
 		return false;
 	}
+	if (r == NULL)
+		d->away++;
 	PHCA_STAT_ADD(d->answers, n);
 	PHCA_STAT_ADD(d->answer_messages, 1);
 	return true;
@@ -330,24 +333,33 @@ static void go_on(struct lock *d, struct requester *r)
 	}
 }
 
-/* No place for another queue pair: say so, without one. */
-static int turn_away(struct lock *d, struct phca_offload_req *req)
+/* Requests of one message of answers are told that there is no room. */
+static void say_limit(struct lock *d, struct phca_pqp *q, const struct phca_lock_req *in, unsigned int n)
 {
 	struct phca_child *c = phca_child_get(d->o);
-	struct phca_lock_req in[PHCA_LOCK_BATCH];
 	struct phca_lock_answer *a;
-	unsigned int n;
 
 	if (c == NULL)
-		return -ENOSPC;
-	n = fetch(d, req, in);
-	n = n < PHCA_LOCK_ANSWERS ? n : PHCA_LOCK_ANSWERS;
+		return; /* requesters and `away` have their bounds: there is one */
 	a = (struct phca_lock_answer *)(void *)c->data;
 	for (unsigned int i = 0; i < n; i++)
 		a[i] = (struct phca_lock_answer){ .magic = PHCA_LOCK_ANSWER_MAGIC, .version = PHCA_LOCK_VERSION,
 			.op = in[i].op, .status = PHCA_LOCK_LIMIT, .id = in[i].id, .lock = in[i].lock };
+	post(d, q, c, NULL, a, n);
+}
+
+/* No place for another queue pair: say so, without one. Who does not take that takes nothing of the others'. */
+static int turn_away(struct lock *d, struct phca_offload_req *req)
+{
+	struct phca_lock_req in[PHCA_LOCK_BATCH];
+	unsigned int n;
+
 	PHCA_STAT_ADD(d->qps_refused, 1);
-	post(d, req->pqp, c, NULL, a, n);
+	if (d->away > SPARE - PHCA_LOCK_BATCH / PHCA_LOCK_ANSWERS)
+		return -ENOSPC;
+	n = fetch(d, req, in);
+	for (unsigned int i = 0; i < n; i += PHCA_LOCK_ANSWERS)
+		say_limit(d, req->pqp, &in[i], RTE_MIN(n - i, (unsigned int)PHCA_LOCK_ANSWERS));
 	phca_offload_done(req, PHCA_WC_SUCCESS);
 	return 0;
 }
@@ -466,8 +478,10 @@ static void lock_child_done(struct phca_offload *o, struct phca_child *c, enum p
 	struct requester *r = (struct requester *)(uintptr_t)c->drv[0];
 
 	d->now_ns = now_ns;
-	if (r == NULL)
+	if (r == NULL) {
+		d->away--;
 		return;
+	}
 	if (c->drv[1] != 0) {
 		r->sending--;
 	} else {

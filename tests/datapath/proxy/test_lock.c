@@ -454,6 +454,34 @@ PHCA_TEST(lock, one_queue_pair_too_many_is_told)
 	teardown();
 }
 
+PHCA_TEST(lock, one_too_many_hears_of_each_request_and_takes_nothing_of_the_others)
+{
+	const struct phca_setting_arg args[] = { NUM("max_qps", 1) };
+	struct phca_lock_req in[PHCA_LOCK_BATCH];
+	unsigned int sent = 0, before;
+
+	setup(args, 1);
+	expect(0, ask(0, LOCK, 1, 3, X), PHCA_LOCK_GRANTED);
+	for (unsigned int i = 0; i < PHCA_LOCK_BATCH; i++)
+		in[i] = request(TRY, 1, i, X);
+	deliver(1, in, sizeof(in));
+	turns();
+	for (unsigned int i = 0; i < PHCA_LOCK_BATCH; i++)
+		expect(1, in[i].id, PHCA_LOCK_LIMIT);
+	/* it takes no answers, and goes on asking, until its queue pair fails */
+	do {
+		before = nb_got[1];
+		ask(1, TRY, 1, 4, X);
+		sent++;
+	} while (nb_got[1] > before && sent < 100);
+	CU_ASSERT(sent > 30 && sent < 100);
+	CU_ASSERT_EQUAL(rig_count(&r, PHCA_PREPLY_ERROR, (void *)0x41), 1);
+	looked[1] = nb_got[1];
+	expect(0, ask(0, UNLOCK, 1, 3, 0), PHCA_LOCK_OK);
+	acknowledge(OK);
+	teardown();
+}
+
 /* Bytes that only callbacks reach. */
 static int far_read(void *arg, uint64_t off, void *dst, uint32_t len)
 {
