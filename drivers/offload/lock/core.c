@@ -381,7 +381,7 @@ static void lock_again(struct ask *a, struct lock_claim *k)
 {
 	struct lock_state *l = k->lock;
 
-	if (a->req->mode <= k->mode && k->count == UINT32_MAX) {
+	if (k->count == PHCA_LOCK_COUNT_MAX) {
 		SAY(a, LIMIT, limits);
 	} else if (a->req->mode <= k->mode || l->holders.n == 1) {
 		grant(a->c, k, a->req->mode, a->n);

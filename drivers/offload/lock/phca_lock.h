@@ -40,6 +40,7 @@ extern "C" {
 #define PHCA_LOCK_VERSION 1                /**< of messages and tables */
 #define PHCA_LOCK_BATCH 16                 /**< requests in a message at most */
 #define PHCA_LOCK_ANSWERS 8                /**< answers in a message at most */
+#define PHCA_LOCK_COUNT_MAX 65535          /**< grants of one lock to one session at most; one more: LIMIT */
 
 /** What is asked for. X(ENUM, name) */
 #define PHCA_LOCK_OPS(X) \

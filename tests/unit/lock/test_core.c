@@ -377,6 +377,21 @@ PHCA_TEST(core, limits_are_told)
 	end();
 }
 
+PHCA_TEST(core, a_session_is_granted_so_many_times_and_no_more)
+{
+	begin(NULL);
+	for (uint32_t i = 1; i <= PHCA_LOCK_COUNT_MAX; i++)
+		CU_ASSERT_EQUAL_FATAL(done(0, LOCK, 1, 0, S, PHCA_LOCK_GRANTED).count, i);
+	done(0, LOCK, 1, 0, S, PHCA_LOCK_LIMIT);
+	done(0, LOCK, 1, 0, X, PHCA_LOCK_LIMIT); /* an upgrade is one more, at once or later */
+	done(1, LOCK, 1, 0, S, PHCA_LOCK_GRANTED);
+	done(0, LOCK, 1, 0, X, PHCA_LOCK_LIMIT);
+	CU_ASSERT_EQUAL(done(0, UNLOCK, 1, 0, 0, PHCA_LOCK_OK).count, PHCA_LOCK_COUNT_MAX - 1);
+	done(0, LOCK, 1, 0, S, PHCA_LOCK_GRANTED);
+	CU_ASSERT_EQUAL(lock_core_stats(w.c)->limits, 3);
+	end();
+}
+
 PHCA_TEST(core, answers_of_waits_that_are_not_fetched_count_as_waits)
 {
 	struct lock_conf conf = world_conf();
