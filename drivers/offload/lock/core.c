@@ -306,7 +306,8 @@ static bool well_formed(const struct phca_lock_req *r)
 static struct lock_table *table_of(struct ask *a)
 {
 	const struct phca_lock_req *r = a->req;
-	struct lock_name n = { .va = r->table_va, .rkey = r->table_rkey, .domain = a->p->domain };
+	struct lock_name n = { .va = r->table_va, .rkey = r->table_rkey, .domain = a->p->domain,
+		.qpn = a->p->qpn };
 	struct lock_table *t = lock_table_find(a->c, &n);
 	struct phca_lock_table h;
 
@@ -331,6 +332,7 @@ static struct lock_table *table_of(struct ask *a)
 		SAY(a, REFUSED, tables_refused);
 		return NULL;
 	}
+	t->name.qpn = n.qpn;
 	return t;
 }
 

@@ -26,6 +26,7 @@ struct lock_name {
 	uint64_t va;
 	uint32_t rkey;
 	uint32_t domain; /* protection domain of the requester's queue pair */
+	uint32_t qpn;    /* no part of it: the queue pair that may use it, of several the last that did */
 };
 
 /* A requester: one queue pair. The first part is its user's. */

@@ -140,9 +140,9 @@ static int store_slow(const struct lock *d, const struct lock_name *n, uint32_t 
 {
 	uint64_t va = n->va + entry_offset(lock), odd = e->seq - 1;
 
-	return phca_mem_write(d->mem, n->rkey, n->domain, 0, va, &odd, 8) == PHCA_MEM_OK &&
-		phca_mem_write(d->mem, n->rkey, n->domain, 0, va + 8, &e->mode, sizeof(*e) - 8) == PHCA_MEM_OK &&
-		phca_mem_write(d->mem, n->rkey, n->domain, 0, va, &e->seq, 8) == PHCA_MEM_OK ? 0 : -EACCES;
+	return phca_mem_write(d->mem, n->rkey, n->domain, n->qpn, va, &odd, 8) == PHCA_MEM_OK &&
+		phca_mem_write(d->mem, n->rkey, n->domain, n->qpn, va + 8, &e->mode, sizeof(*e) - 8) == PHCA_MEM_OK &&
+		phca_mem_write(d->mem, n->rkey, n->domain, n->qpn, va, &e->seq, 8) == PHCA_MEM_OK ? 0 : -EACCES;
 }
 
 static int table_store(void *user, const struct lock_name *n, uint32_t lock, const struct phca_lock_entry *e)
@@ -152,7 +152,7 @@ static int table_store(void *user, const struct lock_name *n, uint32_t lock, con
 
 	if (ptr == NULL || d->entry_lock != lock || d->entry_name.va != n->va || d->entry_name.rkey != n->rkey ||
 			d->entry_name.domain != n->domain) {
-		if (reach(d, 0, n, entry_offset(lock), sizeof(*e), &ptr) != 0)
+		if (reach(d, n->qpn, n, entry_offset(lock), sizeof(*e), &ptr) != 0)
 			return -EACCES;
 		if (ptr == NULL)
 			return store_slow(d, n, lock, e);
@@ -167,10 +167,10 @@ static int table_reserve(void *user, const struct lock_name *n, uint64_t token)
 	const uint32_t off = offsetof(struct phca_lock_table, token_reserved);
 	void *ptr;
 
-	if (reach(d, 0, n, off, 8, &ptr) != 0)
+	if (reach(d, n->qpn, n, off, 8, &ptr) != 0)
 		return -EACCES;
 	if (ptr == NULL)
-		return phca_mem_write(d->mem, n->rkey, n->domain, 0, n->va + off, &token, 8) == PHCA_MEM_OK ?
+		return phca_mem_write(d->mem, n->rkey, n->domain, n->qpn, n->va + off, &token, 8) == PHCA_MEM_OK ?
 			0 : -EACCES;
 	__atomic_store_n((uint64_t *)ptr, token, __ATOMIC_RELAXED);
 	return 0;

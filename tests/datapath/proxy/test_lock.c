@@ -518,6 +518,37 @@ PHCA_TEST(lock, tables_in_memory_that_cannot_be_mapped)
 	teardown();
 }
 
+PHCA_TEST(lock, tables_that_one_queue_pair_may_reach)
+{
+	struct phca_mw_bind bind = { .addr = IOVA, .length = phca_lock_table_size(LOCKS), .qpn = 0x40,
+		.access = PHCA_ACCESS_REMOTE_WRITE };
+	uint32_t whole;
+	uint64_t b, c;
+
+	setup(NULL, 0);
+	whole = rkey;
+	CU_ASSERT_EQUAL_FATAL(phca_mr_reg(mem, pd, table, bind.length, IOVA,
+		PHCA_ACCESS_LOCAL_WRITE | PHCA_ACCESS_MW_BIND, &bind.mr_key), 0);
+	CU_ASSERT_EQUAL_FATAL(phca_mw_alloc(mem, pd, PHCA_MW_TYPE_2, &bind.rkey), 0);
+	bind.pd = pd;
+	bind.new_rkey = rkey = bind.rkey + 1;
+	CU_ASSERT_EQUAL_FATAL(phca_mw_bind(mem, &bind), PHCA_MEM_OK);
+	expect(1, ask(1, LOCK, 1, 3, X), PHCA_LOCK_REFUSED);
+	expect(0, ask(0, LOCK, 1, 3, X), PHCA_LOCK_GRANTED);
+	CU_ASSERT(table->token_reserved > 0);
+	b = ask(0, LOCK, 2, 3, S);
+	c = ask(0, PHCA_LOCK_OP_RELEASE, 1, 0, 0);
+	expect(0, b, PHCA_LOCK_GRANTED);
+	expect(0, c, PHCA_LOCK_OK);
+	CU_ASSERT_EQUAL(mode_of(3), S);
+	CU_ASSERT_EQUAL(counter("views_lost"), 0);
+	acknowledge(OK);
+	phca_mw_dealloc(mem, rkey);
+	phca_mr_dereg(mem, bind.mr_key);
+	rkey = whole;
+	teardown();
+}
+
 /* Half of it well formed, so that it gets far. @return its length; *n: answers it will have */
 static uint32_t hostile_message(uint64_t *random, uint8_t *to, unsigned int *n)
 {
