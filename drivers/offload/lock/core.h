@@ -122,6 +122,8 @@ static inline bool lock_peer_busy(const struct lock_peer *p)
 void lock_request(struct lock_core *c, struct lock_peer *p, const struct phca_lock_req *req, uint64_t now_ns);
 /* Waits whose time is over. @return how many */
 unsigned int lock_tick(struct lock_core *c, uint64_t now_ns);
+/* @return holders and waiters that searches for deadlocks have looked at since the beginning */
+uint64_t lock_core_steps(const struct lock_core *c);
 /* @return a requester that has answers to send since it was last returned here; NULL: none */
 struct lock_peer *lock_ready(struct lock_core *c);
 /* Take answers in order. @return how many, 0..n */

@@ -98,6 +98,11 @@ const struct lock_stats *lock_core_stats(const struct lock_core *c)
 	return &c->st;
 }
 
+uint64_t lock_core_steps(const struct lock_core *c)
+{
+	return c->steps;
+}
+
 /* ---------------------------------------------------------------- tables */
 
 static struct lock_table **table_bucket(struct lock_core *c, const struct lock_name *n)

@@ -59,9 +59,11 @@ bool lock_would_deadlock(struct lock_core *c, const struct lock_session *s, cons
 	while (!x.found && x.n > 0 && x.steps < c->conf.deadlock_steps) {
 		const struct lock_session *b = c->stack[--x.n];
 
-		for (const struct lock_claim *w = b->waits; w != NULL && !x.found; w = w->snext)
+		for (const struct lock_claim *w = b->waits;
+				w != NULL && !x.found && x.steps < c->conf.deadlock_steps; w = w->snext)
 			look(&x, b, w->lock, w->mode, w->prev);
 	}
+	c->steps += x.steps;
 	if (!x.found && x.steps >= c->conf.deadlock_steps)
 		LOCK_ADD(c, searches_cut, 1);
 	return x.found;

@@ -68,7 +68,7 @@ struct lock_core {
 	struct lock_ops ops;
 	void *user;
 	struct lock_stats st;
-	uint64_t token, view_seq, order, epoch;
+	uint64_t token, view_seq, order, epoch, steps;
 	uint32_t nb_late; /* answers of waits: not known yet, or not taken */
 	/* hashes: 2^bits buckets */
 	struct lock_table **table_hash;

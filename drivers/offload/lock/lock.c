@@ -21,6 +21,7 @@
 #define SENDING_MAX 8  /* children with answers on the way to one requester */
 #define SPARE 64       /* children for those who find no place as a requester */
 #define CHECKS_MAX 16  /* requesters looked at in a turn */
+#define STEPS_MAX 20000 /* of searches for deadlocks in a turn, and what one more message needs */
 
 enum {
 	SET_QPS, SET_TABLES, SET_LOCKS, SET_SESSIONS, SET_CLAIMS, SET_WAITERS, SET_QP_CLAIMS, SET_QP_WAITERS,
@@ -50,7 +51,7 @@ static const struct phca_setting lock_settings[] = {
 #define LOCK_DRIVER_COUNTERS(X) \
 	X(messages, "messages", "of requesters") \
 	X(bad_messages, "messages", "that are no whole number of requests, or too many") \
-	X(messages_held, "messages", "that waited until answers to their queue pair were taken") \
+	X(messages_held, "messages", "that waited until answers were taken, or for a turn with fewer searches") \
 	X(answers, "answers", "sent") \
 	X(answer_messages, "messages", "in which they were") \
 	X(answers_unsent, "answers", "that could not be sent, as the queue pair is in error") \
@@ -75,7 +76,9 @@ struct lock {
 	struct lock_core *core;
 	const struct phca_mem *mem;
 	void *block;
-	struct requester *requesters, *free, *check_first, *check_last, *retry;
+	struct requester *requesters, *free, *check_first, *check_last;
+	struct requester *retry, *retry_last; /* poll looks at them */
+	uint64_t steps_end; /* of the core's, in this turn */
 	unsigned int away;  /* children with answers to those who found no place */
 	uint64_t probe_ns, now_ns;
 	/* the entry that was checked last, good for the request that is being carried out */
@@ -219,19 +222,27 @@ static void retry_later(struct lock *d, struct requester *r)
 	if (r->retry)
 		return;
 	r->retry = true;
-	r->next_retry = d->retry;
-	d->retry = r;
+	r->next_retry = NULL;
+	*(d->retry_last != NULL ? &d->retry_last->next_retry : &d->retry) = r;
+	d->retry_last = r;
+}
+
+static void retry_no_more(struct lock *d, struct requester *r)
+{
+	struct requester *before = NULL, *at = d->retry;
+
+	for (; at != r; at = at->next_retry)
+		before = at;
+	*(before != NULL ? &before->next_retry : &d->retry) = r->next_retry;
+	if (d->retry_last == r)
+		d->retry_last = before;
+	r->retry = false;
 }
 
 static void requester_put(struct lock *d, struct requester *r)
 {
-	struct requester **at = &d->retry;
-
-	if (r->retry) {
-		while (*at != r)
-			at = &(*at)->next_retry;
-		*at = r->next_retry;
-	}
+	if (r->retry)
+		retry_no_more(d, r);
 	check_take(d, r);
 	lock_peer_put(d->core, r->peer);
 	r->next = d->free;
@@ -319,18 +330,31 @@ static void carry_out(struct lock *d, struct requester *r, struct phca_offload_r
 	phca_offload_done(req, PHCA_WC_SUCCESS);
 }
 
-/* Messages that waited for room. */
-static void go_on(struct lock *d, struct requester *r)
+/* Whether searches have taken from all others in this turn what they may. */
+static bool searched_enough(const struct lock *d)
 {
-	while (r->first != NULL && lock_peer_room(r->peer, PHCA_LOCK_BATCH)) {
+	return lock_core_steps(d->core) >= d->steps_end;
+}
+
+/* Messages that waited. @return how many */
+static unsigned int go_on(struct lock *d, struct requester *r)
+{
+	unsigned int n = 0;
+
+	for (; r->first != NULL && lock_peer_room(r->peer, PHCA_LOCK_BATCH); n++) {
 		struct phca_offload_req *req = r->first;
 
+		if (searched_enough(d)) {
+			retry_later(d, r);
+			break;
+		}
 		r->first = (struct phca_offload_req *)(uintptr_t)req->drv[0];
 		if (r->first == NULL)
 			r->last = NULL;
 		carry_out(d, r, req);
 		send_answers(d, r);
 	}
+	return n;
 }
 
 /* Requests of one message of answers are told that there is no room. */
@@ -379,7 +403,7 @@ static int lock_submit(struct phca_offload *o, struct phca_offload_req *req, uin
 	if (r == NULL)
 		return turn_away(d, req);
 	r->heard_ns = now_ns;
-	if (r->first != NULL || !lock_peer_room(r->peer, PHCA_LOCK_BATCH)) {
+	if (r->first != NULL || !lock_peer_room(r->peer, PHCA_LOCK_BATCH) || searched_enough(d)) {
 		req->drv[0] = 0;
 		if (r->last != NULL)
 			r->last->drv[0] = (uintptr_t)req;
@@ -387,6 +411,8 @@ static int lock_submit(struct phca_offload *o, struct phca_offload_req *req, uin
 			r->first = req;
 		r->last = req;
 		PHCA_STAT_ADD(d->messages_held, 1);
+		if (searched_enough(d))
+			retry_later(d, r);
 		return 0;
 	}
 	carry_out(d, r, req);
@@ -449,25 +475,34 @@ static unsigned int check_requesters(struct lock *d)
 	return n;
 }
 
+/* Once around; when searches end it, those that are left are the first in the next turn. */
+static unsigned int retry_run(struct lock *d)
+{
+	const struct requester *last = d->retry_last;
+	unsigned int n = 0;
+	struct requester *r;
+
+	while ((r = d->retry) != NULL && !searched_enough(d)) {
+		retry_no_more(d, r);
+		send_answers(d, r);
+		n += go_on(d, r);
+		if (r == last)
+			break;
+	}
+	return n;
+}
+
 static unsigned int lock_poll(struct phca_offload *o, uint64_t now_ns)
 {
 	struct lock *d = phca_offload_priv(o);
-	struct requester *r = d->retry;
 	unsigned int n;
 
 	d->now_ns = now_ns;
 	n = lock_tick(d->core, now_ns);
 	if (d->probe_ns != 0)
 		n += check_requesters(d);
-	d->retry = NULL;
-	while (r != NULL) {
-		struct requester *next = r->next_retry;
-
-		r->retry = false;
-		send_answers(d, r);
-		go_on(d, r);
-		r = next;
-	}
+	d->steps_end = lock_core_steps(d->core) + STEPS_MAX;
+	n += retry_run(d);
 	send_all(d);
 	return n;
 }
@@ -543,6 +578,7 @@ static int lock_init(struct phca_offload *o, const struct phca_setting_value *v,
 		return -ENOMEM;
 	}
 	d->core = lock_core_init(d->block, &conf, &ops, d);
+	d->steps_end = STEPS_MAX;
 	for (uint32_t i = qps; i-- > 0;) {
 		d->requesters[i].next = d->free;
 		d->free = &d->requesters[i];

@@ -328,6 +328,45 @@ PHCA_TEST(lock, a_requester_that_takes_no_answers_waits_itself)
 	teardown();
 }
 
+/* A message of requests for a lock by a session each. */
+static void ask_16(unsigned int i, enum phca_lock_op op, uint64_t session, uint32_t lock, enum phca_lock_mode mode)
+{
+	struct phca_lock_req in[PHCA_LOCK_BATCH];
+
+	for (unsigned int k = 0; k < PHCA_LOCK_BATCH; k++)
+		in[k] = request(op, session + k, lock, mode);
+	deliver(i, in, sizeof(in));
+}
+
+PHCA_TEST(lock, long_searches_for_deadlocks_wait_for_the_next_turn)
+{
+	unsigned int turn = 0;
+	uint64_t before;
+
+	setup(NULL, 0);
+	for (unsigned int i = 0; i < 50; i++) { /* 800 holders, whom each search looks at */
+		ask_16(0, TRY, i * PHCA_LOCK_BATCH, 0, S);
+		turns();
+		acknowledge(OK);
+	}
+	looked[0] = nb_got[0];
+	CU_ASSERT_EQUAL(counter("held"), 800);
+	for (unsigned int i = 0; i < 10; i++) {
+		ask_16(1, LOCK, i * PHCA_LOCK_BATCH, 0, X);
+		ask_16(2, LOCK, i * PHCA_LOCK_BATCH, 0, X);
+	}
+	for (before = 0; counter("waited") < 320 && turn < 100; turn++) {
+		rig_turn(&r);
+		CU_ASSERT(counter("waited") > before && counter("waited") - before <= 100);
+		before = counter("waited");
+	}
+	CU_ASSERT(turn > 3 && turn < 30);
+	CU_ASSERT(counter("messages_held") > 10);
+	expect(0, ask(0, PHCA_LOCK_OP_QUERY, 0, 1, 0), PHCA_LOCK_OK); /* and the next turn is as ever */
+	acknowledge(OK);
+	teardown();
+}
+
 PHCA_TEST(lock, held_messages_are_forgotten_when_the_queue_pair_ends)
 {
 	unsigned int sent = 0;
