@@ -15,7 +15,7 @@
 
 #include <rte_malloc.h>
 
-#include "core.h"
+#include "tables.h"
 #include "phca_drivers.h"
 
 #define SENDING_MAX 8  /* children with answers on the way to one requester */
@@ -74,110 +74,17 @@ struct requester {
 struct lock {
 	struct phca_offload *o;
 	struct lock_core *core;
-	const struct phca_mem *mem;
+	struct lock_tables tables;
 	void *block;
 	struct requester *requesters, *free, *check_first, *check_last;
 	struct requester *retry, *retry_last; /* poll looks at them */
 	uint64_t steps_end; /* of the core's, in this turn */
 	unsigned int away;  /* children with answers to those who found no place */
 	uint64_t probe_ns, now_ns;
-	/* the entry that was checked last, good for the request that is being carried out */
-	struct phca_lock_entry *entry;
-	struct lock_name entry_name;
-	uint32_t entry_lock;
 #define LOCK_CTR(f, u, h) uint64_t f;
 	LOCK_DRIVER_COUNTERS(LOCK_CTR)
 #undef LOCK_CTR
 };
-
-/* ---------------------------------------------------------------- tables */
-
-/* Memory that a requester may change. @return 0, or -EACCES; *ptr NULL: only callbacks reach it */
-static int reach(const struct lock *d, uint32_t qpn, const struct lock_name *n, uint64_t off, uint32_t len, void **ptr)
-{
-	enum phca_mem_err err;
-	uint64_t va = n->va + off;
-
-	*ptr = phca_mem_remote(d->mem, n->rkey, n->domain, qpn, va, len, PHCA_ACCESS_REMOTE_WRITE, &err);
-	if (*ptr == NULL && err == PHCA_MEM_ACCESS)
-		*ptr = phca_mem_remote(d->mem, n->rkey, n->domain, qpn, va, len, PHCA_ACCESS_REMOTE_ATOMIC, &err);
-	if (*ptr == NULL)
-		return err == PHCA_MEM_IO ? 0 : -EACCES;
-	return (uintptr_t)*ptr % 8 != 0 ? -EACCES : 0;
-}
-
-static uint64_t entry_offset(uint32_t lock)
-{
-	return sizeof(struct phca_lock_table) + (uint64_t)lock * sizeof(struct phca_lock_entry);
-}
-
-static int table_header(void *user, const struct lock_peer *p, const struct lock_name *n, struct phca_lock_table *h)
-{
-	const struct lock *d = user;
-	void *ptr;
-
-	if (reach(d, p->qpn, n, 0, sizeof(*h), &ptr) != 0)
-		return -EACCES;
-	if (ptr == NULL)
-		return phca_mem_read(d->mem, n->rkey, n->domain, p->qpn, n->va, h, sizeof(*h)) == PHCA_MEM_OK ?
-			0 : -EACCES;
-	memcpy(h, ptr, sizeof(*h));
-	return 0;
-}
-
-static int table_check(void *user, const struct lock_peer *p, const struct lock_name *n, uint32_t lock)
-{
-	struct lock *d = user;
-	void *ptr;
-
-	if (reach(d, p->qpn, n, entry_offset(lock), sizeof(struct phca_lock_entry), &ptr) != 0)
-		return -EACCES;
-	d->entry = ptr;
-	d->entry_name = *n;
-	d->entry_lock = lock;
-	return 0;
-}
-
-/* Through callbacks, in the same three steps as phca_lock_entry_write. */
-static int store_slow(const struct lock *d, const struct lock_name *n, uint32_t lock, const struct phca_lock_entry *e)
-{
-	uint64_t va = n->va + entry_offset(lock), odd = e->seq - 1;
-
-	return phca_mem_write(d->mem, n->rkey, n->domain, n->qpn, va, &odd, 8) == PHCA_MEM_OK &&
-		phca_mem_write(d->mem, n->rkey, n->domain, n->qpn, va + 8, &e->mode, sizeof(*e) - 8) == PHCA_MEM_OK &&
-		phca_mem_write(d->mem, n->rkey, n->domain, n->qpn, va, &e->seq, 8) == PHCA_MEM_OK ? 0 : -EACCES;
-}
-
-static int table_store(void *user, const struct lock_name *n, uint32_t lock, const struct phca_lock_entry *e)
-{
-	const struct lock *d = user;
-	void *ptr = d->entry;
-
-	if (ptr == NULL || d->entry_lock != lock || d->entry_name.va != n->va || d->entry_name.rkey != n->rkey ||
-			d->entry_name.domain != n->domain) {
-		if (reach(d, n->qpn, n, entry_offset(lock), sizeof(*e), &ptr) != 0)
-			return -EACCES;
-		if (ptr == NULL)
-			return store_slow(d, n, lock, e);
-	}
-	phca_lock_entry_write(ptr, e);
-	return 0;
-}
-
-static int table_reserve(void *user, const struct lock_name *n, uint64_t token)
-{
-	const struct lock *d = user;
-	const uint32_t off = offsetof(struct phca_lock_table, token_reserved);
-	void *ptr;
-
-	if (reach(d, n->qpn, n, off, 8, &ptr) != 0)
-		return -EACCES;
-	if (ptr == NULL)
-		return phca_mem_write(d->mem, n->rkey, n->domain, n->qpn, n->va + off, &token, 8) == PHCA_MEM_OK ?
-			0 : -EACCES;
-	__atomic_store_n((uint64_t *)ptr, token, __ATOMIC_RELAXED);
-	return 0;
-}
 
 /* ---------------------------------------------------------------- requesters */
 
@@ -323,10 +230,10 @@ static void carry_out(struct lock *d, struct requester *r, struct phca_offload_r
 	unsigned int n = fetch(d, req, in);
 
 	for (unsigned int i = 0; i < n; i++) {
-		d->entry = NULL;
+		d->tables.entry = NULL;
 		lock_request(d->core, r->peer, &in[i], d->now_ns);
 	}
-	d->entry = NULL;
+	d->tables.entry = NULL;
 	phca_offload_done(req, PHCA_WC_SUCCESS);
 }
 
@@ -550,7 +457,6 @@ static void lock_qp_event(struct phca_offload *o, struct phca_pqp *q, enum phca_
 
 static int lock_init(struct phca_offload *o, const struct phca_setting_value *v, char *err, size_t err_len)
 {
-	static const struct lock_ops ops = { table_header, table_check, table_store, table_reserve };
 	struct lock *d = phca_offload_priv(o);
 	const uint32_t qps = (uint32_t)v[SET_QPS].u;
 	const struct lock_conf conf = {
@@ -562,9 +468,9 @@ static int lock_init(struct phca_offload *o, const struct phca_setting_value *v,
 	};
 
 	d->o = o;
-	d->mem = phca_offload_mem(o);
+	d->tables.mem = phca_offload_mem(o);
 	d->probe_ns = v[SET_PROBE].u * 1000000;
-	if (d->mem == NULL) {
+	if (d->tables.mem == NULL) {
 		snprintf(err, err_len, "offload %s: its proxy has no memory tables", phca_offload_name(o));
 		return -EINVAL;
 	}
@@ -577,7 +483,7 @@ static int lock_init(struct phca_offload *o, const struct phca_setting_value *v,
 			"smaller", phca_offload_name(o), lock_core_size(&conf), qps * (SENDING_MAX + 1) + SPARE);
 		return -ENOMEM;
 	}
-	d->core = lock_core_init(d->block, &conf, &ops, d);
+	d->core = lock_core_init(d->block, &conf, &lock_tables_ops, &d->tables);
 	d->steps_end = STEPS_MAX;
 	for (uint32_t i = qps; i-- > 0;) {
 		d->requesters[i].next = d->free;
