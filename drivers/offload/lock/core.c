@@ -12,7 +12,8 @@
  */
 #include "core_impl.h"
 
-#define TOKEN_STEP 65536 /* tokens reserved in a table's header at a time */
+#define TOKEN_STEP 65536         /* tokens reserved in a table's header at a time */
+#define TOKEN_MAX (UINT64_MAX / 2) /* in a header: enough is left for all grants that there will be */
 
 /* ---------------------------------------------------------------- requesters and answers */
 
@@ -163,14 +164,13 @@ static void settle(struct lock_core *c, struct lock_state *l)
 
 static uint64_t new_token(struct lock_core *c, struct lock_table *t)
 {
-	uint64_t token = ++c->token;
-
-	if (token > t->reserved) {
-		t->reserved = token + TOKEN_STEP;
+	t->token = ++c->token > t->token ? c->token : t->token + 1;
+	if (t->token > t->reserved) {
+		t->reserved = t->token + TOKEN_STEP;
 		if (c->ops.reserve(c->user, &t->name, t->reserved) != 0)
 			LOCK_ADD(c, views_lost, 1);
 	}
-	return token;
+	return t->token;
 }
 
 static void said_granted(struct lock_core *c, struct lock_note *n, const struct lock_claim *k)
@@ -314,7 +314,7 @@ static struct lock_table *table_of(struct ask *a)
 	if (t == NULL) {
 		if (a->c->ops.header(a->c->user, a->p, &n, &h) != 0 || h.magic != PHCA_LOCK_TABLE_MAGIC ||
 				h.version != PHCA_LOCK_VERSION || h.entry_size != sizeof(struct phca_lock_entry) ||
-				h.nb_locks == 0) {
+				h.nb_locks == 0 || h.token_reserved > TOKEN_MAX) {
 			SAY(a, REFUSED, tables_refused);
 			return NULL;
 		}

@@ -165,9 +165,8 @@ struct lock_table *lock_table_make(struct lock_core *c, const struct lock_name *
 	t->name = *n;
 	t->nb_locks = h->nb_locks;
 	t->refs = 0;
-	/* The application's word, so not beyond what leaves room for all that will ever be granted. */
-	if (h->token_reserved > c->token && h->token_reserved < 1ull << 62)
-		c->token = h->token_reserved;
+	/* The application's word, or its peers': it is about this table and no other. */
+	t->token = h->token_reserved;
 	t->reserved = 0;
 	t->chain = *at;
 	*at = t;

@@ -17,7 +17,8 @@ struct lock_table {
 	struct lock_table *next, *prev; /* idle, the longest idle first; or free */
 	struct lock_name name;
 	uint32_t nb_locks, refs;       /* refs: locks of it that are held or waited for */
-	uint64_t reserved;             /* as its header has it */
+	uint64_t token;                /* none given in it was larger */
+	uint64_t reserved;             /* as its header has it; 0: not yet */
 };
 
 /* A claim is a grant to a session (in its lock's holders), or a wait (in the queue). */

@@ -133,8 +133,8 @@ struct phca_lock_answer {
 	uint8_t mode;    /**< GRANTED: as the session has it now; QUERY: as it is held */
 	uint64_t id;     /**< of the request */
 	/**
-	 * GRANTED, and QUERY of a held lock: the fencing token. It grows with each grant of
-	 * the service; a resource that refuses a smaller one than it saw is safe from a
+	 * GRANTED, and QUERY of a held lock: the fencing token. It grows with each grant in
+	 * the table; a resource that refuses a smaller one than it saw is safe from a
 	 * holder that was thought dead. A repeated grant to a holder has the token it has.
 	 */
 	uint64_t token;
@@ -161,7 +161,8 @@ struct phca_lock_table {
 	uint16_t entry_size;     /**< sizeof(struct phca_lock_entry) */
 	uint32_t nb_locks;       /**< entries behind this header, at least 1 */
 	uint32_t rsvd;
-	uint64_t token_reserved; /**< no token beyond it was given; a service that begins goes on behind it */
+	/** no token beyond it was given; a service that begins goes on behind it. 2^63 and more: refused */
+	uint64_t token_reserved;
 	uint64_t rsvd2[5];
 };
 _Static_assert(sizeof(struct phca_lock_table) == 64, "layout");

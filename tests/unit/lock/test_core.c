@@ -453,6 +453,27 @@ PHCA_TEST(core, tokens_go_on_when_the_service_begins_anew)
 	end();
 }
 
+PHCA_TEST(core, a_header_moves_the_tokens_of_its_own_table_only)
+{
+	struct phca_lock_req r;
+
+	begin(NULL);
+	w.t[1].h.token_reserved = UINT64_MAX / 2;
+	r = world_req(&w, LOCK, 1, 0, X);
+	r.table_va += 0x10000;
+	lock_request(w.c, p[1], &r, w.now_ns);
+	CU_ASSERT(world_expect(&w, p[1], r.id, PHCA_LOCK_GRANTED).token > UINT64_MAX / 2);
+	CU_ASSERT(done(0, LOCK, 1, 2, X, PHCA_LOCK_GRANTED).token < 1000);
+	CU_ASSERT(w.t[0].h.token_reserved < 1000000); /* the next appliance takes it */
+	lock_peer_kill(w.c, p[1]); /* that table is forgotten; it comes back with what is too much */
+	lock_peer_put(w.c, p[1]);
+	p[1] = lock_peer_add(w.c, WORLD_DOMAIN, 0x41);
+	CU_ASSERT(w.t[1].h.token_reserved > UINT64_MAX / 2);
+	lock_request(w.c, p[1], &r, w.now_ns);
+	world_expect(&w, p[1], r.id, PHCA_LOCK_REFUSED); /* rather than tokens that were given before */
+	end();
+}
+
 PHCA_TEST(core, an_entry_is_read_whole_or_not)
 {
 	struct phca_lock_entry e = { .seq = 8, .mode = X, .token = 77 }, out;

@@ -35,7 +35,7 @@ struct model {
 	struct claim held[MANY], queue[MANY]; /* queue: in order, of all locks */
 	unsigned int nb_held, nb_queue, nb_expected;
 	struct expected expected[MANY];
-	uint64_t order, random, token_max, step;
+	uint64_t order, random, token_max[WORLD_TABLES], step;
 };
 
 static uint32_t below(struct model *m, uint32_t n)
@@ -320,8 +320,10 @@ static bool answer_is(struct model *m, unsigned int peer, const struct phca_lock
 /* @return what differs; NULL: nothing */
 static const char *compare(struct model *m)
 {
-	uint64_t before = m->token_max;
 	struct phca_lock_answer a;
+	uint64_t before[WORLD_TABLES];
+
+	memcpy(before, m->token_max, sizeof(before));
 
 	for (unsigned int p = 0; p < PEERS; p++) {
 		while (lock_take(m->w.c, m->p[p], &a, 1) == 1)
@@ -335,9 +337,10 @@ static const char *compare(struct model *m)
 			return "an answer is missing";
 		if (!e->fresh || e->status != PHCA_LOCK_GRANTED)
 			continue;
-		if (e->token <= before)
+		if (e->token <= before[e->of.table])
 			return "a token did not grow";
-		m->token_max = e->token > m->token_max ? e->token : m->token_max;
+		if (e->token > m->token_max[e->of.table])
+			m->token_max[e->of.table] = e->token;
 	}
 	for (unsigned int i = 0; i < WORLD_TABLES * LOCKS; i++) {
 		const struct claim c = { .table = i / LOCKS, .lock = i % LOCKS };
