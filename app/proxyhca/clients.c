@@ -78,6 +78,7 @@ static void qp_connected(void *arg, const struct phca_host_qp *q)
 
 static void qp_gone(void *arg, struct phca_qp *qp)
 {
+	events_take(arg); /* its last ones */
 	trace_gone(arg, phca_qp_num(qp));
 	app_rules_gone(arg, qp);
 }

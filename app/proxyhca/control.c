@@ -19,7 +19,7 @@
 #include "trace.h"
 
 #define TICK_MS 100          /* events and periods are looked at so often */
-#define EVENTS_MAX 1024      /* taken at once: as many as the HCA keeps */
+#define EVENTS_MAX 1024      /* taken at once; the others the next time */
 #define LINK_NS 1000000000u  /* links are looked at so often */
 #define DRAIN_MS 2000        /* what is in flight may take so long to end */
 
@@ -33,11 +33,9 @@ void event_text(const struct phca_event *ev, char *buf, size_t len)
 }
 
 /* Of an object of an application in another process: it is told, and what it does with its objects is its matter. */
-static bool event_theirs(const struct appliance *a, const struct phca_event *ev)
+static bool event_theirs(const struct phca_event *ev)
 {
-	const struct phca_client *c = phca_event_client(a->hca, ev);
-
-	return c != NULL && phca_client_priv(c) != NULL;
+	return ev->client != NULL && phca_client_priv(ev->client) != NULL;
 }
 
 static void event_keep(struct appliance *a, const struct phca_event *ev)
@@ -47,8 +45,9 @@ static void event_keep(struct appliance *a, const struct phca_event *ev)
 
 	e->time_s = (uint64_t)time(NULL);
 	e->ev = *ev;
+	e->ev.client = NULL; /* not for as long as this is kept */
 	event_text(ev, text, sizeof(text));
-	if (event_theirs(a, ev))
+	if (event_theirs(ev))
 		APP_LOG(INFO, "%s\n", text);
 	else
 		APP_LOG(WARNING, "%s\n", text);
@@ -61,7 +60,7 @@ void events_take(struct appliance *a)
 	struct phca_event ev[32];
 	unsigned int n, all = 0;
 
-	/* all there are now, so that many of one client leave room for others'; not those that follow for ever */
+	/* not those that follow for ever */
 	do {
 		n = phca_hca_events(a->hca, ev, RTE_DIM(ev));
 		for (unsigned int i = 0; i < n; i++)

@@ -585,6 +585,8 @@ static int client(void *arg, const struct phca_host_info *i)
 	rte_tel_data_add_dict_u64(in, "requests", i->requests);
 	rte_tel_data_add_dict_u64(in, "failed", i->failed);
 	rte_tel_data_add_dict_u64(in, "events", i->events);
+	rte_tel_data_add_dict_u64(in, "events_waiting", i->events_waiting);
+	rte_tel_data_add_dict_u64(in, "events_lost", i->events_lost);
 	telemetry_add(arg, name, in);
 	return 0;
 }

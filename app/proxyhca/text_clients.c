@@ -20,6 +20,9 @@ static int client(void *arg, const struct phca_host_info *i)
 	fprintf(out, "        registered %" PRIu64 " KiB  queues %" PRIu64 " KiB  requests %" PRIu64 "  failed %"
 		PRIu64 "  events %" PRIu64 "\n", i->mem_bytes >> 10, i->arena_used >> 10, i->requests, i->failed,
 		i->events);
+	if (i->events_waiting > 0 || i->events_lost > 0)
+		fprintf(out, "        does not read its events: %" PRIu64 " wait, %" PRIu64 " lost\n",
+			i->events_waiting, i->events_lost);
 	return 0;
 }
 

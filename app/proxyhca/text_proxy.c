@@ -299,8 +299,8 @@ void text_events(struct appliance *a, FILE *out)
 	uint64_t first = a->nb_events > EVENTS_KEPT ? a->nb_events - EVENTS_KEPT : 0;
 
 	text_title(out, "Events: %" PRIu64 " since start, newest last", a->nb_events);
-	if (phca_hca_events_lost(a->hca) > 0)
-		fprintf(out, "  %" PRIu64 " more found no room\n", phca_hca_events_lost(a->hca));
+	if (phca_hca_events_merged(a->hca) > 0)
+		fprintf(out, "  %" PRIu64 " more came while the same was waiting\n", phca_hca_events_merged(a->hca));
 	for (uint64_t i = first; i < a->nb_events; i++) {
 		const struct event_obj *e = &a->events[i % EVENTS_KEPT];
 		time_t t = (time_t)e->time_s;

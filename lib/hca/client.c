@@ -136,6 +136,8 @@ static int client_fill(struct phca_client *c, const struct phca_client_conf *con
 		int ret;
 
 		c->sh[i].client = c;
+		c->sh[i].events.client = c;
+		c->sh[i].events.num = c->num;
 		c->sh[i].wake_fd = conf->wake_fds != NULL ? conf->wake_fds[i] : -1;
 		ret = ring_pair(c, PHCA_RING_DB, rte_align32pow2(conf->max_qp), sizeof(uint32_t), &c->sh[i].db,
 			&c->sh[i].user_db);
@@ -254,6 +256,7 @@ int phca_client_close(struct phca_client *c)
 		phca_cq_destroy(cq);
 	for (unsigned int i = 0; i < hca->nb_shards; i++) {
 		phca_loop_call(hca->shards[i]->loops[i], client_unlink, &c->sh[i]);
+		hca_events_drop(hca, &c->sh[i].events);
 		if (c->sh[i].wake_fd >= 0)
 			phca_loop_fd_remove(hca->shards[i]->loops[i], c->sh[i].wake_fd);
 	}
@@ -264,42 +267,4 @@ int phca_client_close(struct phca_client *c)
 	*pp = c->next;
 	client_free(c);
 	return 0;
-}
-
-struct phca_client *phca_event_client(struct phca_hca *hca, const struct phca_event *ev)
-{
-	const struct phca_qp *qp;
-
-	switch ((enum phca_event_type)ev->type) {
-	case PHCA_EVENT_QP_FATAL:
-	case PHCA_EVENT_QP_ACCESS_ERR:
-	case PHCA_EVENT_OFFLOAD_FAILED:
-	case PHCA_EVENT_SQ_ERR:
-	case PHCA_EVENT_QP_REQ_ERR:
-	case PHCA_EVENT_COMM_EST:
-	case PHCA_EVENT_SQ_DRAINED:
-	case PHCA_EVENT_LAST_WQE:
-		qp = ev->num <= PHCA_QPN_MAX ? qp_lookup(hca, ev->num) : NULL;
-		return qp != NULL ? qp->client : NULL;
-	case PHCA_EVENT_CQ_ERR:
-		for (struct phca_cq *cq = hca->cqs; cq != NULL; cq = cq->next)
-			if (cq->w.cqn == ev->num)
-				return cq->client;
-		return NULL;
-	case PHCA_EVENT_SRQ_LIMIT:
-	case PHCA_EVENT_SRQ_ERR:
-		for (struct phca_srq *srq = hca->srqs; srq != NULL; srq = srq->next)
-			if (srq->srqn == ev->num)
-				return srq->client;
-		return NULL;
-	case PHCA_EVENT_CLIENT_FATAL:
-		for (struct phca_client *c = hca->clients; c != NULL; c = c->next)
-			if (c->num == ev->num)
-				return c;
-		return NULL;
-	case PHCA_EVENT_PORT_ACTIVE:
-	case PHCA_EVENT_PORT_ERR:
-		break;
-	}
-	return NULL;
 }

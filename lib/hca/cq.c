@@ -43,6 +43,8 @@ int phca_cq_create(struct phca_client *c, uint32_t cqe, struct phca_cq **out)
 	cq->shard = SHARD_NONE;
 	cq->w.noop_room = size - cqe;
 	cq->w.cqn = h->next_cqn++;
+	cq->events.num = cq->w.cqn;
+	cq->events.client = c;
 	cq->w.consumer = c->app_loop;
 	cq->next = h->cqs;
 	cq->link = &h->cqs;
@@ -193,6 +195,7 @@ int phca_cq_destroy(struct phca_cq *cq)
 		return -EBUSY;
 	if (cq->w.notify != PHCA_CQW_NOTIFY_NONE)
 		phca_cq_notify_set(cq, -1);
+	hca_events_drop(cq->client->hca, &cq->events);
 	*cq->link = cq->next; /* there may be very many, and a client destroys all of its at once */
 	if (cq->next != NULL)
 		cq->next->link = cq->link;

@@ -171,9 +171,7 @@ static int hca_fill(struct phca_hca *hca, const struct phca_hca_conf *conf)
 		hca->congestion = *conf->congestion;
 	hca->congestion_on = hca->congestion.enabled;
 	hca->name = strdup(conf->name ? conf->name : "phca0");
-	/* several shards may have something to tell at once */
-	hca->events = ring_new("phca_events", sizeof(struct phca_event), EVENT_RING, RING_F_SC_DEQ);
-	if (hca->name == NULL || hca->events == NULL)
+	if (hca->name == NULL)
 		return -ENOMEM;
 	for (unsigned int i = 0; i < conf->nb_shards; i++) {
 		hca->shards[i] = shard_new(hca, conf, i);
@@ -198,7 +196,6 @@ static void hca_free(struct phca_hca *hca)
 	mcast_fini(hca);
 	for (unsigned int i = 0; i < QPN_LEAF; i++)
 		free(hca->qpn_top[i]);
-	free(hca->events);
 	free(hca->name);
 	free(hca);
 }
@@ -224,6 +221,7 @@ struct phca_hca *phca_hca_create(const struct phca_hca_conf *conf)
 	hca->next_cqn = 1;
 	hca->next_srqn = 1;
 	hca->next_client = 1;
+	TAILQ_INIT(&hca->due);
 	if (hca_fill(hca, conf) != 0) {
 		hca_free(hca);
 		rte_errno = ENOMEM;
@@ -358,46 +356,4 @@ int phca_port_stats_get(const struct phca_hca *hca, unsigned int port, struct ph
 			st->verdict[v] += PHCA_STAT_GET(s->verdict[v]);
 	}
 	return 0;
-}
-
-/* -------------------------------------------------------------- events */
-
-void hca_event(struct shard *h, enum phca_event_type type, uint32_t status, uint32_t num)
-{
-	struct phca_event e = { .type = (uint8_t)type, .status = (uint8_t)status, .num = num };
-
-	if (rte_ring_mp_enqueue_elem(h->hca->events, &e, sizeof(e)) != 0)
-		__atomic_fetch_add(&h->hca->events_lost, 1, __ATOMIC_RELAXED);
-}
-
-unsigned int phca_hca_events(struct phca_hca *h, struct phca_event *ev, unsigned int n)
-{
-	return rte_ring_sc_dequeue_burst_elem(h->events, ev, sizeof(*ev), n, NULL);
-}
-
-uint64_t phca_hca_events_lost(const struct phca_hca *h)
-{
-	return PHCA_STAT_GET(h->events_lost);
-}
-
-const char *phca_event_str(enum phca_event_type t)
-{
-	static const char *const str[] = {
-		[PHCA_EVENT_QP_FATAL] = "QP fatal",
-		[PHCA_EVENT_QP_ACCESS_ERR] = "QP access error",
-		[PHCA_EVENT_CQ_ERR] = "CQ error",
-		[PHCA_EVENT_OFFLOAD_FAILED] = "offload failed",
-		[PHCA_EVENT_SQ_ERR] = "send queue error",
-		[PHCA_EVENT_QP_REQ_ERR] = "QP request error",
-		[PHCA_EVENT_COMM_EST] = "communication established",
-		[PHCA_EVENT_SQ_DRAINED] = "send queue drained",
-		[PHCA_EVENT_LAST_WQE] = "last WQE reached",
-		[PHCA_EVENT_SRQ_LIMIT] = "SRQ limit reached",
-		[PHCA_EVENT_PORT_ACTIVE] = "port active",
-		[PHCA_EVENT_PORT_ERR] = "port error",
-		[PHCA_EVENT_SRQ_ERR] = "SRQ error",
-		[PHCA_EVENT_CLIENT_FATAL] = "client fatal",
-	};
-
-	return (unsigned int)t < RTE_DIM(str) ? str[t] : "?";
 }

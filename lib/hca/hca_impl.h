@@ -6,6 +6,8 @@
 #ifndef HCA_IMPL_H
 #define HCA_IMPL_H
 
+#include <sys/queue.h>
+
 #include <rte_log.h>
 #include <rte_mbuf.h>
 #include <rte_ring.h>
@@ -26,7 +28,6 @@
 #define FLUSH_QPS 32      /* QPs in error that a turn looks at */
 #define REPLY_BURST 64    /* replies of the proxy a turn */
 #define MBUF_BURST 128    /* mbufs that come back from the proxy a turn */
-#define EVENT_RING 1024   /* events kept for the control thread */
 #define HANDOFF_RING 512  /* elements of the ring between two shards */
 #define HANDOFF_BURST 64  /* of which a turn takes so many from each */
 #define RESOLVE_AGAIN_NS 10000000u
@@ -40,6 +41,17 @@ extern int phca_hca_logtype;
 #define HCA_LOG(level, ...) rte_log(RTE_LOG_##level, (uint32_t)phca_hca_logtype, "hca: " __VA_ARGS__)
 
 struct shard;
+
+/* What happened to an object and was not told yet: event.c. */
+struct event_due {
+	uint32_t kinds;             /* bit of each enum phca_event_type; the object's HCA lcore sets, control clears */
+	uint32_t num;               /* constant, as client */
+	struct phca_client *client;
+	struct event_due *below;    /* while on its shard's list */
+	TAILQ_ENTRY(event_due) listed; /* control thread */
+	uint8_t status[PHCA_EVENT_COUNT]; /* enum phca_wc_status, of kinds */
+};
+TAILQ_HEAD(event_list, event_due);
 
 /* A port as one shard has it, and what waits to be sent on it. */
 struct port {
@@ -170,6 +182,7 @@ struct phca_qp {
 	enum phca_qp_type type;
 	uint32_t max_send_sge, max_recv_sge, max_inline;
 	uint32_t send_wr, recv_wr;
+	struct event_due events;
 	bool dead;                       /* destroy has begun */
 	bool leaving;                    /* DETACH or FENCE is out: detached is its answer */
 	struct rules_change *change;     /* of its rules, that the proxy may not have taken yet; or NULL */
@@ -191,6 +204,7 @@ struct phca_cq {
 	unsigned int refs;      /* control thread */
 	uint8_t shard;          /* control thread: index, or SHARD_NONE before the first QP */
 	struct phca_cq *next, **link; /* control thread; what points to it */
+	struct event_due events;
 	struct phca_ring old;   /* control thread: before a resize, until the consumer has left it; hdr NULL: none */
 	struct phca_ring user __attribute__((aligned(64))); /* application's thread */
 	struct phca_ring user_next; /* goes on with it when `moved` is set, which it clears */
@@ -210,6 +224,7 @@ struct phca_srq {
 	unsigned int refs;      /* control thread */
 	uint8_t shard;          /* control thread: as of a CQ */
 	struct phca_srq *next, **link; /* control thread; what points to it */
+	struct event_due events;
 	struct phca_ring user __attribute__((aligned(64))); /* application's thread */
 };
 
@@ -219,6 +234,7 @@ struct client_shard {
 	struct phca_client *client;
 	struct client_shard *next;  /* HCA lcore */
 	bool fatal;                 /* HCA lcore: its index is nonsense, doorbells are ignored */
+	struct event_due events;
 	int wake_fd;                /* the client's process writes it while the lcore sleeps; -1: none */
 	struct phca_ring user_db __attribute__((aligned(64))); /* application's thread */
 };
@@ -299,6 +315,9 @@ struct shard {
 	uint32_t to_wake;           /* bit of each that was handed something in this turn */
 	bool requests_first;        /* before responses; else behind them */
 
+	struct event_due *due;      /* objects with events, the last on top; the control thread takes all of them */
+	uint64_t events_merged;
+
 	struct phca_trace *trace;   /* what is told of traced queue pairs goes here; NULL: nowhere */
 	struct phca_wc nowhere;     /* a completion that nobody gets */
 	struct phca_cqws cqs;       /* CQs that it owns, and has something to do for */
@@ -351,8 +370,7 @@ struct phca_hca {
 	uint32_t max_qp, nb_qp, next_qpn, next_cqn, next_srqn, next_client;
 	struct phca_cq *cqs;
 	struct phca_srq *srqs;
-	struct rte_ring *events;    /* HCA lcores to control thread */
-	uint64_t events_lost;
+	struct event_list due;      /* objects with events, taken from the shards */
 	void (*pump)(void *arg);
 	void *pump_arg;
 };
@@ -390,8 +408,11 @@ static inline int qp_call(const struct phca_qp *qp, int (*fn)(void *arg), void *
 	return phca_loop_call(shard_of(qp)->loops[qp->shard], fn, arg);
 }
 
+/* event.c */
+void hca_event(struct shard *h, struct event_due *d, enum phca_event_type type, uint32_t status);
+void hca_events_drop(struct phca_hca *hca, struct event_due *d);
+
 /* hca.c */
-void hca_event(struct shard *h, enum phca_event_type type, uint32_t status, uint32_t num);
 void hca_wait(struct phca_hca *hca);
 void hca_quiesce(struct phca_hca *hca);
 

@@ -151,16 +151,22 @@ enum phca_event_type {
 	PHCA_EVENT_CLIENT_FATAL,    /**< nonsense in the index of a client's doorbell ring: its doorbells are ignored
 	                             *   from now on, so it can only be closed; num is the client's number */
 };
+#define PHCA_EVENT_COUNT (PHCA_EVENT_CLIENT_FATAL + 1) /**< kinds of events */
 /** One event. */
 struct phca_event {
 	uint8_t type;    /**< enum phca_event_type */
 	uint8_t status;  /**< enum phca_wc_status that explains it */
 	uint32_t num;    /**< number of the QP, CQ, SRQ, client or port */
+	struct phca_client *client; /**< whose object it is, until that is closed; NULL: a port's */
 };
-/** @return events written to @p ev, 0..n. One control thread. Up to 1023 wait; more are counted, not kept. */
+/**
+ * Take what happened since the last call; never of an object that is destroyed. As many wait as there are objects and
+ * kinds: none is lost, and one that is due already is not due twice.
+ * @return events written to @p ev, 0..n. One control thread.
+ */
 unsigned int phca_hca_events(struct phca_hca *hca, struct phca_event *ev, unsigned int n);
-/** @return events that found no room. Any thread. */
-uint64_t phca_hca_events_lost(const struct phca_hca *hca);
+/** @return events that were one with an earlier one of their object and kind, not taken yet. Any thread. */
+uint64_t phca_hca_events_merged(const struct phca_hca *hca);
 /** @return the event in words: "QP fatal". */
 const char *phca_event_str(enum phca_event_type t);
 
@@ -205,8 +211,6 @@ struct phca_client *phca_client_open(struct phca_hca *hca, const char *name, uin
 void *phca_client_priv(const struct phca_client *c);
 /** Where its doorbell ring for the QPs of an HCA lcore lies; {NULL, 0}: no such lcore. Any thread. */
 void phca_client_db(const struct phca_client *c, unsigned int shard, struct phca_ring_mem *m);
-/** @return the client of the event's QP, CQ or SRQ; NULL: of a port, or the object is gone. Control thread. */
-struct phca_client *phca_event_client(struct phca_hca *hca, const struct phca_event *ev);
 /** Name the loop that runs the client's application: it is woken after completions were written. Control thread. */
 void phca_client_loop_set(struct phca_client *c, struct phca_loop *loop);
 /**

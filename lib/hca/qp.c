@@ -229,6 +229,8 @@ int phca_qp_create(struct phca_client *c, const struct phca_qp_init *init, struc
 	qp_fill(qp, c, init);
 	qp->shard = (uint8_t)shard;
 	qp->qpn = init->qpn ? init->qpn : qpn_any(hca);
+	qp->events.num = qp->qpn;
+	qp->events.client = c;
 	ret = queues_create(qp, init);
 	if (ret == 0)
 		ret = phca_pd_get(hca->mem, init->pd);
@@ -385,6 +387,7 @@ int phca_qp_destroy(struct phca_qp *qp)
 		return -EBUSY;
 	qp_call(qp, qp_unlink, qp);
 	hca_quiesce(hca); /* other shards may have looked it up */
+	hca_events_drop(hca, &qp->events);
 	qp_refs(qp, -1);
 	client_remove(qp->client, qp);
 	if (qp->px != NULL)

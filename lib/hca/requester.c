@@ -86,7 +86,7 @@ static unsigned int client_doorbells(struct shard *h, struct client_shard *c)
 	if (n <= 0) {
 		if (unlikely(n < 0)) { /* nonsense; of its queue pairs none can be found any more */
 			c->fatal = true;
-			hca_event(h, PHCA_EVENT_CLIENT_FATAL, PHCA_WC_GENERAL_ERR, c->client->num);
+			hca_event(h, &c->events, PHCA_EVENT_CLIENT_FATAL, PHCA_WC_GENERAL_ERR);
 		}
 		return 0;
 	}

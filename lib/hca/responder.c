@@ -91,7 +91,7 @@ void established(struct shard *h, struct phca_qp *qp)
 	if (likely(qp->state != PHCA_QPS_RTR || qp->resp.established))
 		return;
 	qp->resp.established = true;
-	hca_event(h, PHCA_EVENT_COMM_EST, PHCA_WC_SUCCESS, qp->qpn);
+	hca_event(h, &qp->events, PHCA_EVENT_COMM_EST, PHCA_WC_SUCCESS);
 }
 
 static enum phca_verdict ud_offload(struct shard *h, struct phca_qp *qp, struct rte_mbuf *m,

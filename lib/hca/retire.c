@@ -248,7 +248,7 @@ void requester_drain_check(struct shard *h, struct phca_qp *qp)
 	if (!qp->req.drain_notify || !requester_drained(qp))
 		return;
 	qp->req.drain_notify = false;
-	hca_event(h, PHCA_EVENT_SQ_DRAINED, PHCA_WC_SUCCESS, qp->qpn);
+	hca_event(h, &qp->events, PHCA_EVENT_SQ_DRAINED, PHCA_WC_SUCCESS);
 }
 
 /* The proxy has freed places. */

@@ -40,6 +40,8 @@ int phca_srq_create(struct phca_client *c, const struct phca_srq_init *init, str
 	srq->max_sge = init->max_sge;
 	srq->limit = init->limit;
 	srq->srqn = hca->next_srqn++;
+	srq->events.num = srq->srqn;
+	srq->events.client = c;
 	srq->shard = SHARD_NONE;
 	srq->next = hca->srqs;
 	srq->link = &hca->srqs;
@@ -88,6 +90,7 @@ int phca_srq_destroy(struct phca_srq *srq)
 	*srq->link = srq->next;
 	if (srq->next != NULL)
 		srq->next->link = srq->link;
+	hca_events_drop(srq->client->hca, &srq->events);
 	phca_pd_put(srq->client->hca->mem, srq->pd);
 	ring_drop(srq->client, &srq->rq);
 	free(srq);
@@ -135,7 +138,7 @@ void srq_error(struct shard *h, struct phca_srq *srq)
 	if (srq->error)
 		return;
 	srq->error = true;
-	hca_event(h, PHCA_EVENT_SRQ_ERR, PHCA_WC_GENERAL_ERR, srq->srqn);
+	hca_event(h, &srq->events, PHCA_EVENT_SRQ_ERR, PHCA_WC_GENERAL_ERR);
 }
 
 /* HCA lcore: a receive was taken; once fewer than the limit are left, say so, once (10.2.9.5). */
@@ -145,5 +148,5 @@ void srq_taken(struct shard *h, struct phca_srq *srq)
 	if (likely(srq->limit == 0) || (uint32_t)phca_ring_avail_fresh(&srq->rq) >= srq->limit)
 		return;
 	__atomic_store_n(&srq->limit, 0, __ATOMIC_RELAXED);
-	hca_event(h, PHCA_EVENT_SRQ_LIMIT, PHCA_WC_SUCCESS, srq->srqn);
+	hca_event(h, &srq->events, PHCA_EVENT_SRQ_LIMIT, PHCA_WC_SUCCESS);
 }

@@ -47,7 +47,7 @@ void qp_error(struct shard *h, struct phca_qp *qp, enum phca_event_type ev, uint
 	qp->tell_error = qp->proxy && !qp->let_go;
 	requester_stop(h, qp);
 	flush_add(h, qp);
-	hca_event(h, ev, status, qp->qpn);
+	hca_event(h, &qp->events, ev, status);
 }
 
 /* A send WR failed. RC knows no SQE (10.3.1.6). */
@@ -62,12 +62,12 @@ void sq_error(struct shard *h, struct phca_qp *qp, uint32_t status)
 	__atomic_store_n(&qp->state, PHCA_QPS_SQE, __ATOMIC_RELAXED);
 	requester_stop(h, qp);
 	flush_add(h, qp);
-	hca_event(h, PHCA_EVENT_SQ_ERR, status, qp->qpn);
+	hca_event(h, &qp->events, PHCA_EVENT_SQ_ERR, status);
 }
 
 void cq_error(struct shard *h, struct phca_cqw *w)
 {
-	hca_event(h, PHCA_EVENT_CQ_ERR, PHCA_WC_GENERAL_ERR, w->cqn);
+	hca_event(h, &container_of(w, struct phca_cq, w)->events, PHCA_EVENT_CQ_ERR, PHCA_WC_GENERAL_ERR);
 	for (struct phca_qp *qp = h->qps; qp != NULL; qp = qp->next)
 		if (&qp->cq[PHCA_DIR_SEND]->w == w || &qp->cq[PHCA_DIR_RECV]->w == w)
 			qp_error(h, qp, PHCA_EVENT_QP_FATAL, PHCA_WC_GENERAL_ERR);
@@ -99,7 +99,7 @@ static unsigned int flush_recv(struct shard *h, struct phca_qp *qp)
 	/* it holds none, and takes no more (10.2.9.3) */
 	if (qp->srq != NULL && !qp->rwqe.valid && !qp->resp.last_told) {
 		qp->resp.last_told = true;
-		hca_event(h, PHCA_EVENT_LAST_WQE, PHCA_WC_SUCCESS, qp->qpn);
+		hca_event(h, &qp->events, PHCA_EVENT_LAST_WQE, PHCA_WC_SUCCESS);
 	}
 	return n;
 }

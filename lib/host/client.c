@@ -213,6 +213,7 @@ static void client_fini(struct client *c)
 	c->regions = NULL;
 	arena_close(&c->arena);
 	line_close(&c->events);
+	events_end(c);
 	for (unsigned int i = 0; i < PHCA_SHARD_MAX; i++) {
 		if (c->wake_fds[i] >= 0)
 			close(c->wake_fds[i]);

@@ -302,6 +302,7 @@ unsigned int phca_host_poll(struct phca_host *h)
 		else if (!c->dead)
 			message_serve(c);
 	}
+	events_flush(h);
 	now_ns = phca_loop_now_ns(); /* not before any connection was made */
 	if (n > 0 || now_ns - h->tick_ns >= TICK_NS) {
 		h->tick_ns = now_ns;
@@ -336,6 +337,7 @@ static void info_get(const struct client *c, struct phca_host_info *info)
 {
 	*info = c->info;
 	info->arena_used = c->arena.used;
+	info->events_waiting = c->backlog.nb;
 }
 
 int phca_host_each(const struct phca_host *h, int (*fn)(void *arg, const struct phca_host_info *info), void *arg)

@@ -73,6 +73,12 @@ struct obj_qp {
 	bool connected, gone;   /* callbacks were called */
 };
 
+/* Asynchronous events that its socket did not take yet. */
+struct backlog {
+	struct phca_admin_event *ev;
+	uint32_t first, nb, size;
+};
+
 enum client_state {
 	CLIENT_NEW,             /* connected */
 	CLIENT_PROBED,          /* asked for devices; may do so again */
@@ -94,6 +100,7 @@ struct client {
 	struct phca_client *hca;
 	struct arena arena;
 	struct line events;
+	struct backlog backlog;
 	int wake_fds[PHCA_SHARD_MAX];
 	struct regions *regions;
 	struct table tables[PHCA_HOST_KIND_COUNT];
@@ -130,6 +137,7 @@ struct phca_host {
 	int spare_fd;           /* given up to accept and close when there is no descriptor left */
 	struct client_list clients;
 	unsigned int nb_connected, nb_clients;
+	unsigned int nb_backlogs;   /* clients with events that wait */
 	uint32_t next_id;
 	uint64_t tick_ns;
 	uint64_t lost;          /* pages of clients' memory, when clients were looked at */
@@ -166,6 +174,11 @@ void clients_reap(struct phca_host *h, uint64_t now_ns);
 int client_close(struct client *c);
 int line_open(struct line *p);
 void line_close(struct line *p);
+
+/* --- event.c --- */
+/* Try again to send what waits. */
+void events_flush(struct phca_host *h);
+void events_end(struct client *c);
 
 /* --- message.c --- */
 /* Receive a request and answer it. */

@@ -89,6 +89,8 @@ struct phca_host_info {
 	uint64_t requests;      /**< answered */
 	uint64_t failed;        /**< of which with an error */
 	uint64_t events;        /**< asynchronous events sent */
+	uint64_t events_waiting; /**< kept, as it does not read; 65536 at most */
+	uint64_t events_lost;   /**< beyond those */
 };
 
 /** A queue pair of a client, as callbacks are told of it. */
@@ -176,7 +178,7 @@ const struct phca_host_limits *phca_host_limits_get(const struct phca_host *host
 	X(client_memory_lost, "pages", "of registered memory that were gone when touched; zeros since") \
 	X(client_copies_failed, "copies", "of registered memory that is not shared, which did not work") \
 	X(events, "events", "asynchronous events sent to clients") \
-	X(events_lost, "events", "asynchronous events not sent: their reader does not read") \
+	X(events_lost, "events", "asynchronous events not sent: more than 65536 wait for a client that does not read") \
 	X(connected, "connections", "gauge: connections now") \
 	X(clients, "clients", "gauge: clients now") \
 	X(mem_bytes, "bytes", "gauge: registered by clients now") \

@@ -108,7 +108,7 @@ PHCA_TEST(info, names_of_states_types_and_events)
 	CU_ASSERT_PTR_NOT_NULL(phca_event_str((enum phca_event_type)99));
 }
 
-PHCA_TEST(info, no_event_is_lost_while_there_is_room)
+PHCA_TEST(info, event_of_a_bad_receive)
 {
 	struct lab *l = lab_open(NULL);
 	struct lab_qp q = lab_qp(l, PHCA_QPT_UD, 0x20);
@@ -123,7 +123,8 @@ PHCA_TEST(info, no_event_is_lost_while_there_is_room)
 	lab_turn(l, 5);
 	CU_ASSERT_EQUAL_FATAL(phca_hca_events(l->hca, ev, 4) > 0, 1);
 	CU_ASSERT_EQUAL(ev[0].num, 0x20);
-	CU_ASSERT_EQUAL(phca_hca_events_lost(l->hca), 0);
+	CU_ASSERT_PTR_EQUAL(ev[0].client, l->client);
+	CU_ASSERT_EQUAL(phca_hca_events_merged(l->hca), 0);
 	lab_qp_free(l, &q);
 	lab_close(l);
 }

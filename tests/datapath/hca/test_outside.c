@@ -74,32 +74,6 @@ PHCA_TEST(outside, rings_are_given_back)
 	lab_close(l);
 }
 
-PHCA_TEST(outside, events_know_their_client)
-{
-	struct lab *l = lab_open(NULL);
-	struct outside o;
-	struct phca_event qp, cq, srq, gone = { .type = PHCA_EVENT_QP_FATAL, .num = 0xfff };
-	struct phca_srq_init si = { .pd = l->pd, .max_wr = 16, .max_sge = 1 };
-	struct phca_srq *s;
-
-	outside_open(&o, l, false);
-	CU_ASSERT_FATAL(phca_srq_create(o.c, &si, &s) == 0);
-	qp = (struct phca_event){ .type = PHCA_EVENT_QP_FATAL, .num = phca_qp_num(o.qp) };
-	cq = (struct phca_event){ .type = PHCA_EVENT_CQ_ERR, .num = phca_cq_num(o.cq) };
-	srq = (struct phca_event){ .type = PHCA_EVENT_SRQ_LIMIT, .num = phca_srq_num(s) };
-	CU_ASSERT_PTR_EQUAL(phca_event_client(l->hca, &qp), o.c);
-	CU_ASSERT_PTR_EQUAL(phca_event_client(l->hca, &cq), o.c);
-	CU_ASSERT_PTR_EQUAL(phca_event_client(l->hca, &srq), o.c);
-	CU_ASSERT_PTR_NULL(phca_event_client(l->hca, &gone));
-	cq.num += 1000;
-	CU_ASSERT_PTR_NULL(phca_event_client(l->hca, &cq));
-	CU_ASSERT_PTR_NULL(phca_event_client(l->hca, &(struct phca_event){ .type = PHCA_EVENT_PORT_ERR }));
-	outside_close(&o);
-	CU_ASSERT_PTR_NULL(phca_event_client(l->hca, &qp));
-	CU_ASSERT_PTR_NULL(phca_event_client(l->hca, &srq));
-	lab_close(l);
-}
-
 /* Armed, a completion makes one note, whichever lcore writes the CQ. */
 static void notes_of(bool proxy)
 {

@@ -4,6 +4,7 @@
 #include <poll.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -118,12 +119,19 @@ PHCA_TEST(life, data_through_the_rings)
 	rig_close(r);
 }
 
+static int srq_keep(void *arg, struct phca_srq *srq)
+{
+	*(struct phca_srq **)arg = srq;
+	return 0;
+}
+
 PHCA_TEST(life, events_reach_their_owner)
 {
 	struct rig *r = rig_open(NULL);
 	struct phca_event ev = { .type = PHCA_EVENT_PORT_ERR, .num = 0 };
 	const struct phca_admin_srq_create sc = { .max_wr = 8, .max_sge = 1, .limit = 4 };
 	struct phca_admin_event e;
+	struct phca_srq *srq = NULL;
 	struct peer p, q;
 	struct pollfd pfd;
 
@@ -136,21 +144,73 @@ PHCA_TEST(life, events_reach_their_owner)
 	CU_ASSERT_EQUAL(read(q.events, &e, sizeof(e)), 8);
 	CU_ASSERT_EQUAL(peer_call(&p, PHCA_ADMIN_PD_ALLOC, NULL, 0), 0);
 	CU_ASSERT_EQUAL(peer_call(&p, PHCA_ADMIN_SRQ_CREATE, &sc, sizeof(sc)), 0);
-	ev = (struct phca_event){ .type = PHCA_EVENT_SRQ_LIMIT, .num = p.ans.u.srq.srqn };
+	phca_srq_each(r->lab->hca, srq_keep, &srq);
+	CU_ASSERT_PTR_NOT_NULL_FATAL(srq);
+	ev = (struct phca_event){ .type = PHCA_EVENT_SRQ_LIMIT, .num = p.ans.u.srq.srqn,
+		.client = phca_srq_client(srq) };
 	phca_host_event(r->host, &ev);
 	CU_ASSERT_EQUAL(read(p.events, &e, sizeof(e)), 8);
 	CU_ASSERT_EQUAL(e.type, 15);
 	CU_ASSERT_EQUAL(e.num, p.ans.u.srq.srqn);
 	pfd = (struct pollfd){ .fd = q.events, .events = POLLIN };
 	CU_ASSERT_EQUAL(poll(&pfd, 1, 0), 0); /* none of its business */
-	ev.num = 12345;
+	ev.client = r->lab->client; /* no client of the server */
 	phca_host_event(r->host, &ev);
 	CU_ASSERT_EQUAL(rig_stats(r).events, 3);
-	for (unsigned int i = 0; i < 100000 && rig_stats(r).events_lost == 0; i++) {
-		ev = (struct phca_event){ .type = PHCA_EVENT_PORT_ACTIVE, .num = 0 };
-		phca_host_event(r->host, &ev);
+	peer_close(&q);
+	peer_close(&p);
+	rig_close(r);
+}
+
+static unsigned int events_read(struct peer *p, uint32_t *last)
+{
+	struct phca_admin_event e;
+	unsigned int n = 0;
+
+	while (recv(p->events, &e, sizeof(e), MSG_DONTWAIT) == (ssize_t)sizeof(e)) {
+		CU_ASSERT_NOT_EQUAL(e.type, *last); /* they alternate: none is missing, all are in order */
+		*last = e.type;
+		n++;
 	}
-	CU_ASSERT(rig_stats(r).events_lost > 0); /* and nobody waited */
+	return n;
+}
+
+/* What the socket of a client does not take waits for it, up to a number; who reads has all. */
+PHCA_TEST(life, events_of_who_does_not_read_are_kept)
+{
+	struct rig *r = rig_open(NULL);
+	struct phca_event ev = { .num = 0 };
+	struct phca_host_info info = { .id = 0 };
+	uint32_t last[2] = { 0, 0 };
+	unsigned int n = 0, read = 0;
+	struct peer p, q;
+
+	peer_open(r, &p);
+	peer_open(r, &q);
+	for (; n < 20000; n++) {
+		ev.type = n % 2 ? PHCA_EVENT_PORT_ACTIVE : PHCA_EVENT_PORT_ERR;
+		phca_host_event(r->host, &ev);
+		if (n % 100 == 99)
+			read += events_read(&q, &last[1]);
+	}
+	CU_ASSERT_EQUAL(read, n);
+	CU_ASSERT_EQUAL(phca_host_each(r->host, keep, &info), 7);
+	CU_ASSERT(info.events_waiting > 0);
+	CU_ASSERT_EQUAL(info.events_waiting + info.events, n);
+	for (read = 0; read < n;) {
+		unsigned int got = events_read(&p, &last[0]);
+
+		CU_ASSERT_FATAL(got > 0);
+		read += got;
+		rig_poll(r);
+	}
+	CU_ASSERT_EQUAL(read, n);
+	CU_ASSERT_EQUAL(rig_stats(r).events_lost, 0);
+	while (rig_stats(r).events_lost == 0 && n++ < 200000)
+		phca_host_event(r->host, &ev);
+	CU_ASSERT_EQUAL(phca_host_each(r->host, keep, &info), 7);
+	CU_ASSERT_EQUAL(info.events_waiting, 65536);
+	CU_ASSERT_EQUAL(info.events_lost, 1);
 	peer_close(&q);
 	peer_close(&p);
 	rig_close(r);
