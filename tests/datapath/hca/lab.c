@@ -10,6 +10,7 @@
 #include <rte_ethdev.h>
 
 #include "lab.h"
+#include "phca_drivers.h"
 
 #define POOL 4095
 #define CABLE 1024
@@ -221,18 +222,20 @@ void lab_turn(struct lab *l, unsigned int n)
 #define RC_RTR (PHCA_QP_AV | PHCA_QP_MAX_DEST_RD_ATOMIC | PHCA_QP_MIN_RNR_TIMER)
 #define RC_RTS (PHCA_QP_TIMEOUT | PHCA_QP_RETRY_CNT | PHCA_QP_RNR_RETRY | PHCA_QP_MAX_RD_ATOMIC)
 
+/* Connected to the other one; NULL: to the peer at the end of the cable. */
 static void bring_up(const struct lab *l, struct phca_qp *qp, enum phca_qp_type type,
-		enum phca_qp_state to, uint32_t rq_psn)
+		enum phca_qp_state to, uint32_t rq_psn, const struct lab_qp *other)
 {
 	struct phca_qp_attr a = {
 		.state = PHCA_QPS_INIT, .pkey = PHCA_PKEY_DEFAULT, .qkey = LAB_QKEY,
-		.access = PHCA_ACCESS_REMOTE_WRITE, .dest_qpn = LAB_PEER_QPN, .path_mtu = LAB_MTU,
-		.timeout = LAB_TIMEOUT, .retry_cnt = 7, .rnr_retry = 7, .min_rnr_timer = LAB_RNR_TIMER,
-		.max_rd_atomic = LAB_RD_ATOMIC, .max_dest_rd_atomic = LAB_RD_ATOMIC, .rq_psn = phca_psn(rq_psn),
+		.access = PHCA_ACCESS_REMOTE_WRITE, .dest_qpn = other != NULL ? other->qpn : LAB_PEER_QPN,
+		.path_mtu = LAB_MTU, .timeout = LAB_TIMEOUT, .retry_cnt = 7, .rnr_retry = 7,
+		.min_rnr_timer = LAB_RNR_TIMER, .max_rd_atomic = LAB_RD_ATOMIC,
+		.max_dest_rd_atomic = LAB_RD_ATOMIC, .rq_psn = phca_psn(rq_psn),
 	};
 	bool ud = type == PHCA_QPT_UD, rc = type == PHCA_QPT_RC;
 
-	memcpy(a.av.dgid, peer_gid, 16);
+	memcpy(a.av.dgid, other != NULL ? own_gid : peer_gid, 16);
 	a.av.sgid_index = (uint8_t)phca_net_gid_find(l->net, own_gid);
 	if (rc)
 		a.access |= PHCA_ACCESS_REMOTE_READ | PHCA_ACCESS_REMOTE_ATOMIC;
@@ -258,7 +261,7 @@ struct lab_qp lab_qp_cqe(struct lab *l, enum phca_qp_type type, uint32_t qpn, ui
 	i.send_cq = i.recv_cq = q.cq;
 	CU_ASSERT_FATAL(phca_qp_create(l->client, &i, &q.qp) == 0);
 	q.qpn = phca_qp_num(q.qp);
-	bring_up(l, q.qp, type, PHCA_QPS_RTS, 0);
+	bring_up(l, q.qp, type, PHCA_QPS_RTS, 0, NULL);
 	q.buf = calloc(LAB_DEPTH, LAB_BUF);
 	CU_ASSERT_FATAL(q.buf != NULL);
 	CU_ASSERT_FATAL(phca_mr_reg(l->mem, l->pd, q.buf, LAB_DEPTH * LAB_BUF, (uintptr_t)q.buf,
@@ -271,12 +274,23 @@ struct lab_qp lab_qp(struct lab *l, enum phca_qp_type type, uint32_t qpn)
 	return lab_qp_cqe(l, type, qpn, 2 * LAB_DEPTH);
 }
 
-void lab_qp_restart(struct lab *l, struct lab_qp *q, enum phca_qp_state to, uint32_t rq_psn)
+static void restart(struct lab *l, struct lab_qp *q, enum phca_qp_state to, uint32_t rq_psn, const struct lab_qp *other)
 {
 	const struct phca_qp_attr a = { .state = PHCA_QPS_RESET };
 
 	CU_ASSERT_EQUAL(phca_qp_modify(q->qp, &a, PHCA_QP_STATE), 0);
-	bring_up(l, q->qp, lab_info(q).type, to, rq_psn);
+	bring_up(l, q->qp, lab_info(q).type, to, rq_psn, other);
+}
+
+void lab_qp_restart(struct lab *l, struct lab_qp *q, enum phca_qp_state to, uint32_t rq_psn)
+{
+	restart(l, q, to, rq_psn, NULL);
+}
+
+void lab_connect(struct lab *l, struct lab_qp *a, struct lab_qp *b)
+{
+	restart(l, a, PHCA_QPS_RTS, 0, b);
+	restart(l, b, PHCA_QPS_RTS, 0, a);
 }
 
 void lab_qp_free(struct lab *l, struct lab_qp *q)
@@ -308,19 +322,33 @@ bool lab_poll(struct lab_qp *q, struct phca_wc *wc)
 	return phca_poll_cq(q->cq, 1, wc) == 1;
 }
 
-struct phca_filter_slot *lab_filter(struct lab *l, const char *name, const struct phca_filter_param *p, unsigned int n)
+static struct phca_filter_slot *load(struct lab *l, const char *folder, struct phca_filter_spec *spec)
 {
 	struct phca_filter_slot *s = &l->slots[l->nb_slots];
 	char path[512], err[PHCA_FILTER_ERR_MAX] = "";
-	struct phca_filter_spec spec = { .name = name, .object = path, .params = p, .nb_params = n };
 
-	snprintf(path, sizeof(path), "%s/%s.bpf.o", getenv("PHCA_FILTERS"), name);
-	s->cur = phca_filter_load(&spec, err, sizeof(err));
+	snprintf(path, sizeof(path), "%s/%s.bpf.o", getenv(folder), spec->name);
+	spec->object = path;
+	s->cur = phca_filter_load(spec, err, sizeof(err));
 	if (s->cur == NULL)
 		printf("lab: %s\n", err);
 	CU_ASSERT_FATAL(s->cur != NULL);
 	l->nb_slots++;
 	return s;
+}
+
+struct phca_filter_slot *lab_filter(struct lab *l, const char *name, const struct phca_filter_param *p, unsigned int n)
+{
+	struct phca_filter_spec spec = { .name = name, .params = p, .nb_params = n };
+
+	return load(l, "PHCA_FILTERS", &spec);
+}
+
+struct phca_filter_slot *lab_program(struct lab *l, const char *name)
+{
+	struct phca_filter_spec spec = { .name = name, .kind = phca_offload_bpf.program };
+
+	return load(l, "PHCA_OFFLOADS", &spec);
 }
 
 struct phca_offload *lab_offload(struct lab *l, const char *name, const struct phca_offload_ops *ops,

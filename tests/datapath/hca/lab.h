@@ -90,6 +90,8 @@ struct lab_qp lab_qp_cqe(struct lab *l, enum phca_qp_type type, uint32_t qpn, ui
 /* To RESET, then to RTR or RTS with this PSN expected. */
 void lab_qp_restart(struct lab *l, struct lab_qp *q, enum phca_qp_state to, uint32_t rq_psn);
 void lab_qp_free(struct lab *l, struct lab_qp *q);
+/* Connect two RC ones through the HCA's own address. */
+void lab_connect(struct lab *l, struct lab_qp *a, struct lab_qp *b);
 /* Post n receives of LAB_BUF bytes; ids go on from the last. */
 void lab_post(struct lab_qp *q, unsigned int n);
 /* Where receive @p id lands. */
@@ -99,6 +101,8 @@ bool lab_poll(struct lab_qp *q, struct phca_wc *wc);
 
 /* Load an example filter into a new slot. */
 struct phca_filter_slot *lab_filter(struct lab *l, const char *name, const struct phca_filter_param *p, unsigned int n);
+/* Load a shipped offload of the driver bpf into a new slot. */
+struct phca_filter_slot *lab_program(struct lab *l, const char *name);
 /* An instance of a driver. */
 struct phca_offload *lab_offload(struct lab *l, const char *name, const struct phca_offload_ops *ops,
 		const struct phca_setting_arg *args, unsigned int n, uint64_t limit_ns);

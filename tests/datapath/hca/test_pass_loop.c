@@ -19,26 +19,6 @@ struct loop {
 };
 static struct loop x;
 
-static void connect_to(unsigned int i)
-{
-	static const uint8_t own[16] = { [10] = 0xff, 0xff, 192, 0, 2, 1 };
-	struct phca_qp_attr a;
-
-	CU_ASSERT_EQUAL(phca_qp_query(x.q[i].qp, &a), 0);
-	a.state = PHCA_QPS_RESET;
-	CU_ASSERT_EQUAL(phca_qp_modify(x.q[i].qp, &a, PHCA_QP_STATE), 0);
-	memcpy(a.av.dgid, own, 16);
-	a.dest_qpn = x.q[!i].qpn;
-	a.state = PHCA_QPS_INIT;
-	CU_ASSERT_EQUAL(phca_qp_modify(x.q[i].qp, &a, PHCA_QP_STATE | PHCA_QP_PKEY | PHCA_QP_ACCESS), 0);
-	a.state = PHCA_QPS_RTR;
-	CU_ASSERT_EQUAL(phca_qp_modify(x.q[i].qp, &a, PHCA_QP_STATE | PHCA_QP_DEST_QPN | PHCA_QP_PATH_MTU |
-		PHCA_QP_RQ_PSN | PHCA_QP_AV | PHCA_QP_MAX_DEST_RD_ATOMIC | PHCA_QP_MIN_RNR_TIMER), 0);
-	a.state = PHCA_QPS_RTS;
-	CU_ASSERT_EQUAL(phca_qp_modify(x.q[i].qp, &a, PHCA_QP_STATE | PHCA_QP_SQ_PSN | PHCA_QP_TIMEOUT |
-		PHCA_QP_RETRY_CNT | PHCA_QP_RNR_RETRY | PHCA_QP_MAX_RD_ATOMIC), 0);
-}
-
 static void loop_open(unsigned int nb_shards)
 {
 	struct lab_opts lo = { .nb_shards = nb_shards };
@@ -47,8 +27,7 @@ static void loop_open(unsigned int nb_shards)
 	x.l = lab_open(&lo);
 	for (unsigned int i = 0; i < 2; i++)
 		x.q[i] = lab_qp(x.l, PHCA_QPT_RC, 0x300 + i);
-	connect_to(0);
-	connect_to(1);
+	lab_connect(x.l, &x.q[0], &x.q[1]);
 	x.j = judge_open(x.l, false);
 	CU_ASSERT_FATAL(phca_qp_proxy_attach(x.q[1].qp, x.j->rule, 1, 0) == 0);
 	CU_ASSERT_FATAL(phca_mr_reg(x.l->mem, x.l->pd, x.src, sizeof(x.src), (uintptr_t)x.src, 0, &x.key) == 0);
