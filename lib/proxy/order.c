@@ -303,9 +303,16 @@ int phca_offload_pass(struct phca_offload_req *r)
 {
 	int rc = pass_check(r);
 
-	if (rc == 0)
-		pass(r);
-	return rc;
+	if (rc != 0)
+		return rc;
+	if (r->answer_state == ANSWER_WRITTEN) { /* a READ of memory, as if nobody had begun to answer it */
+		rte_pktmbuf_free(r->answer);
+		r->answer = r->answer_tail = NULL;
+		r->answered = 0;
+		r->answer_state = ANSWER_OPEN;
+	}
+	pass(r);
+	return 0;
 }
 
 int phca_offload_deliver(struct phca_offload_req *r, const void *data, uint32_t len)

@@ -714,7 +714,8 @@ int phca_offload_execute(struct phca_offload_req *req);
  * one is sent, an inbound one delivered to the application, in the order of the
  * requests. Instead of phca_offload_done; the driver must not touch req any more. Only
  * of an ordered direction. Inbound WRITEs are executed at once, on this lcore, with all
- * checks of the peer's key; READs and atomics as phca_offload_execute does it.
+ * checks of the peer's key; READs and atomics as phca_offload_execute does it. What was
+ * written as the answer of a READ is dropped; an atomic that was answered keeps that value.
  * @return 0; -EINVAL not ordered, children were issued for it, or it was emitted; -ECANCELED
  */
 int phca_offload_pass(struct phca_offload_req *req);

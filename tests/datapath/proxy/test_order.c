@@ -420,6 +420,35 @@ PHCA_TEST(order, reads_come_after_writes_that_were_given_back)
 	teardown();
 }
 
+PHCA_TEST(order, a_read_that_is_given_back_is_of_memory_whatever_was_written)
+{
+	static uint64_t word;
+	struct rig_in in = { .flags = ORD, .opcode = PHCA_RC_READ_REQ, .len = 8, .mtu = 1, .data = "        ",
+		.va = (uintptr_t)&word };
+	static const uint32_t written[] = { 3, 8 };
+
+	setup();
+	CU_ASSERT_EQUAL_FATAL(phca_mr_reg(mem, pd, &word, sizeof(word), (uintptr_t)&word,
+		PHCA_ACCESS_LOCAL_WRITE | PHCA_ACCESS_REMOTE_READ, &in.rkey), 0);
+	for (uint32_t i = 0; i < RTE_DIM(written); i++) {
+		const struct phca_preply *a;
+
+		in.seq = in.tag = i;
+		rig_message_in(&r, q, &in);
+		rig_turn(&r);
+		CU_ASSERT_EQUAL(phca_offload_answer(rig_manual_req(o, RECV, i), 0, "mine own", written[i]), 0);
+		give_back(RECV, i);
+		rig_settle(&r);
+		a = &r.replies[r.nb_replies - 1];
+		while (a->kind != PHCA_PREPLY_ANSWER)
+			a--;
+		CU_ASSERT_EQUAL(a->tag, i);
+		CU_ASSERT_EQUAL(a->status, OK);
+		CU_ASSERT_PTR_NULL(a->data); /* the HCA lcore reads it */
+	}
+	teardown();
+}
+
 /* A failure in front: those behind it are neither sent nor given back. */
 PHCA_TEST(order, nothing_behind_a_failure_happens)
 {
