@@ -14,7 +14,7 @@
 
 #define ANSWERED (PHCA_REDUCE_F_ANSWER | PHCA_REDUCE_F_TELL)
 
-/* What a child is about: drv[0] the reduction whose accumulator it sends, or 0; drv[1] the member. */
+/* What a child is about: drv[0] the reduction whose accumulator it sends, or 0; drv[1] the member, or 0. */
 static struct phca_child *answer_get(struct phca_offload *o, struct reduction *r, struct member *m)
 {
 	struct phca_child *c = phca_child_get(o);
@@ -28,29 +28,31 @@ static struct phca_child *answer_get(struct phca_offload *o, struct reduction *r
 }
 
 /* @return whether it is on its way */
-static bool answer_post(struct reduce *d, struct phca_child *c, struct reduction *r, struct member *m)
+static bool answer_post(struct reduce *d, struct phca_pqp *q, struct phca_child *c, struct reduction *r,
+		struct member *m)
 {
-	if (phca_child_post(m->pqp, c, NULL) != 0) {
+	if (phca_child_post(q, c, NULL) != 0) {
 		phca_child_put(c);
 		REDUCE_ADD(d, unanswered, 1);
 		return false;
 	}
-	m->answers++;
+	(*(m != NULL ? &m->answers : &d->strange))++;
 	if (r != NULL)
 		r->children++;
 	return true;
 }
 
-void reduce_error_answer(struct reduce *d, struct phca_offload *o, struct member *m, const struct phca_reduce_hdr *h,
-		enum phca_reduce_status status)
+void reduce_error_answer(struct reduce *d, struct phca_offload *o, struct phca_pqp *q, struct member *m,
+		const struct phca_reduce_hdr *h, enum phca_reduce_status status)
 {
+	const uint32_t out = m != NULL ? m->answers : d->strange, max = m != NULL ? 2 * d->per_qp : d->strange_max;
 	struct phca_reduce_hdr answer = *h;
 	struct phca_child *c;
 
 	if (!(h->flags & ANSWERED))
 		return;
 	/* one that does not acknowledge shall not use up what all need */
-	c = m != NULL && m->answers < 2 * d->per_qp ? answer_get(o, NULL, m) : NULL;
+	c = out < max ? answer_get(o, NULL, m) : NULL;
 	if (c == NULL) {
 		REDUCE_ADD(d, unanswered, 1);
 		return;
@@ -60,7 +62,7 @@ void reduce_error_answer(struct reduce *d, struct phca_offload *o, struct member
 	memcpy(c->data, &answer, sizeof(answer));
 	c->wr.inline_data = c->data;
 	c->wr.len = sizeof(answer);
-	answer_post(d, c, NULL, m);
+	answer_post(d, q, c, NULL, m);
 }
 
 void reduce_answer_over(struct reduce *d, const struct phca_child *c, enum phca_wc_status status)
@@ -72,7 +74,7 @@ void reduce_answer_over(struct reduce *d, const struct phca_child *c, enum phca_
 		REDUCE_ADD(d, answers, 1);
 	else
 		REDUCE_ADD(d, unanswered, 1);
-	m->answers--;
+	(*(m != NULL ? &m->answers : &d->strange))--;
 	if (r != NULL && --r->children == 0 && r->state == REDUCE_DRAINING)
 		reduce_table_free(d, r);
 }
@@ -131,7 +133,7 @@ static bool result_send(struct reduce *d, struct phca_offload *o, struct reducti
 	}
 	c->wr.inline_data = (const uint8_t *)r->result;
 	c->wr.len = whole ? len : PHCA_REDUCE_HDR_LEN;
-	answer_post(d, c, r, s->member);
+	answer_post(d, s->member->pqp, c, r, s->member);
 	return true;
 }
 
@@ -187,7 +189,7 @@ static bool fail_next(struct reduce *d, struct phca_offload *o, struct reduction
 		if (!d->drop)
 			status = r->why == PHCA_REDUCE_TIMEOUT ? PHCA_WC_RESP_TIMEOUT_ERR : PHCA_WC_REM_ABORT_ERR;
 		else
-			reduce_error_answer(d, o, s->member, &h, r->why);
+			reduce_error_answer(d, o, s->member->pqp, s->member, &h, r->why);
 		phca_offload_done(reduce_slot_clear(s), status);
 	}
 	r->turn++;

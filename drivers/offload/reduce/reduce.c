@@ -48,6 +48,7 @@ static int reduce_init(struct phca_offload *o, const struct phca_setting_value *
 	d->max_ranks = (uint32_t)v[SET_RANKS].u;
 	d->per_qp = (uint32_t)v[SET_PER_QP].u;
 	d->max_qps = (uint32_t)v[SET_QPS].u;
+	d->strange_max = RTE_MIN((uint32_t)v[SET_CHILDREN].u / 4, 16u);
 	d->wait_ns = v[SET_WAIT].u * 1000000;
 	d->drop = v[SET_MISSING].s[0] == 'd';
 	d->deliver = v[SET_DELIVER].u != 0;
@@ -163,7 +164,7 @@ static int reduce_submit(struct phca_offload *o, struct phca_offload_req *req, u
 	status = admit(d, req, &h, m, now_ns, &r);
 	if (status != PHCA_REDUCE_OK) {
 		count_refused(d, status);
-		reduce_error_answer(d, o, m, &h, status);
+		reduce_error_answer(d, o, req->pqp, m, &h, status);
 		phca_offload_done(req, PHCA_WC_SUCCESS);
 		return 0;
 	}

@@ -68,6 +68,7 @@ struct reduce {
 	struct reduction *free, *all;
 	struct reduction **buckets;
 	struct member *free_members, *members;
+	uint32_t strange, strange_max;  /* answers on their way to those that are no members */
 	uint32_t mask, seed;            /* of the buckets */
 	uint32_t max_reductions, max_bytes, max_ranks, per_qp, max_qps;
 	uint64_t wait_ns;               /* 0: for ever */
@@ -104,9 +105,9 @@ struct phca_offload_req *reduce_slot_clear(struct slot *s);
 
 /* A reduction cannot be completed. */
 void reduce_fail(struct reduce *d, struct reduction *r, enum phca_reduce_status why);
-/* Tell a contributor what became of it, when it wants to know. */
-void reduce_error_answer(struct reduce *d, struct phca_offload *o, struct member *m, const struct phca_reduce_hdr *h,
-		enum phca_reduce_status status);
+/* Tell a contributor what became of it, when it wants to know. m NULL: it is none of the members. */
+void reduce_error_answer(struct reduce *d, struct phca_offload *o, struct phca_pqp *q, struct member *m,
+		const struct phca_reduce_hdr *h, enum phca_reduce_status status);
 /*
  * Go on with what was found incomplete: combine, send, deliver, let go; about `budget` bytes of it.
  * @return how much was done

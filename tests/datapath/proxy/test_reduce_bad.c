@@ -190,6 +190,39 @@ PHCA_TEST(reduce, who_does_not_acknowledge_gets_no_more_answers)
 	rr_teardown();
 }
 
+PHCA_TEST(reduce, one_queue_pair_too_many_is_told)
+{
+	static const struct phca_setting_arg args[] = { NUM("max_qps", 1), NUM("children", 16) };
+	struct phca_reduce_hdr got;
+	struct phca_child *c[4];
+	uint32_t peer;
+
+	rr_setup(args, RTE_DIM(args), 0);
+	rr_contribute_one(0, 1, 1, ALL, 7);
+	rr_contribute_one(1, 2, 2, ALL, 1);
+	rig_settle(&rr);
+	rr_expect_answer(1, PHCA_REDUCE_BUSY);
+	rr_expect_answer(0, PHCA_REDUCE_OK);
+	rr_expect_delivered(1, 7);
+	/* and does not get what all need, when it takes no answers */
+	for (unsigned int i = 0; i < 20; i++)
+		rr_contribute_one(1, 2, 2, ALL, 1);
+	rig_settle(&rr);
+	for (unsigned int i = 0; i < 4; i++) {
+		c[i] = rr_answer(&peer, &got);
+		CU_ASSERT_PTR_NOT_NULL_FATAL(c[i]);
+		CU_ASSERT_EQUAL(got.status, PHCA_REDUCE_BUSY);
+	}
+	rr_expect_no_answer();
+	rr_contribute_one(0, 1, 2, ALL, 8);
+	rig_settle(&rr);
+	rr_expect_answer(0, PHCA_REDUCE_OK);
+	rr_expect_delivered(2, 8);
+	for (unsigned int i = 0; i < 4; i++)
+		rig_child_over(&rr, c[i], OK);
+	rr_teardown();
+}
+
 PHCA_TEST(reduce, other_messages_pass_to_the_application)
 {
 	struct phca_reduce_hdr h = rr_header(PHCA_REDUCE_SUM, PHCA_REDUCE_INT32, ALL | PHCA_REDUCE_F_RESULT, 2, 1, 1);
