@@ -103,23 +103,6 @@ static void open_all(void)
 	}
 }
 
-static void recv_fill(unsigned int n)
-{
-	struct phca_sge sge = { (uintptr_t)ends[1].buf, o.len, ends[1].key };
-	struct phca_recv_wr wr[BURST];
-
-	for (unsigned int i = 0; i < BURST; i++)
-		wr[i] = (struct phca_recv_wr){ i, &sge, 1 };
-	while (n > 0) {
-		int k = phca_post_srq_recv(srq, wr, RTE_MIN(n, (unsigned int)BURST));
-
-		ok("post_srq_recv", k);
-		if (k == 0)
-			return;
-		n -= (unsigned int)k;
-	}
-}
-
 /* On each queue pair as many as may be outstanding. */
 static void post(void)
 {
@@ -157,7 +140,7 @@ static unsigned int app_turn(void *arg, uint64_t now_ns)
 		if (wc[i].status != PHCA_WC_SUCCESS)
 			die(phca_wc_status_str(wc[i].status), EIO);
 	if (k > 0)
-		recv_fill((unsigned int)k);
+		pair_receives(&ends[1], srq, o.len, (unsigned int)k);
 	return (unsigned int)(n + k);
 }
 
@@ -167,10 +150,10 @@ int main(int argc, char **argv)
 	double s;
 
 	args(argc, argv);
-	pair_eal("bench-bcast");
-	pair_open(0);
+	pair_eal("bench-bcast", true);
+	pair_open(&(struct pair_opts){ .proxy_side = 0 });
 	open_all();
-	recv_fill(RECEIVES);
+	pair_receives(&ends[1], srq, o.len, RECEIVES);
 	post();
 	pair_start(app_turn);
 	pair_run(100000000, &done, NULL);

@@ -176,23 +176,6 @@ static void attach(struct end *e)
 
 /* --------------------------------------------------------------- traffic */
 
-static void recv_fill(struct end *e, unsigned int n)
-{
-	struct phca_sge sge = { (uintptr_t)e->buf, RTE_MAX(o.len, 1u), e->key };
-	struct phca_recv_wr wr[64];
-
-	for (unsigned int i = 0; i < RTE_DIM(wr); i++)
-		wr[i] = (struct phca_recv_wr){ i, &sge, 1 };
-	while (n > 0) {
-		int k = phca_post_recv(e->qp, wr, RTE_MIN(n, (unsigned int)RTE_DIM(wr)));
-
-		ok("post_recv", k);
-		if (k == 0)
-			return;
-		n -= (unsigned int)k;
-	}
-}
-
 static void post(void)
 {
 	struct phca_sge sge = { (uintptr_t)ends[0].buf, o.len, ends[0].key };
@@ -235,7 +218,7 @@ static unsigned int receives(void)
 		if (wc[i].status != PHCA_WC_SUCCESS)
 			die(phca_wc_status_str(wc[i].status), EIO);
 	if (n > 0)
-		recv_fill(&ends[1], (unsigned int)n);
+		pair_receives(&ends[1], NULL, o.len, (unsigned int)n);
 	return (unsigned int)n;
 }
 
@@ -270,18 +253,18 @@ int main(int argc, char **argv)
 	uint64_t begun, cpu, n;
 
 	args(argc, argv);
-	pair_eal("bench-offload");
+	pair_eal("bench-offload", true);
 	if (argc > 1 && strcmp(argv[1], "ring") == 0)
 		return bare_rings();
 	hca_app = o.app == 1 ? app_turn : NULL;
 	t0 = have("times", calloc(o.depth, sizeof(*t0)));
-	pair_open(o.side);
+	pair_open(&(struct pair_opts){ .proxy_side = o.side });
 	for (unsigned int i = 0; i < 2; i++)
 		ends[i].qp = pair_qp(&ends[i], o.depth, NULL);
 	pair_connect(ends[0].qp, ends[1].qp);
 	if (o.kind != PLAIN)
 		attach(&ends[o.side]);
-	recv_fill(&ends[1], RECEIVES);
+	pair_receives(&ends[1], NULL, o.len, RECEIVES);
 	post();
 	pair_start(o.app == 0 ? app_turn : NULL);
 	pair_run(100000000, &done, hca_app);

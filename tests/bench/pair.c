@@ -17,12 +17,12 @@
 #include "phca_drivers.h"
 
 #define POOL 32767
-#define CABLE 4096
 
 struct rte_rcu_qsbr *qsbr;
 struct phca_loop *proxy_loop;
 struct end ends[2];
 static struct rte_mempool *pool;
+static struct pair_opts opts;
 
 void die(const char *what, int err)
 {
@@ -70,13 +70,13 @@ void pair_args(int argc, char **argv, const struct pair_arg *a, unsigned int n)
 	}
 }
 
-void pair_eal(const char *name)
+void pair_eal(const char *name, bool proxy)
 {
 	char program[32];
 	char *eal[] = {
 		program, (char[]){ "--no-huge" }, (char[]){ "-m" }, (char[]){ "512" }, (char[]){ "--no-pci" },
 		(char[]){ "--no-shconf" }, (char[]){ "--no-telemetry" }, (char[]){ "--lcores" },
-		(char[]){ "0@0,1@1" }, (char[]){ "--log-level=4" }, NULL,
+		proxy ? (char[]){ "0@0,1@1" } : (char[]){ "0@1" }, (char[]){ "--log-level=4" }, NULL,
 	};
 
 	snprintf(program, sizeof(program), "%s", name);
@@ -118,7 +118,7 @@ static void end_open(unsigned int i, bool proxy)
 {
 	struct end *e = &ends[i];
 	struct phca_hca_conf hc = {
-		.name = i ? "b" : "a", .max_qp = 64, .seed = 1, .qsbr = qsbr, .pool = pool, .nb_shards = 1,
+		.name = i ? "b" : "a", .max_qp = opts.max_qp, .seed = 1, .qsbr = qsbr, .pool = pool, .nb_shards = 1,
 	};
 
 	e->loop = have("loop", phca_loop_create("hca", qsbr, i, PHCA_IDLE_POLL));
@@ -134,21 +134,18 @@ static void end_open(unsigned int i, bool proxy)
 	e->hca = have("hca", phca_hca_create(&hc));
 	ok("port", phca_hca_port_add(e->hca, e->net));
 	ok("loop", phca_loop_add(e->loop, "hca", phca_hca_turn, phca_hca_shard(e->hca, 0)));
-	e->client = have("client", phca_client_open(e->hca, "bench", 64));
+	e->client = have("client", phca_client_open(e->hca, "bench", opts.max_qp));
 	e->pd = phca_pd_alloc(e->mem);
-	e->buf = have("buffer", aligned_alloc(4096, BUFFER));
-	memset(e->buf, (int)i + 1, BUFFER);
-	ok("region", phca_mr_reg(e->mem, e->pd, e->buf, BUFFER, (uintptr_t)e->buf, PHCA_ACCESS_ALL, &e->key));
-	ok("cq", phca_cq_create(e->client, 2 * WINDOW, &e->cq));
+	e->buf = have("buffer", aligned_alloc(4096, opts.buffer));
+	memset(e->buf, (int)i + 1, opts.buffer);
+	ok("region", phca_mr_reg(e->mem, e->pd, e->buf, opts.buffer, (uintptr_t)e->buf, PHCA_ACCESS_ALL, &e->key));
+	ok("cq", phca_cq_create(e->client, opts.cqe, &e->cq));
 }
 
-void pair_open(unsigned int proxy_side)
+static void ports_rings(void)
 {
 	struct rte_ring *r[2];
 
-	pool = have("pool", rte_pktmbuf_pool_create("bench", POOL, 256, 0, 4096 + 512, SOCKET_ID_ANY));
-	qsbr = have("qsbr", aligned_alloc(64, RTE_ALIGN(rte_rcu_qsbr_get_memsize(4), (size_t)64)));
-	rte_rcu_qsbr_init(qsbr, 4);
 	for (unsigned int i = 0; i < 2; i++)
 		r[i] = have("ring", rte_ring_create(i ? "ba" : "ab", CABLE, SOCKET_ID_ANY,
 			RING_F_SP_ENQ | RING_F_SC_DEQ));
@@ -158,8 +155,24 @@ void pair_open(unsigned int proxy_side)
 		ok("port", p);
 		ends[i].port = (uint16_t)p;
 	}
+}
+
+void pair_open(const struct pair_opts *o)
+{
+	opts = (struct pair_opts){
+		.buffer = o->buffer ? o->buffer : BUFFER, .cqe = o->cqe ? o->cqe : 2 * WINDOW,
+		.max_qp = o->max_qp ? o->max_qp : 64, .mtu = o->mtu ? o->mtu : 4096,
+		.timeout = o->timeout ? o->timeout : 18,
+	};
+	pool = have("pool", rte_pktmbuf_pool_create("bench", POOL, 256, 0, 4096 + 512, SOCKET_ID_ANY));
+	qsbr = have("qsbr", aligned_alloc(64, RTE_ALIGN(rte_rcu_qsbr_get_memsize(4), (size_t)64)));
+	rte_rcu_qsbr_init(qsbr, 4);
+	if (o->ports != NULL)
+		o->ports();
+	else
+		ports_rings();
 	for (unsigned int i = 0; i < 2; i++)
-		end_open(i, i == proxy_side);
+		end_open(i, !o->no_proxy && i == o->proxy_side);
 }
 
 struct phca_qp *pair_qp(struct end *e, uint32_t depth, struct phca_srq *srq)
@@ -182,10 +195,10 @@ static struct end *end_of(const struct phca_qp *qp)
 static void connect_to(struct end *e, struct phca_qp *qp, const struct end *peer, uint32_t dest_qpn)
 {
 	struct phca_qp_attr a = {
-		.state = PHCA_QPS_INIT, .pkey = PHCA_PKEY_DEFAULT, .path_mtu = 4096,
+		.state = PHCA_QPS_INIT, .pkey = PHCA_PKEY_DEFAULT, .path_mtu = opts.mtu,
 		.access = PHCA_ACCESS_REMOTE_WRITE | PHCA_ACCESS_REMOTE_READ | PHCA_ACCESS_REMOTE_ATOMIC,
 		.dest_qpn = dest_qpn, .max_rd_atomic = 16, .max_dest_rd_atomic = 16,
-		.timeout = 18, .retry_cnt = 7, .rnr_retry = 7, .min_rnr_timer = 1,
+		.timeout = opts.timeout, .retry_cnt = 7, .rnr_retry = 7, .min_rnr_timer = 1,
 	};
 
 	memcpy(a.av.dgid, peer->gid, 16);
@@ -203,6 +216,24 @@ void pair_connect(struct phca_qp *a, struct phca_qp *b)
 {
 	connect_to(end_of(a), a, end_of(b), phca_qp_num(b));
 	connect_to(end_of(b), b, end_of(a), phca_qp_num(a));
+}
+
+void pair_receives(struct end *e, struct phca_srq *srq, uint32_t len, unsigned int n)
+{
+	struct phca_sge sge = { (uintptr_t)e->buf, RTE_MAX(len, 1u), e->key };
+	struct phca_recv_wr wr[64];
+
+	for (unsigned int i = 0; i < RTE_MIN(n, (unsigned int)RTE_DIM(wr)); i++)
+		wr[i] = (struct phca_recv_wr){ i, &sge, 1 };
+	while (n > 0) {
+		unsigned int want = RTE_MIN(n, (unsigned int)RTE_DIM(wr));
+		int k = srq != NULL ? phca_post_srq_recv(srq, wr, want) : phca_post_recv(e->qp, wr, want);
+
+		ok("receives", k);
+		if (k == 0)
+			return;
+		n -= (unsigned int)k;
+	}
 }
 
 static struct phca_filter *object_load(const char *variable, struct phca_filter_spec *spec)

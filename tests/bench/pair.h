@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Two HCAs joined by two rings, and a proxy for one of them: what the benchmarks of offloads
- * begin with. One thread turns both HCAs, the proxy's loop runs where the caller puts it.
+ * Two HCAs joined by two rings, and a proxy for one of them: what the benchmarks of connections
+ * and of offloads begin with. One thread turns both HCAs, the proxy's loop runs on another lcore.
  */
 #ifndef PAIR_H
 #define PAIR_H
@@ -9,6 +9,7 @@
 #include "phca_hca.h"
 #include "phca_proxy.h"
 
+#define CABLE 4096
 #define RECEIVES 2048
 #define BUFFER (1u << 20)
 #define WINDOW 4096
@@ -46,14 +47,28 @@ struct pair_arg {
 };
 /* Read the arguments of the command; die of one that is none of these. */
 void pair_args(int argc, char **argv, const struct pair_arg *a, unsigned int n);
-/* EAL with two lcores: 0 is this thread, which turns the HCAs, 1 is the proxy's. */
-void pair_eal(const char *name);
-/* Both ends, after pair_eal; the proxy is of ends[proxy_side]. */
-void pair_open(unsigned int proxy_side);
+/* EAL with lcore 0, this thread, which turns the HCAs; with a proxy, lcore 1 is for that. */
+void pair_eal(const char *name, bool proxy);
+
+/* How to open both ends; zero members mean the defaults. */
+struct pair_opts {
+	bool no_proxy;
+	unsigned int proxy_side; /* whose it is */
+	size_t buffer;           /* BUFFER: bytes at each end */
+	uint32_t cqe;            /* 2 * WINDOW: of each end's CQ */
+	uint32_t max_qp;         /* 64 */
+	uint16_t mtu;            /* 4096: path MTU of connections */
+	uint8_t timeout;         /* 18: of local ACKs, 4.096 us x 2^timeout */
+	void (*ports)(void);     /* makes ends[].port; NULL: of two rings */
+};
+/* Both ends, after pair_eal. */
+void pair_open(const struct pair_opts *o);
 /* A queue pair with its completions in the end's CQ; receives of its own, or of the SRQ. */
 struct phca_qp *pair_qp(struct end *e, uint32_t depth, struct phca_srq *srq);
-/* Connect both; RC, path MTU 4096. */
+/* Connect both, RC. */
 void pair_connect(struct phca_qp *a, struct phca_qp *b);
+/* Post n receives of len bytes, all of them the end's buffer, to its SRQ or, NULL, its qp; fewer when it is full. */
+void pair_receives(struct end *e, struct phca_srq *srq, uint32_t len, unsigned int n);
 /* An example filter, of the folder PHCA_FILTERS. */
 void pair_filter(struct phca_filter_slot *slot, const char *name, const struct phca_filter_param *p, unsigned int n);
 /* An instance of a driver on the end's proxy; of bpf with the shipped program of the folder PHCA_OFFLOADS. */

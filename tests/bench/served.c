@@ -344,8 +344,8 @@ int main(int argc, char **argv)
 	double s;
 
 	args(argc, argv);
-	pair_eal("bench-served");
-	pair_open(1);
+	pair_eal("bench-served", true);
+	pair_open(&(struct pair_opts){ .proxy_side = 1 });
 	open_all();
 	pair_start(app_turn);
 	pair_run(100000000, &done, NULL);
