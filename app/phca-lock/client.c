@@ -5,6 +5,7 @@
  */
 #include <errno.h>
 #include <inttypes.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -136,26 +137,53 @@ static void end(struct link *l, struct device *d)
 	device_close(d);
 }
 
+static volatile pid_t command_pid;
+
+/* A terminal interrupts the command, too; who wants this program to end wants the command to. */
+static void on_signal(int sig)
+{
+	stop = true;
+	if (sig == SIGTERM && command_pid > 0)
+		kill(command_pid, SIGTERM);
+}
+
+/* @return its exit status, as a shell gives it */
+static int run(char **command)
+{
+	int status = 0;
+	pid_t child = fork();
+
+	if (child == 0) {
+		signal_set(SIGPIPE, SIG_DFL); /* those that are caught are the default's again by themselves */
+		execvp(command[0], command);
+		fprintf(stderr, "phca-lock: %s: %s\n", command[0], strerror(errno));
+		_exit(127);
+	}
+	if (child < 0) {
+		fprintf(stderr, "phca-lock: %s: %s\n", command[0], strerror(errno));
+		return 1;
+	}
+	command_pid = child;
+	if (stop) /* just before */
+		kill(child, SIGTERM);
+	while (waitpid(child, &status, 0) < 0 && errno == EINTR)
+		;
+	command_pid = 0;
+	return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+}
+
 /* With the lock: run the command, or wait for the end of the input. @return exit status */
 static int with_lock(const struct options *o)
 {
 	char buf[256];
-	int status = 0;
-	pid_t child;
 
-	if (o->command == NULL) {
-		while (!stop && read(0, buf, sizeof(buf)) > 0)
-			;
-		return 0;
-	}
-	child = fork();
-	if (child == 0) {
-		execvp(o->command[0], o->command);
-		fail("%s: %s", o->command[0], strerror(errno));
-	}
-	if (child < 0 || waitpid(child, &status, 0) < 0)
-		fail("%s: %s", o->command[0], strerror(errno));
-	return WIFEXITED(status) ? WEXITSTATUS(status) : 1;
+	signal_set(SIGINT, on_signal);
+	signal_set(SIGTERM, on_signal);
+	if (o->command != NULL)
+		return run(o->command);
+	while (!stop && read(0, buf, sizeof(buf)) > 0)
+		;
+	return 0;
 }
 
 int do_lock(const struct options *o, bool try)
@@ -203,13 +231,52 @@ int do_query(const struct options *o)
 	return a.status == PHCA_LOCK_OK ? 0 : 3;
 }
 
-/* A line of the shell: lock|try N [shared|exclusive] [WAIT_US]; unlock|query N; release */
+/* @return whether it is a number up to UINT32_MAX */
+static bool number(const char *word, uint32_t *n)
+{
+	unsigned long long v;
+	char *end;
+
+	errno = 0;
+	v = word != NULL ? strtoull(word, &end, 0) : 0;
+	if (word == NULL || errno != 0 || *end != '\0' || end == word || word[0] == '-' || v > UINT32_MAX)
+		return false;
+	*n = (uint32_t)v;
+	return true;
+}
+
+/* The words behind the operation. @return whether they are understood */
+static bool shell_words(enum phca_lock_op op, char **save, enum phca_lock_mode *mode, uint32_t *lock, uint32_t *wait_us)
+{
+	const bool takes = op == PHCA_LOCK_OP_LOCK || op == PHCA_LOCK_OP_TRY;
+	char *word = strtok_r(NULL, " \t\n", save);
+
+	*mode = takes ? PHCA_LOCK_EXCLUSIVE : PHCA_LOCK_FREE;
+	*lock = *wait_us = 0;
+	if (op == PHCA_LOCK_OP_RELEASE)
+		return word == NULL;
+	if (!number(word, lock))
+		return false;
+	word = strtok_r(NULL, " \t\n", save);
+	if (takes && word != NULL && (strcmp(word, "shared") == 0 || strcmp(word, "exclusive") == 0)) {
+		*mode = word[0] == 's' ? PHCA_LOCK_SHARED : PHCA_LOCK_EXCLUSIVE;
+		word = strtok_r(NULL, " \t\n", save);
+	}
+	if (op == PHCA_LOCK_OP_LOCK && word != NULL) {
+		if (!number(word, wait_us))
+			return false;
+		word = strtok_r(NULL, " \t\n", save);
+	}
+	return word == NULL;
+}
+
+/* @return whether the line was understood */
 static bool shell_line(struct link *l, char *line)
 {
-	char *save, *word = strtok_r(line, " \t\n", &save), *arg;
-	enum phca_lock_mode mode = PHCA_LOCK_EXCLUSIVE;
+	char *save, *word = strtok_r(line, " \t\n", &save);
 	struct phca_lock_answer a;
-	uint32_t lock = 0, wait_us = 0;
+	enum phca_lock_mode mode;
+	uint32_t lock, wait_us;
 	unsigned int op;
 
 	if (word == NULL)
@@ -220,19 +287,12 @@ static bool shell_line(struct link *l, char *line)
 		printf("%s: unknown (known: lock, try, unlock, release, query)\n", word);
 		return false;
 	}
-	arg = strtok_r(NULL, " \t\n", &save);
-	if (arg != NULL)
-		lock = (uint32_t)strtoul(arg, NULL, 0);
-	for (unsigned int i = 0; arg != NULL && i < 2; i++) {
-		arg = strtok_r(NULL, " \t\n", &save);
-		if (arg != NULL && arg[0] == 's')
-			mode = PHCA_LOCK_SHARED;
-		else if (arg != NULL && arg[0] != 'e')
-			wait_us = (uint32_t)strtoul(arg, NULL, 0);
+	if (!shell_words(op, &save, &mode, &lock, &wait_us)) {
+		printf("%s: lock N [shared|exclusive] [WAIT_US]; try N [shared|exclusive]; unlock N; query N; "
+			"release\n", word);
+		return false;
 	}
-	if (op != PHCA_LOCK_OP_LOCK && op != PHCA_LOCK_OP_TRY)
-		mode = PHCA_LOCK_FREE;
-	a = call(l, op, mode, op == PHCA_LOCK_OP_RELEASE ? 0 : lock, op == PHCA_LOCK_OP_LOCK ? wait_us : 0);
+	a = call(l, op, mode, lock, wait_us);
 	say(&a);
 	return true;
 }

@@ -17,6 +17,7 @@
 
 #define LINE_MAX_BYTES 160
 #define GIDS 64
+#define HELLO_NS 2000000000 /* a peer has that long to say its line; a server waits meanwhile */
 
 /* ---------------------------------------------------------------- devices */
 
@@ -141,12 +142,15 @@ int hello_read(int fd, struct hello *h)
 	const size_t want = strlen(head) + 6 + 1 + 6 + 1 + 32 + 1 + 16 + 1 + 8 + 1 + 8 + 1;
 	char line[LINE_MAX_BYTES];
 	const char *s = line + strlen(head);
+	const uint64_t end = now_ns() + HELLO_NS;
 	size_t n = 0;
 	bool ok = true;
 
 	while (n < want) {
 		struct pollfd p = { .fd = fd, .events = POLLIN };
-		ssize_t got = poll(&p, 1, 2000) == 1 ? read(fd, line + n, want - n) : 0;
+		const uint64_t now = now_ns();
+		ssize_t got = now < end && poll(&p, 1, (int)((end - now) / 1000000)) == 1 ?
+			read(fd, line + n, want - n) : 0;
 
 		if (got <= 0)
 			return -1;

@@ -42,13 +42,21 @@ static void on_signal(int sig)
 	stop = true;
 }
 
+void signal_set(int sig, void (*handler)(int sig))
+{
+	const struct sigaction sa = { .sa_handler = handler };
+
+	sigaction(sig, &sa, NULL);
+}
+
 static const char usage[] =
 	"phca-lock serve   [options]                    have a table of locks, and echo other messages\n"
 	"phca-lock lock    [options] ADDRESS N [COMMAND...]  take lock N; run the command, or read to the end\n"
 	"phca-lock try     [options] ADDRESS N [COMMAND...]  the same without waiting\n"
 	"phca-lock unlock  [options] ADDRESS N          of its own connection: not held\n"
 	"phca-lock query   [options] ADDRESS N          who has it\n"
-	"phca-lock shell   [options] ADDRESS            lines: lock|try N [shared] [WAIT_US], unlock|query N, release\n"
+	"phca-lock shell   [options] ADDRESS            lines: lock N [shared] [WAIT_US], try N [shared], unlock N,\n"
+	"                                               query N, release\n"
 	"phca-lock bench   [options] ADDRESS            lock and unlock pairs a second, and their times\n"
 	"phca-lock torture [options] ADDRESS            random requests; writes what happened to a file\n"
 	"\n"
@@ -136,6 +144,7 @@ struct role {
 	const char *name;
 	int (*run)(const struct options *o);
 	bool address, lock, command;
+	bool stops; /* it runs until a signal, and then ends in an orderly way; others just end */
 };
 
 static int run_lock(const struct options *o)
@@ -149,10 +158,10 @@ static int run_try(const struct options *o)
 }
 
 static const struct role roles[] = {
-	{ "serve", do_serve, false, false, false }, { "lock", run_lock, true, true, true },
-	{ "try", run_try, true, true, true }, { "unlock", do_unlock, true, true, false },
-	{ "query", do_query, true, true, false }, { "shell", do_shell, true, false, false },
-	{ "bench", do_bench, true, false, false }, { "torture", do_torture, true, false, false },
+	{ "serve", do_serve, false, false, false, true }, { "lock", run_lock, true, true, true, false },
+	{ "try", run_try, true, true, true, false }, { "unlock", do_unlock, true, true, false, false },
+	{ "query", do_query, true, true, false, false }, { "shell", do_shell, true, false, false, false },
+	{ "bench", do_bench, true, false, false, true }, { "torture", do_torture, true, false, false, true },
 };
 
 int main(int argc, char **argv)
@@ -160,13 +169,9 @@ int main(int argc, char **argv)
 	struct options o = { .gid_index = -1, .port = "18600", .qp_timeout = 14, .nb_locks = 1024,
 		.receives = 256, .clients = 1,
 		.seconds = 5, .seed = 1, .mode = PHCA_LOCK_EXCLUSIVE };
-	struct sigaction sa = { .sa_handler = on_signal };
 	const struct role *r = NULL;
 
-	sigaction(SIGINT, &sa, NULL);
-	sigaction(SIGTERM, &sa, NULL);
-	sa.sa_handler = SIG_IGN;
-	sigaction(SIGPIPE, &sa, NULL);
+	signal_set(SIGPIPE, SIG_IGN);
 	for (unsigned int i = 0; argc > 1 && i < sizeof(roles) / sizeof(roles[0]); i++)
 		if (strcmp(argv[1], roles[i].name) == 0)
 			r = &roles[i];
@@ -190,5 +195,9 @@ int main(int argc, char **argv)
 		o.command = argv;
 	else if (*argv != NULL)
 		fail("%s: more than is understood; see phca-lock --help", *argv);
+	if (r->stops) {
+		signal_set(SIGINT, on_signal);
+		signal_set(SIGTERM, on_signal);
+	}
 	return r->run(&o);
 }

@@ -38,6 +38,8 @@ extern volatile bool stop;
 /* Say what failed, and how; exit 1. */
 void fail(const char *what, ...) __attribute__((format(printf, 1, 2), noreturn));
 uint64_t now_ns(void);
+/* A handler, SIG_IGN or SIG_DFL; the signal interrupts system calls. */
+void signal_set(int sig, void (*handler)(int sig));
 
 /* --- link.c: devices, and the meeting by TCP */
 
@@ -64,7 +66,7 @@ int qp_init(struct ibv_qp *qp);
 /* To RTR and RTS. @return 0 or errno */
 int qp_connect(struct ibv_qp *qp, const struct device *d, const struct hello *mine, const struct hello *peer);
 int hello_write(int fd, const struct hello *h);
-/* @return 0; -1: no such line came within a second or so */
+/* @return 0; -1: no such line came within two seconds */
 int hello_read(int fd, struct hello *h);
 int tcp_listen(const struct options *o);
 int tcp_connect(const struct options *o);

@@ -240,8 +240,36 @@ class Locks(unittest.TestCase):
         nested = run("lock", *at, "127.0.0.1", "3", self.tool, "bench", *at, "-t", "1", "-n", "1000", "-q", "4",
                      "127.0.0.1")
         self.assertRegex(nested.stdout, r"pairs \d+ in")
+        self.assertEqual(run("lock", *at, "127.0.0.1", "5", "/nonexistent", check=False).returncode, 127)
+        shell = subprocess.run(self.box.command([self.tool, "shell", *at, "127.0.0.1"]), text=True, timeout=60,
+                               input="lock 5x\nlock\ntry 5 1000\nlock 7 shared 1000\nunlock 7 8\nrelease\n",
+                               capture_output=True, check=False)
+        self.assertEqual(shell.returncode, 1)
+        self.assertRegex(shell.stdout, r"^(\w+: lock N .*\n){3}lock 7: granted, shared, token \d+\n"
+                                       r"unlock: lock N .*\nrelease 0: ok, 1 locks\n$")
         server.send_signal(signal.SIGTERM)
         self.finish(server)
+        self.nothing_left()
+
+    def test_signals(self):
+        """Whoever waits for a lock ends at once; whoever has it ends its command first, and then gives it back."""
+        self.loopback()
+        self.serve()
+        at = ["-p", str(self.port), "127.0.0.1", "5"]
+        holder = self.start(self.tool, "lock", *at, "sleep", "1000")
+        self.until("it has it", lambda: self.figures()["held"] == 1)
+        waiter = self.start(self.tool, "lock", *at)
+        self.until("one waits", lambda: self.figures()["waiting"] == 1)
+        waiter.send_signal(signal.SIGINT)
+        self.finish(waiter, -signal.SIGINT)
+        self.until("nobody waits", lambda: self.figures()["waiting"] == 0)
+        self.assertEqual(self.figures()["held"], 1)
+        holder.send_signal(signal.SIGTERM)
+        self.assertIn("unlock 5: ok", self.finish(holder, 128 + signal.SIGTERM))
+        reader = subprocess.run(self.box.command([self.tool, "lock", *at]), stdin=subprocess.DEVNULL, text=True,
+                                capture_output=True, check=True, timeout=60)
+        self.assertIn("unlock 5: ok", reader.stdout)
+        self.end_all()
         self.nothing_left()
 
     def test_without_a_proxy(self):
