@@ -28,6 +28,12 @@ static double now_s(void)
 	return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
 }
 
+static void must(int rc, const char *what)
+{
+	if (rc != 0)
+		fail("%s: %s", what, strerror(rc));
+}
+
 static void ask(struct session *s, enum kv_op op, uint64_t key, const char *value)
 {
 	uint32_t at = (uint32_t)(s->asked % DEPTH), len = value != NULL ? (uint32_t)strlen(value) : 0;
@@ -40,7 +46,7 @@ static void ask(struct session *s, enum kv_op op, uint64_t key, const char *valu
 	if (len > 0)
 		memcpy(req + 1, value, len);
 	s->asked++;
-	link_send(&s->d, s->qp, 0, at, (uint32_t)sizeof(*req) + len);
+	must(link_send(&s->d, s->qp, 0, at, (uint32_t)sizeof(*req) + len), "ibv_post_send");
 }
 
 /* The next answer; it is valid until the next call. */
@@ -70,7 +76,7 @@ static const struct kv_reply *answer(struct session *s)
 			((struct kv_reply *)(void *)copy)->len != wc.byte_len - sizeof(struct kv_reply))
 		fail("a malformed answer of %u bytes", wc.byte_len);
 	s->answered++;
-	link_recv(&s->d, s->qp, 0, at);
+	must(link_recv(&s->d, s->qp, 0, at), "ibv_post_recv");
 	return (const struct kv_reply *)(void *)copy;
 }
 
@@ -131,26 +137,29 @@ static int bench(struct session *s, uint64_t count)
 	return 0;
 }
 
-int client(const struct options *o, const char *what, const char *host, char **args, int nb_args)
+int client(const struct options *o, const char *what, const char *host, uint64_t n, const char *value)
 {
 	static struct session s;
 	const struct hello about = { .magic = 0 };
-	uint64_t n = strtoull(args[0], NULL, 0);
+	const char *wrong;
 	int rc;
 
 	s.fd = tcp_connect(host, o->port);
 	device_open(&s.d, o, 1);
 	s.qp = link_make(&s.d);
+	must(s.qp == NULL ? errno : 0, "queue pair");
 	for (uint32_t i = 0; i < DEPTH; i++)
-		link_recv(&s.d, s.qp, 0, i);
-	s.server = link_connect(&s.d, s.qp, s.fd, &about);
+		must(link_recv(&s.d, s.qp, 0, i), "ibv_post_recv");
+	wrong = link_connect(&s.d, s.qp, s.fd, &about, &s.server);
+	if (wrong != NULL)
+		fail("%s port %u: %s", host, o->port, wrong);
 	if (o->wait) {
 		puts("connected; Enter goes on");
 		fflush(stdout);
 		getchar();
 	}
 	if (strcmp(what, "put") == 0)
-		rc = nb_args == 2 ? put(&s, n, args[1]) : 2;
+		rc = put(&s, n, value);
 	else
 		rc = strcmp(what, "get") == 0 ? get(&s, n) : bench(&s, n);
 	ibv_destroy_qp(s.qp);

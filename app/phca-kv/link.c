@@ -59,49 +59,61 @@ struct ibv_qp *link_make(struct device *d)
 		.qp_access_flags = IBV_ACCESS_REMOTE_READ };
 	struct ibv_qp *qp = ibv_create_qp(d->pd, &a);
 
-	must(qp != NULL, "ibv_create_qp");
-	errno = ibv_modify_qp(qp, &init, IBV_QP_STATE | IBV_QP_PKEY_INDEX | IBV_QP_PORT | IBV_QP_ACCESS_FLAGS);
-	must(errno == 0, "ibv_modify_qp to INIT");
-	return qp;
+	int rc;
+
+	if (qp == NULL)
+		return NULL;
+	rc = ibv_modify_qp(qp, &init, IBV_QP_STATE | IBV_QP_PKEY_INDEX | IBV_QP_PORT | IBV_QP_ACCESS_FLAGS);
+	if (rc == 0)
+		return qp;
+	ibv_destroy_qp(qp);
+	errno = rc;
+	return NULL;
 }
 
-static void to_rts(struct device *d, struct ibv_qp *qp, const struct hello *mine, const struct hello *peer)
+/* @return 0 or errno */
+static int to_rts(struct device *d, struct ibv_qp *qp, const struct hello *mine, const struct hello *peer)
 {
 	struct ibv_qp_attr a = { .qp_state = IBV_QPS_RTR, .dest_qp_num = peer->qpn, .rq_psn = peer->psn,
 		.path_mtu = (enum ibv_mtu)(peer->mtu < mine->mtu ? peer->mtu : mine->mtu),
 		.max_dest_rd_atomic = 1, .min_rnr_timer = 12,
 		.ah_attr = { .is_global = 1, .port_num = 1,
 			.grh = { .sgid_index = (uint8_t)d->gid_index, .hop_limit = 64 } } };
+	int rc;
 
 	memcpy(a.ah_attr.grh.dgid.raw, peer->gid, 16);
-	errno = ibv_modify_qp(qp, &a, IBV_QP_STATE | IBV_QP_AV | IBV_QP_PATH_MTU | IBV_QP_DEST_QPN | IBV_QP_RQ_PSN |
+	rc = ibv_modify_qp(qp, &a, IBV_QP_STATE | IBV_QP_AV | IBV_QP_PATH_MTU | IBV_QP_DEST_QPN | IBV_QP_RQ_PSN |
 		IBV_QP_MAX_DEST_RD_ATOMIC | IBV_QP_MIN_RNR_TIMER);
-	must(errno == 0, "ibv_modify_qp to RTR");
+	if (rc != 0)
+		return rc;
 	a = (struct ibv_qp_attr){ .qp_state = IBV_QPS_RTS, .sq_psn = mine->psn, .timeout = 14, .retry_cnt = 7,
 		.rnr_retry = 7, .max_rd_atomic = 1 };
-	errno = ibv_modify_qp(qp, &a, IBV_QP_STATE | IBV_QP_TIMEOUT | IBV_QP_RETRY_CNT | IBV_QP_RNR_RETRY |
+	return ibv_modify_qp(qp, &a, IBV_QP_STATE | IBV_QP_TIMEOUT | IBV_QP_RETRY_CNT | IBV_QP_RNR_RETRY |
 		IBV_QP_SQ_PSN | IBV_QP_MAX_QP_RD_ATOMIC);
-	must(errno == 0, "ibv_modify_qp to RTS");
 }
 
-struct hello link_connect(struct device *d, struct ibv_qp *qp, int fd, const struct hello *about)
+const char *link_connect(struct device *d, struct ibv_qp *qp, int fd, const struct hello *about, struct hello *peer)
 {
-	struct hello mine = *about, peer;
+	struct hello mine = *about;
 	char word = 'r';
+	int rc;
 
 	mine.magic = KV_MAGIC;
 	mine.qpn = qp->qp_num;
 	mine.psn = (uint32_t)getpid() & 0xffffff;
 	mine.mtu = d->mtu;
 	memcpy(mine.gid, d->gid.raw, 16);
-	must(send(fd, &mine, sizeof(mine), MSG_NOSIGNAL) == sizeof(mine), "TCP");
-	if (recv(fd, &peer, sizeof(peer), MSG_WAITALL) != sizeof(peer) || peer.magic != KV_MAGIC)
-		fail("the other side is no phca-kv, or gone");
-	to_rts(d, qp, &mine, &peer);
+	if (send(fd, &mine, sizeof(mine), MSG_NOSIGNAL) != sizeof(mine))
+		return "the other side is gone";
+	if (recv(fd, peer, sizeof(*peer), MSG_WAITALL) != sizeof(*peer) || peer->magic != KV_MAGIC)
+		return "the other side is no phca-kv, or gone";
+	rc = to_rts(d, qp, &mine, peer);
+	if (rc != 0)
+		return strerror(rc);
 	/* neither sends before both can receive */
 	if (send(fd, &word, 1, MSG_NOSIGNAL) != 1 || recv(fd, &word, 1, MSG_WAITALL) != 1)
-		fail("the other side is gone");
-	return peer;
+		return "the other side is gone";
+	return NULL;
 }
 
 uint8_t *link_message(const struct device *d, uint32_t connection, uint32_t i, bool send)
@@ -110,23 +122,21 @@ uint8_t *link_message(const struct device *d, uint32_t connection, uint32_t i, b
 }
 
 /* wr_id: connection, direction, message */
-void link_recv(const struct device *d, struct ibv_qp *qp, uint32_t connection, uint32_t i)
+int link_recv(const struct device *d, struct ibv_qp *qp, uint32_t connection, uint32_t i)
 {
 	struct ibv_sge s = { (uintptr_t)link_message(d, connection, i, false), MESSAGE_MAX, d->mr->lkey };
 	struct ibv_recv_wr w = { .wr_id = connection << 16 | i, .sg_list = &s, .num_sge = 1 }, *bad;
 
-	errno = ibv_post_recv(qp, &w, &bad);
-	must(errno == 0, "ibv_post_recv");
+	return ibv_post_recv(qp, &w, &bad);
 }
 
-void link_send(const struct device *d, struct ibv_qp *qp, uint32_t connection, uint32_t i, uint32_t len)
+int link_send(const struct device *d, struct ibv_qp *qp, uint32_t connection, uint32_t i, uint32_t len)
 {
 	struct ibv_sge s = { (uintptr_t)link_message(d, connection, i, true), len, d->mr->lkey };
 	struct ibv_send_wr w = { .wr_id = connection << 16 | 0x8000 | i, .sg_list = &s, .num_sge = 1,
 		.opcode = IBV_WR_SEND }, *bad;
 
-	errno = ibv_post_send(qp, &w, &bad);
-	must(errno == 0, "ibv_post_send");
+	return ibv_post_send(qp, &w, &bad);
 }
 
 int tcp_listen(uint16_t port)

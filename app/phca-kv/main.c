@@ -41,7 +41,7 @@ static uint64_t number(const char *text, uint64_t max)
 
 	errno = 0;
 	n = strtoull(text, &end, 0);
-	if (errno != 0 || *end != '\0' || end == text || n > max)
+	if (errno != 0 || *end != '\0' || end == text || text[0] == '-' || n > max)
 		fail("'%s': a number up to %llu expected", text, (unsigned long long)max);
 	return n;
 }
@@ -51,7 +51,7 @@ int main(int argc, char **argv)
 	struct options o = { .gid_index = 1, .port = 18600, .buckets = 4096 };
 	int c;
 
-	while ((c = getopt(argc, argv, "d:x:p:n:b:wh")) != -1) {
+	while ((c = getopt(argc, argv, "+d:x:p:n:b:wh")) != -1) {
 		switch (c) {
 		case 'd': o.device = optarg; break;
 		case 'x': o.gid_index = (int)number(optarg, 255); break;
@@ -69,9 +69,9 @@ int main(int argc, char **argv)
 		fail("-b %u: give a power of two", o.buckets);
 	if (argc == 1 && strcmp(argv[0], "server") == 0)
 		return serve(&o);
-	if (argc >= 3 && (strcmp(argv[0], "get") == 0 || strcmp(argv[0], "bench") == 0 ||
-			(strcmp(argv[0], "put") == 0 && argc == 4)))
-		return client(&o, argv[0], argv[1], argv + 2, argc - 2);
+	if ((argc == 3 && (strcmp(argv[0], "get") == 0 || strcmp(argv[0], "bench") == 0)) ||
+			(argc == 4 && strcmp(argv[0], "put") == 0))
+		return client(&o, argv[0], argv[1], number(argv[2], UINT64_MAX), argv[3]);
 	fputs(usage, stderr);
 	return 2;
 }

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <unistd.h>
 
 #include "tool.h"
@@ -75,7 +76,8 @@ static void fill(struct server *s)
 		fail("%" PRIu64 " of %" PRIu64 " keys found no room; give more buckets with -b", lost, s->keys);
 }
 
-static void answer(struct server *s, uint32_t c, const uint8_t *in, uint32_t len)
+/* @return whether the client keeps to what a client does */
+static bool answer(struct server *s, uint32_t c, const uint8_t *in, uint32_t len)
 {
 	struct client *client = &s->clients[c];
 	struct kv_request req;
@@ -83,8 +85,11 @@ static void answer(struct server *s, uint32_t c, const uint8_t *in, uint32_t len
 	struct kv_slot *slot;
 	uint32_t i;
 
-	if (len < sizeof(req) || client->free_send == 0)
-		fail("client %u: %s", c, len < sizeof(req) ? "a short request" : "more requests than it may send");
+	if (len < sizeof(req) || client->free_send == 0) {
+		fprintf(stderr, "phca-kv: client %u: %s\n", c,
+			len < sizeof(req) ? "a short request" : "more requests than it may send");
+		return false;
+	}
 	memcpy(&req, in, sizeof(req));
 	i = (uint32_t)__builtin_ctz(client->free_send);
 	reply = (struct kv_reply *)(void *)link_message(&s->d, c, i, true);
@@ -104,7 +109,7 @@ static void answer(struct server *s, uint32_t c, const uint8_t *in, uint32_t len
 			memcpy(reply + 1, slot->value, reply->len);
 	}
 	client->free_send &= ~(1u << i);
-	link_send(&s->d, client->qp, c, i, (uint32_t)sizeof(*reply) + reply->len);
+	return link_send(&s->d, client->qp, c, i, (uint32_t)sizeof(*reply) + reply->len) == 0;
 }
 
 static void forget(struct server *s, uint32_t c)
@@ -135,30 +140,54 @@ static void completions(struct server *s)
 				forget(s, c);
 			} else if ((wc[i].wr_id & 0x8000) != 0) {
 				s->clients[c].free_send |= 1u << at;
-			} else {
-				answer(s, c, link_message(&s->d, c, at, false), wc[i].byte_len);
-				link_recv(&s->d, s->clients[c].qp, c, at);
+			} else if (!answer(s, c, link_message(&s->d, c, at, false), wc[i].byte_len) ||
+					link_recv(&s->d, s->clients[c].qp, c, at) != 0) {
+				forget(s, c);
 			}
 		}
 	}
 }
 
-static void welcome(struct server *s, int fd)
+/* @return NULL; else what is wrong with the client */
+static const char *join(struct server *s, uint32_t c)
 {
 	const struct hello about = { .table = (uintptr_t)s->table, .rkey = s->table_mr->rkey,
 		.buckets = s->buckets, .keys = s->keys };
+	struct client *client = &s->clients[c];
+	struct hello peer;
+
+	for (uint32_t i = 0; i < DEPTH; i++)
+		if (link_recv(&s->d, client->qp, c, i) != 0)
+			return "ibv_post_recv failed";
+	return link_connect(&s->d, client->qp, client->fd, &about, &peer);
+}
+
+/* Whoever connects may be no client, or say nothing: that ends the connection, and keeps the others for 2 s. */
+static void welcome(struct server *s, int fd)
+{
+	const struct timeval limit = { .tv_sec = 2 };
+	const char *wrong;
 	uint32_t c = 0;
 
+	if (fd < 0)
+		return;
 	while (c < CLIENTS_MAX && s->clients[c].fd >= 0)
 		c++;
-	if (c == CLIENTS_MAX) {
+	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
+	if (c < CLIENTS_MAX)
+		s->clients[c].qp = link_make(&s->d);
+	if (c == CLIENTS_MAX || s->clients[c].qp == NULL) {
+		fprintf(stderr, "phca-kv: a client is refused: %s\n", c == CLIENTS_MAX ? "too many" : strerror(errno));
 		close(fd);
 		return;
 	}
-	s->clients[c] = (struct client){ .fd = fd, .qp = link_make(&s->d), .free_send = (1u << DEPTH) - 1 };
-	for (uint32_t i = 0; i < DEPTH; i++)
-		link_recv(&s->d, s->clients[c].qp, c, i);
-	link_connect(&s->d, s->clients[c].qp, fd, &about);
+	s->clients[c].fd = fd;
+	s->clients[c].free_send = (1u << DEPTH) - 1;
+	wrong = join(s, c);
+	if (wrong == NULL)
+		return;
+	fprintf(stderr, "phca-kv: client %u: %s\n", c, wrong);
+	forget(s, c);
 }
 
 /* Sleep until a client comes or goes, or a request is there. */

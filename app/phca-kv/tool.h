@@ -50,12 +50,14 @@ void fail(const char *fmt, ...) __attribute__((noreturn, format(printf, 1, 2)));
 
 /* link.c */
 void device_open(struct device *d, const struct options *o, uint32_t connections);
+/* @return NULL: errno says why */
 struct ibv_qp *link_make(struct device *d);
-/* Exchange hellos over TCP and connect. @return what the other side said */
-struct hello link_connect(struct device *d, struct ibv_qp *qp, int fd, const struct hello *about);
+/* Exchange hellos over TCP and connect. *peer: what the other side said. @return NULL; else what is wrong */
+const char *link_connect(struct device *d, struct ibv_qp *qp, int fd, const struct hello *about, struct hello *peer);
 uint8_t *link_message(const struct device *d, uint32_t connection, uint32_t i, bool send);
-void link_recv(const struct device *d, struct ibv_qp *qp, uint32_t connection, uint32_t i);
-void link_send(const struct device *d, struct ibv_qp *qp, uint32_t connection, uint32_t i, uint32_t len);
+/* @return 0 or errno, both */
+int link_recv(const struct device *d, struct ibv_qp *qp, uint32_t connection, uint32_t i);
+int link_send(const struct device *d, struct ibv_qp *qp, uint32_t connection, uint32_t i, uint32_t len);
 int tcp_listen(uint16_t port);
 int tcp_connect(const char *host, uint16_t port);
 
@@ -64,6 +66,6 @@ static inline uint32_t first_len(uint64_t key) { return 16 + (uint32_t)(key * 37
 static inline uint8_t first_byte(uint64_t key, uint32_t i) { return (uint8_t)(key * 131 + i); }
 
 int serve(const struct options *o);
-int client(const struct options *o, const char *what, const char *host, char **args, int nb_args);
+int client(const struct options *o, const char *what, const char *host, uint64_t n, const char *value);
 
 #endif

@@ -7,6 +7,7 @@ program that is replaced under load."""
 import os
 import re
 import signal
+import socket
 import sys
 import time
 import unittest
@@ -115,6 +116,22 @@ class Programs(unittest.TestCase):
         refused = self.box.run(*self.kv("get", "127.0.0.1", 17)).stdout
         self.assertIn("another value\n", refused)   # the table is not there: left to the server
         self.assertEqual(self.stats(), [0, 1, 0, 1])
+
+    def test_whoever_connects_the_server_goes_on(self):
+        server = self.server()
+        with socket.create_connection(("127.0.0.1", self.port)):
+            pass
+        server.expect(r"^phca-kv: client 0: the other side is (gone|no phca-kv, or gone)$", WAIT_S)
+        with socket.create_connection(("127.0.0.1", self.port)) as s:   # nonsense, of the length of a hello
+            s.sendall(b"PKV1" + 52 * b"\0")
+            server.expect(r"^phca-kv: client 0: Invalid argument$", WAIT_S)
+        with socket.create_connection(("127.0.0.1", self.port)):        # says nothing
+            server.expect(r"^phca-kv: client 0: the other side is no phca-kv, or gone$", WAIT_S)
+        self.assertIn("key 17: written", self.box.run(*self.kv("put", "127.0.0.1", 17, "x")).stdout)
+        for argv in (["get", "127.0.0.1", "17x"], ["get", "127.0.0.1", "-1"]):
+            bad = self.box.run(*self.kv(*argv), check=False)
+            self.assertEqual((bad.returncode, "a number up to" in bad.stdout), (1, True), bad.stdout)
+        self.assertEqual(self.box.run(*self.kv("get", "127.0.0.1", 1, 2), check=False).returncode, 2)
 
     def test_replaced_under_load(self):
         server = self.server()
