@@ -12,7 +12,8 @@
            READ and an atomic that it lets be carried out
   slow     SENDs of a proxy QP one in 1000 of which an offload holds for 20 us
   drivers  requests a second through each offload that ships, for one proxy lcore: beside plain
-           SENDs, those that the application posts itself, or requests that it answers itself
+           SENDs, those that the application posts itself, or requests that it answers itself;
+           of those that are answered also the time when there is one at a time
   lock     lock and unlock pairs a second: phca-lock serve, serve --self, Redis SET NX and DEL;
            one pair at a time, and 32
   reduce   rounds a second of 4 ranks: phca-reduce serve, serve --self; 64 and 16384 float64
@@ -128,11 +129,16 @@ def drivers(args, out):
         words = [*words, "MEMBERS=%d" % members]
         put(name, bench(args, *words, program="bench-bcast"),
             the_application=bench(args, "KIND=each", *words[1:], program="bench-bcast"))
-    # an application sends back what came
-    echo = bench(args, "KIND=echo", program="bench-served")
-    out["drivers", "echo", "M/s"] = echo["mps"] / 1e6
-    for name, kind in (("lock", "lock"), ("kv_get", "kv"), ("reduce, 4 ranks", "reduce")):
-        put(name, bench(args, "KIND=" + kind, program="bench-served"), echo=echo)
+
+    def served(kind, *words):
+        return bench(args, "KIND=" + kind, *words, program="bench-served")
+
+    echo = served("echo")   # an application sends back what came
+    put("echo", echo)
+    out["drivers", "echo", "alone, p50 ns"] = served("echo", "DEPTH=1")["p50_ns"]
+    for name, kind, depth in (("lock", "lock", 1), ("kv_get", "kv", 1), ("reduce, 4 ranks", "reduce", 4)):
+        put(name, served(kind), echo=echo)
+        out["drivers", name, "alone, p50 ns"] = served(kind, "DEPTH=%d" % depth)["p50_ns"]
 
 
 def bcast(args, out):
