@@ -225,41 +225,61 @@ static void send_target(const struct phca_qp *qp, const struct phca_send_wqe *w,
 	}
 }
 
-uint32_t classify_send(struct shard *h, struct phca_qp *qp, const struct phca_offload_wr *wr)
+/* The fixed part, without addresses, and how much of the payload there is to see. */
+static void send_head(struct shard *h, const struct phca_qp *qp, const struct phca_offload_wr *wr,
+		const struct phca_av *av, struct phca_filter_ctx *c)
 {
 	const struct phca_send_wqe *w = &wr->wqe;
+
+	memset(c, 0, offsetof(struct phca_filter_ctx, sgid));
+	c->direction = PHCA_CTX_SEND;
+	c->transport = qp->transport;
+	c->opcode = send_op(w->opcode);
+	c->flags = send_flags(qp, w);
+	if (!phca_gid_is_ip4(av->dgid)) /* of the family that the source is of: check_wr */
+		c->flags |= PHCA_CTX_F_IP6;
+	c->port = h->ports[qp->port]->id;
+	c->qpn = qp->qpn;
+	send_target(qp, w, c);
+	c->msg_len = wr->len;
+	c->imm = w->imm;
+	c->pkey = qp->pkey;
+	c->dscp = av->traffic_class >> 2;
+	c->num_sge = (uint8_t)w->num_sge;
+	c->wr_id = w->wr_id;
+}
+
+/* @return bytes of it */
+static uint32_t send_payload(struct shard *h, const struct phca_qp *qp, const struct phca_offload_wr *wr,
+		uint8_t payload[PHCA_CTX_PAYLOAD])
+{
 	uint32_t n = RTE_MIN(wr->len, (uint32_t)PHCA_CTX_PAYLOAD);
-	bool ud = qp->transport == PHCA_TRANSPORT_UD;
-	const struct phca_av *av = ud ? &w->u.ud.av : &qp->av;
+
+	memset(payload, 0, PHCA_CTX_PAYLOAD);
+	if (wr->inline_data != NULL)
+		memcpy(payload, wr->inline_data, n);
+	else if (!send_has_payload(&wr->wqe) ||
+		 phca_sg_gather(h->mem, qp->pd, wr->sge, wr->wqe.num_sge, 0, payload, n) != PHCA_MEM_OK)
+		n = 0;
+	return n;
+}
+
+/* As classify_inbound. */
+uint32_t classify_send(struct shard *h, struct phca_qp *qp, const struct phca_offload_wr *wr)
+{
+	const struct phca_av *av = qp->transport == PHCA_TRANSPORT_UD ? &wr->wqe.u.ud.av : &qp->av;
 	struct phca_filter_ctx c;
-	const uint8_t *sgid;
 	struct shot s;
 
 	shot_take(qp, false, &s);
-	memset(&c, 0, sizeof(c));
-	c.direction = PHCA_CTX_SEND;
-	c.transport = qp->transport;
-	c.opcode = send_op(w->opcode);
-	c.flags = send_flags(qp, w);
-	c.port = h->ports[qp->port]->id;
-	c.qpn = qp->qpn;
-	send_target(qp, w, &c);
-	c.msg_len = wr->len;
-	c.imm = w->imm;
-	c.pkey = qp->pkey;
-	c.dscp = av->traffic_class >> 2;
-	c.num_sge = (uint8_t)w->num_sge;
-	c.wr_id = w->wr_id;
-	sgid = phca_net_gid(h->ports[qp->port]->net, av->sgid_index);
-	memcpy(c.sgid, sgid, 16);
-	memcpy(c.dgid, av->dgid, 16);
-	if (!phca_gid_is_ip4(sgid))
-		c.flags |= PHCA_CTX_F_IP6;
-	if (wr->inline_data != NULL)
-		memcpy(c.payload, wr->inline_data, n);
-	else if (!send_has_payload(w) ||
-		 phca_sg_gather(h->mem, qp->pd, wr->sge, w->num_sge, 0, c.payload, n) != PHCA_MEM_OK)
-		n = 0;
-	c.payload_len = n;
+	if (s.words & WORDS_HEAD)
+		send_head(h, qp, wr, av, &c);
+	if (s.words & WORDS_ADDR) {
+		memset(c.rsvd, 0, sizeof(c.rsvd));
+		memcpy(c.sgid, phca_net_gid(h->ports[qp->port]->net, av->sgid_index), 16);
+		memcpy(c.dgid, av->dgid, 16);
+	}
+	if (s.words & (WORDS_PAYLOAD | WORD(payload_len)))
+		c.payload_len = send_payload(h, qp, wr, c.payload);
 	return run_rules(qp, &s, false, &c);
 }
