@@ -103,7 +103,7 @@ struct conn {
 
 /* Reasons for being on the ready list are found by looking at the QP. */
 struct phca_qp {
-	/* read for every packet */
+	/* read for every packet, and when the application posts: written seldom */
 	uint32_t qpn;
 	uint8_t transport;      /* enum phca_transport */
 	uint8_t state;          /* enum phca_qp_state */
@@ -123,13 +123,13 @@ struct phca_qp {
 	bool tell_error;        /* QP_ERROR waits for room */
 	bool trace;             /* tell of requests that come; trace.c */
 	uint32_t dest_qpn;
-	uint32_t rq_released;   /* rq.own as the application knows it */
-	struct phca_ring rq;    /* consumer's view; hdr NULL with an SRQ */
+	struct phca_ring rq;    /* consumer's view; hdr NULL with an SRQ. What it writes, own, begins the next line */
 	struct phca_srq *srq;   /* where receives come from; NULL: rq */
 	struct phca_cq *cq[PHCA_DIR_COUNT];
 	struct rule *rules;
 	struct phca_pqp *pqp;
 	struct px *px;          /* to pqp's proxy */
+	uint32_t rq_released;   /* rq.own as the application knows it */
 
 	/* responder */
 	struct responder resp;
@@ -190,6 +190,7 @@ struct phca_qp {
 	struct phca_ring user_sq __attribute__((aligned(64)));
 	struct phca_ring user_rq;
 };
+_Static_assert(offsetof(struct phca_qp, rq) + offsetof(struct phca_ring, own) == 64, "not on the application's line");
 _Static_assert(sizeof(struct phca_qp) + sizeof(struct respq) <= 4096, "an idle queue pair without its queues");
 #define RULE_NONE UINT32_MAX
 

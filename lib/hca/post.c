@@ -37,7 +37,8 @@ static int recv_put(struct phca_ring *r, uint32_t max_sge, const struct phca_rec
 
 int phca_post_recv(struct phca_qp *qp, const struct phca_recv_wr *wr, unsigned int n)
 {
-	return qp->srq == NULL ? recv_put(&qp->user_rq, qp->max_recv_sge, wr, n) : -EINVAL;
+	/* not qp->srq: the HCA lcore writes beside it for every message */
+	return qp->user_rq.hdr != NULL ? recv_put(&qp->user_rq, qp->max_recv_sge, wr, n) : -EINVAL;
 }
 
 int phca_post_srq_recv(struct phca_srq *srq, const struct phca_recv_wr *wr, unsigned int n)
