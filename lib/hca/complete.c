@@ -5,27 +5,49 @@
  * turn. Also the replies that come back.
  *
  * Invariant: a message is staged only when the ring has room for it (pm_room
- * counts down from the ring's free elements at the start of the turn) and, for
- * a proxy QP, when its window has a free place. So proxy_flush never fails, and
+ * counts down from the free elements that are known at the start of the turn) and, for
+ * a proxy QP, when its window has a free place. So proxy_flush always finds room, and
  * nothing that was executed loses its completion.
  */
+#include <string.h>
+
+#include <rte_prefetch.h>
+
 #include "hca_impl.h"
 
-/* Free elements of the ring whose only producer we are; rte_ring_free_count is no atomic read. */
+/*
+ * Free elements of the ring whose only producer we are; rte_ring_free_count is no atomic read.
+ * ring_put writes to them without another look: the consumer has read what was there.
+ */
 static unsigned int ring_room(const struct rte_ring *r)
 {
-	return r->capacity - ((r->prod.tail - __atomic_load_n(&r->cons.tail, __ATOMIC_RELAXED)) & r->mask);
+	return r->capacity - ((r->prod.tail - __atomic_load_n(&r->cons.tail, __ATOMIC_ACQUIRE)) & r->mask);
 }
 
+static struct phca_pmsg *ring_slots(const struct rte_ring *r)
+{
+	return (struct phca_pmsg *)(uintptr_t)&r[1];
+}
+
+/* The proxy lcore's index is read when the room that is known may not do: it is a cache miss. */
 void px_begin(struct px *x)
 {
-	x->pm_room = RTE_MIN(ring_room(x->ring), (unsigned int)PM_STAGE);
+	if (unlikely(x->known_room < PM_STAGE))
+		x->known_room = ring_room(x->ring);
+	x->pm_room = RTE_MIN(x->known_room, (unsigned int)PM_STAGE);
 }
 
+/* Also asks for the replies, which proxy_replies looks at later in the turn. */
 void proxy_begin(struct shard *h)
 {
-	for (unsigned int i = 0; i < h->nb_px; i++)
+	for (unsigned int i = 0; i < h->nb_px; i++) {
+		const struct rte_ring *r = h->px[i]->replies;
+		const struct phca_preply *slots = (const void *)&r[1];
+
+		rte_prefetch0(&r->prod);
+		rte_prefetch0(&slots[r->cons.head & r->mask]);
 		px_begin(h->px[i]);
+	}
 }
 
 bool proxy_room(const struct phca_qp *qp, const struct px *x, enum phca_dir dir, enum phca_verdict *why)
@@ -58,9 +80,22 @@ struct phca_pmsg *proxy_msg(struct px *x)
 
 	RTE_ASSERT(x->pm_room > 0 && x->nb_pm < PM_STAGE);
 	/* where it will go: the proxy lcore's core has read it last */
-	prefetch_own((const struct phca_pmsg *)(const void *)&r[1] + ((r->prod.head + x->nb_pm) & r->mask));
+	prefetch_own(&ring_slots(r)[(r->prod.head + x->nb_pm) & r->mask]);
 	x->pm_room--;
 	return &x->pm[x->nb_pm++];
+}
+
+/* rte_ring_sp_enqueue_bulk_elem without its look at the consumer's index: there is room. */
+static void ring_put(struct rte_ring *r, const struct phca_pmsg *m, unsigned int n)
+{
+	struct phca_pmsg *slots = ring_slots(r);
+	uint32_t at = r->prod.head & r->mask;
+	unsigned int first = RTE_MIN(n, r->size - at);
+
+	memcpy(&slots[at], m, first * sizeof(*m));
+	memcpy(slots, m + first, (n - first) * sizeof(*m));
+	r->prod.head += n;
+	__atomic_store_n(&r->prod.tail, r->prod.head, __ATOMIC_RELEASE);
 }
 
 void px_flush(struct px *x)
@@ -69,8 +104,8 @@ void px_flush(struct px *x)
 
 	if (n == 0)
 		return;
-	if (unlikely(rte_ring_sp_enqueue_bulk_elem(x->ring, x->pm, sizeof(x->pm[0]), n, NULL) != n))
-		rte_panic("hca: %u messages for a proxy, ring has room for %u\n", n, ring_room(x->ring));
+	ring_put(x->ring, x->pm, n);
+	x->known_room -= n;
 	x->nb_pm = 0;
 	phca_loop_wake(x->loop);
 }

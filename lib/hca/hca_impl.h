@@ -264,6 +264,7 @@ struct px {
 	struct phca_proxy *proxy;
 	struct phca_proxy_chan *chan;
 	uint32_t nb_pm, pm_room;
+	uint32_t known_room;        /* elements of ring that are free, at least */
 	unsigned int nb_qps;        /* control thread: proxy QPs */
 	struct phca_pmsg pm[PM_STAGE] __attribute__((aligned(64)));
 };

@@ -3,10 +3,11 @@
  * The data path, one turn. Each stage has a budget, takes what is there and
  * leaves what it made for the next one:
  *
- *   replies    places the proxy freed, QPs it found in error or let go
- *   passed     messages that the proxy gave back take their receives (pass.c)
  *   receive    burst -> parse -> steer -> respond -> settle (rx.c, responder.c)
  *   hand-over  what other shards hand over, and packets to own addresses
+ *   replies    places the proxy freed, QPs it found in error or let go; asked for when the turn
+ *              begins, since another core wrote them
+ *   passed     messages that the proxy gave back take their receives (pass.c)
  *   pacing     queue pairs that congestion control lets send again (congestion.c)
  *   timers     packets whose answer is late, waits that are over (retry.c)
  *   doorbells  queue pairs whose application posted (requester.c)
@@ -81,14 +82,14 @@ unsigned int phca_hca_turn(void *arg, uint64_t now_ns)
 	phca_filter_env_set(&h->fenv);
 	proxy_begin(h);
 
-	done += proxy_replies(h);
-	done += pass_run(h);
 	if (__atomic_load_n(&h->hca->enabled, __ATOMIC_RELAXED))
 		for (unsigned int i = 0; i < h->nb_ports; i++)
 			if (h->ports[i]->rx)
 				done += rx_port(h, h->ports[i]);
 	done += handoff_run(h);
 	done += rx_loop(h);
+	done += proxy_replies(h);
+	done += pass_run(h);
 	done += congestion_run(h);
 	done += requester_timers(h);
 	done += doorbells(h);
