@@ -255,7 +255,7 @@ static uint32_t hash_find(const struct filter_map *m, const void *key)
 static int hash_update(struct filter_map *m, const void *key, const void *value, uint64_t flags)
 {
 	uint32_t *head = bucket(m, key);
-	uint32_t first, found, s = 0;
+	uint32_t first, found, now, s = 0;
 	int rc = 0;
 
 	first = __atomic_load_n(head, __ATOMIC_ACQUIRE);
@@ -274,8 +274,14 @@ static int hash_update(struct filter_map *m, const void *key, const void *value,
 		}
 		if (s == 0) {
 			s = slot_get(m);
-			if (s == 0)
-				return -ENOSPC;
+			if (s == 0) {
+				/* Since the chain was walked, the last slot may have gone to this very key. */
+				now = __atomic_load_n(head, __ATOMIC_ACQUIRE);
+				if (now == first)
+					return -ENOSPC;
+				first = now;
+				continue;
+			}
 			memcpy(slot_key(m, s), key, m->key_size);
 			value_write(slot_value(m, s), value, m->value_size);
 		}
