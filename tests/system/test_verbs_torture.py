@@ -21,6 +21,7 @@ LONG = bool(os.environ.get("PHCA_TEST_LONG"))
 SEED = int(os.environ.get("PHCA_TORTURE_SEED", "1"))
 OPERATIONS = "400"
 WARM = 3                # rounds before memory is looked at
+LIMIT_S = 20            # for what closes a moment later; more on a machine that is busy
 MEMORY_KB = 8192        # what the appliance's memory may grow by, whatever the number of rounds
 
 
@@ -31,6 +32,7 @@ class Torture(unittest.TestCase):
         cls.addClassCleanup(cls.box.close)
         cls.torture = runner.built("tests/torture/verbs-torture")
         cls.killer = runner.built("tests/torture/libverbs-killer.so")
+        cls.served = {cls.box.socket, f"{cls.box.runtime_dir}/dpdk_telemetry.v2"}
         cls.random = random.Random(SEED)
         cls.expected = None
 
@@ -38,6 +40,18 @@ class Torture(unittest.TestCase):
         return subprocess.Popen(self.box.command([self.torture, str(seed), OPERATIONS], user),
                                 stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
                                 text=True, env={**os.environ, **(env or {})})
+
+    def connections(self):
+        """How many have a connection to the appliance: programs, and those who asked its telemetry."""
+        with open("/proc/net/unix") as f:   # an accepted socket has the path of the one that listens
+            paths = {f"socket:[{w[6]}]": w[7] for w in map(str.split, f) if len(w) > 7 and w[5] == "03"}
+        held = 0
+        for fd in os.listdir(folder := f"/proc/{self.box.pid()}/fd"):
+            try:
+                held += paths.get(os.readlink(f"{folder}/{fd}")) in self.served
+            except FileNotFoundError:   # closed since it was listed
+                pass
+        return held
 
     def resources(self):
         """What the appliance's process holds: descriptors, mappings of clients, memory in KiB."""
@@ -51,12 +65,14 @@ class Torture(unittest.TestCase):
     def check_nothing_left(self, what):
         """After each round."""
         self.assertEqual(self.box.settled(), {}, what)
-        expected = type(self).expected
-        for _ in range(100):    # telemetry's own connection closes a moment later
+        expected, limit = type(self).expected, time.monotonic() + LIMIT_S
+        while True:     # connections, telemetry's too, close a moment later
+            idle = self.connections() == 0
             now = self.resources()
-            if expected is None or now[:2] == expected[:2]:
+            if idle and (expected is None or now[:2] == expected[:2]) or time.monotonic() > limit:
                 break
             time.sleep(0.02)
+        self.assertTrue(idle, f"connections stay: {what}")
         if expected is None:
             type(self).expected = expected = now
         self.assertEqual(now[:2], expected[:2], what)

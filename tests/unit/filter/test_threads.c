@@ -12,6 +12,7 @@
 #include "filter_test.h"
 
 #define RUNNERS 3
+#define TURN 1024 /* runs between two points at which a runner gives its CPU away */
 
 /* What the threads of one test share. */
 struct stage {
@@ -47,6 +48,17 @@ static bool stopped(const struct stage *s)
 	return __atomic_load_n(&s->stop, __ATOMIC_RELAXED) != 0;
 }
 
+/*
+ * A runner is between two runs. Control waits for those that are inside: a runner that
+ * loses its CPU there, to others that want it, keeps control waiting until it has it back.
+ * One that gives it away outside hardly ever does.
+ */
+static void turn(uint64_t n)
+{
+	if (n % TURN == 0)
+		sched_yield();
+}
+
 /* Run whatever is in the slot; lengths alternate so that both answers are asked for. */
 static void *run_slot(void *arg)
 {
@@ -72,8 +84,9 @@ static void *run_slot(void *arg)
 		wrong += out != PHCA_PASS || phca_filter_run(f, &ctx) != PHCA_OFFLOAD;
 		ctx.msg_len = in + 1;
 		wrong += phca_filter_run(f, &ctx) != PHCA_PASS;
-		n += 3;
 		rte_rcu_qsbr_quiescent(s->qsbr, r->id);
+		turn(n);
+		n += 3;
 	}
 	rte_rcu_qsbr_thread_offline(s->qsbr, r->id);
 	rte_rcu_qsbr_thread_unregister(s->qsbr, r->id);
@@ -154,7 +167,7 @@ static void *run_keys(void *arg)
 		out = phca_filter_run(f, &ctx);
 		/* Key n only ever has value 256 + n % 16, or is absent. */
 		wrong += out != PHCA_PASS && out != PHCA_OFFLOAD_RULE(ctx.payload[7] % 16u);
-		n++;
+		turn(++n);
 	}
 	__atomic_fetch_add(&r->stage->wrong, wrong, __ATOMIC_RELAXED);
 	__atomic_fetch_add(&r->stage->runs, n, __ATOMIC_RELAXED);

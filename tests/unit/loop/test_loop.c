@@ -355,10 +355,10 @@ static void *caller_main(void *arg)
 {
 	struct caller *c = arg;
 
-	while (__atomic_load_n(c->end, __ATOMIC_RELAXED) == 0) {
+	do { /* at least once, however late it comes to run */
 		phca_loop_call(c->loop, add_one, c->shared);
 		c->calls++;
-	}
+	} while (__atomic_load_n(c->end, __ATOMIC_RELAXED) == 0);
 	return NULL;
 }
 
