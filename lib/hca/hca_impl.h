@@ -34,6 +34,7 @@
 #define TX_STUCK_NS 200000000u /* a port whose driver takes nothing for so long is a link that is down */
 #define LOOP_STAGE 256    /* packets to own addresses that wait for the next turn */
 #define ETH_WIRE_EXTRA 24 /* bytes that a frame loads the line with, besides itself: FCS, preamble, gap */
+#define WAIT_LIMIT_NS (10 * 1000000000ull) /* how long a control thread waits for drivers */
 #define QPN_LEAF_BITS 12  /* the QPN table has two levels of 2^12 */
 #define QPN_LEAF (1u << QPN_LEAF_BITS)
 
@@ -428,7 +429,7 @@ struct phca_ring_mem ring_mem(const struct phca_ring *r);
 void ring_drop(const struct phca_client *c, struct phca_ring *r);
 
 /* qp.c */
-int qp_reset(struct phca_qp *qp);
+int qp_reset(struct phca_qp *qp, uint64_t timeout_ns);
 int qp_wait_until(struct phca_qp *qp, bool (*there)(struct phca_qp *qp));
 int qp_call_until_room(const struct phca_qp *qp, int (*fn)(void *arg), void *arg);
 

@@ -177,6 +177,11 @@ static int modify(void *arg)
 
 int phca_qp_modify(struct phca_qp *qp, const struct phca_qp_attr *attr, unsigned int mask)
 {
+	return phca_qp_modify_within(qp, attr, mask, WAIT_LIMIT_NS);
+}
+
+int phca_qp_modify_within(struct phca_qp *qp, const struct phca_qp_attr *attr, unsigned int mask, uint64_t timeout_ns)
+{
 	struct modify_arg m = {
 		.qp = qp, .attr = attr, .mask = mask & ~(unsigned int)PHCA_QP_STATE,
 		.to = mask & PHCA_QP_STATE ? attr->state : PHCA_STAT_GET(qp->state),
@@ -188,7 +193,7 @@ int phca_qp_modify(struct phca_qp *qp, const struct phca_qp_attr *attr, unsigned
 		if (m.mask != 0)
 			return -EINVAL;
 		if (m.to == PHCA_QPS_RESET)
-			return qp_reset(qp);
+			return qp_reset(qp, timeout_ns);
 	}
 	if (qp->leaving)
 		return -EBUSY;

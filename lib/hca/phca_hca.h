@@ -349,6 +349,9 @@ int phca_qp_create(struct phca_client *c, const struct phca_qp_init *init, struc
 /** Destroy; cancels what is offloaded and waits for the proxy to let go. @return 0; -EBUSY a driver holds a request
  *  that cannot be cancelled for longer than 10 s (call again). Control thread. */
 int phca_qp_destroy(struct phca_qp *qp);
+/** phca_qp_destroy that waits for @p timeout_ns at most, 0: not at all; then -EBUSY: call it again. Nothing of the QP
+ *  is carried out any more, whatever it returns. Control thread. */
+int phca_qp_destroy_within(struct phca_qp *qp, uint64_t timeout_ns);
 
 /** Attributes, for modify and query. */
 struct phca_qp_attr {
@@ -399,6 +402,9 @@ struct phca_qp_attr {
  *         further call to RESET succeeds, it can only be destroyed. Control thread.
  */
 int phca_qp_modify(struct phca_qp *qp, const struct phca_qp_attr *attr, unsigned int mask);
+/** phca_qp_modify that waits for @p timeout_ns at most on the way to RESET, 0: not at all; then -EBUSY: call it again.
+ *  Control thread. */
+int phca_qp_modify_within(struct phca_qp *qp, const struct phca_qp_attr *attr, unsigned int mask, uint64_t timeout_ns);
 /** Read attributes as they are now. Control thread. */
 int phca_qp_query(struct phca_qp *qp, struct phca_qp_attr *attr);
 

@@ -16,8 +16,7 @@
 
 #include "hca_impl.h"
 
-#define WAIT_LIMIT_NS (10 * 1000000000ull)
-#define PUMP_LIMIT 100000u
+#define PUMP_NS 100000ull /* what a pump counts for */
 
 static int init_check(const struct phca_hca *hca, const struct phca_qp_init *i)
 {
@@ -339,26 +338,39 @@ static uint64_t mono_ns(void)
 	return (uint64_t)t.tv_sec * 1000000000ull + (uint64_t)t.tv_nsec;
 }
 
-/* Control thread: until the data path has got there. @return 0, -EBUSY */
-int qp_wait_until(struct phca_qp *qp, bool (*there)(struct phca_qp *qp))
+/* Control thread: until the data path has got there, but no longer than that. @return 0, -EBUSY */
+static int wait_until(struct phca_qp *qp, bool (*there)(struct phca_qp *qp), uint64_t timeout_ns)
 {
 	struct phca_hca *h = qp->hca;
-	uint64_t start = mono_ns();
-	unsigned int pumps = 0;
+	uint64_t start = mono_ns(), pumped_ns = 0;
 
 	while (!there(qp)) {
 		/* with a fake clock it is turns that count */
-		if (h->pump != NULL ? pumps++ > PUMP_LIMIT : mono_ns() - start > WAIT_LIMIT_NS)
+		if ((h->pump != NULL ? pumped_ns : mono_ns() - start) >= timeout_ns)
 			return -EBUSY;
 		hca_wait(h);
+		pumped_ns += PUMP_NS;
 	}
 	return 0;
+}
+
+int qp_wait_until(struct phca_qp *qp, bool (*there)(struct phca_qp *qp))
+{
+	return wait_until(qp, there, WAIT_LIMIT_NS);
+}
+
+/* Whether it was stopped; tried again while there is no room for the message. */
+static bool stopped(struct phca_qp *qp)
+{
+	if (!qp->leaving)
+		qp->leaving = qp_call(qp, qp_stop, qp) == 0;
+	return qp->leaving;
 }
 
 /* Whether the proxy has let go. */
 static bool detached(struct phca_qp *qp)
 {
-	return __atomic_load_n(&qp->detached[0], __ATOMIC_ACQUIRE) &&
+	return stopped(qp) && __atomic_load_n(&qp->detached[0], __ATOMIC_ACQUIRE) &&
 		__atomic_load_n(&qp->detached[1], __ATOMIC_ACQUIRE);
 }
 
@@ -374,16 +386,19 @@ int qp_call_until_room(const struct phca_qp *qp, int (*fn)(void *arg), void *arg
 
 int phca_qp_destroy(struct phca_qp *qp)
 {
+	return phca_qp_destroy_within(qp, WAIT_LIMIT_NS);
+}
+
+int phca_qp_destroy_within(struct phca_qp *qp, uint64_t timeout_ns)
+{
 	struct phca_hca *hca = qp->hca;
 
 	if (!qp->dead) {
 		mcast_leave_all(qp);
 		qp->dead = true;
 		qpn_unpublish(hca, qp);
-		qp_call_until_room(qp, qp_stop, qp);
-		qp->leaving = true;
 	}
-	if (qp_wait_until(qp, detached) != 0)
+	if (wait_until(qp, detached, timeout_ns) != 0)
 		return -EBUSY;
 	qp_call(qp, qp_unlink, qp);
 	hca_quiesce(hca); /* other shards may have looked it up */
@@ -420,11 +435,11 @@ static int reset_begin(void *arg)
 }
 
 /* Control thread: to RESET; a proxy QP leaves its proxy and comes back with new windows. */
-int qp_reset(struct phca_qp *qp)
+int qp_reset(struct phca_qp *qp, uint64_t timeout_ns)
 {
 	qp_call_until_room(qp, reset_begin, qp);
 	qp->leaving = true;
-	if (qp_wait_until(qp, detached) != 0)
+	if (wait_until(qp, detached, timeout_ns) != 0)
 		return -EBUSY;
 	qp->leaving = false;
 	memset(qp->detached, 0, sizeof(qp->detached));

@@ -22,7 +22,9 @@
 #include "host_impl.h"
 
 #define HELLO_NS (10 * UINT64_C(1000000000)) /* time to say it */
-#define RETRY_NS (60 * UINT64_C(1000000000)) /* between tries to destroy what a driver holds */
+#define STUCK_NS (10 * UINT64_C(1000000000)) /* time for drivers to let go of what was a client's */
+#define STEP_NS 5000000 /* others wait while clients are closed */
+#define WAIT_NS 1000000 /* of it, for proxies that let go of queue pairs */
 #define LINE_BYTES (1 << 20)
 #define MORE_CONNECTED 32 /* connections beyond clients: those that probe */
 
@@ -282,30 +284,41 @@ static void hang_up(struct client *c)
  * any more by then, and what did must be there. So its queue pairs go first, and its rings
  * stay as they are.
  */
-int client_end(struct client *c)
+int client_end(struct client *c, const struct span *t)
 {
 	int ret = 0;
 
 	client_kill(c);
-	if (c->state == CLIENT_OPEN || c->state == CLIENT_LEAVING) {
+	pending_drop(c);
+	if (c->state == CLIENT_OPEN) {
 		c->state = CLIENT_LEAVING;
+		c->since_ns = phca_loop_now_ns();
 		c->info.leaving = true;
 		c->arena.keep = true;
-		ret = qps_close(c);
 	}
-	hang_up(c);
+	if (c->state == CLIENT_LEAVING) {
+		ret = qps_close(c, t);
+		if (ret == MORE)
+			return MORE;
+	}
+	if (ret == 0 || t->wait_ns >= STUCK_NS || phca_loop_now_ns() - c->since_ns >= STUCK_NS)
+		hang_up(c);
 	return ret;
 }
 
-int client_close(struct client *c)
+int client_close(struct client *c, const struct span *t)
 {
 	struct phca_host *h = c->host;
+	int ret = client_end(c, t);
 
-	if (client_end(c) != 0)
-		return -EBUSY;
+	if (ret != 0)
+		return ret;
 	if (c->state == CLIENT_LEAVING) {
-		queues_close(c);
-		memory_close(c);
+		ret = queues_close(c, t);
+		if (ret == 0)
+			ret = memory_close(c, t);
+		if (ret != 0)
+			return ret;
 		phca_client_close(c->hca);
 		client_fini(c);
 		h->nb_clients--;
@@ -319,27 +332,37 @@ int client_close(struct client *c)
 	return 0;
 }
 
-static bool close_due(struct client *c, uint64_t now_ns)
+/* A step of closing it. @return whether it waits for a driver, and not for too long already */
+static bool close_step(struct client *c, uint64_t now_ns, uint64_t until_ns, bool *more)
 {
-	if (c->state == CLIENT_LEAVING)
-		return now_ns - c->since_ns >= RETRY_NS;
-	if (c->state != CLIENT_OPEN && !c->dead && now_ns - c->since_ns >= HELLO_NS) {
-		c->host->st.silent++;
-		return true;
+	const struct span t = { .until_ns = until_ns, .wait_ns = c->state == CLIENT_LEAVING ? 0 : WAIT_NS };
+	int ret = client_close(c, &t);
+
+	if (ret != WAITS) {
+		*more |= ret == MORE;
+		return false;
 	}
-	return c->dead;
+	if (now_ns - c->since_ns < STUCK_NS || now_ns < c->since_ns)
+		return true;
+	if (!c->stuck)
+		HOST_LOG(WARNING, "client %u (pid %d, %s): gone, but a driver holds a request of it; "
+			"tried again each second\n", c->info.id, (int)c->info.pid, c->info.exe);
+	c->stuck = true;
+	return false;
 }
 
-void clients_reap(struct phca_host *h, uint64_t now_ns)
+void clients_reap(struct phca_host *h, uint64_t now_ns, bool *more, bool *waits)
 {
+	const uint64_t until_ns = now_ns + STEP_NS;
 	struct client *c, *next;
 
 	for (c = TAILQ_FIRST(&h->clients); c != NULL; c = next) {
 		next = TAILQ_NEXT(c, listed);
-		if (close_due(c, now_ns) && client_close(c) != 0) {
-			c->since_ns = now_ns;
-			HOST_LOG(WARNING, "client %u (pid %d, %s): gone, but a driver holds a request of it; "
-				"tried again in 60 s\n", c->info.id, (int)c->info.pid, c->info.exe);
+		if (!c->dead && c->state != CLIENT_OPEN && now_ns - c->since_ns >= HELLO_NS) {
+			h->st.silent++;
+			client_kill(c);
 		}
+		if (c->dead)
+			*waits |= close_step(c, now_ns, until_ns, more);
 	}
 }

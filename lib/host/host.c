@@ -13,6 +13,7 @@
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/timerfd.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -25,6 +26,7 @@ RTE_LOG_REGISTER(phca_host_logtype, phca.host, NOTICE)
 #define BACKLOG 128 /* connections that wait to be accepted */
 #define BATCH 32   /* events handled at once; one request of each client */
 #define TICK_NS UINT64_C(1000000000)
+#define DRIVERS_NS UINT64_C(10000000000) /* at the end, drivers may hold what is a client's */
 #define MIB (UINT64_C(1) << 20)
 #define MEM_MAX (UINT64_C(1) << 46)
 
@@ -173,10 +175,14 @@ static int socket_make(struct phca_host *h, char *err, size_t err_len)
 static int poll_make(struct phca_host *h, char *err, size_t err_len)
 {
 	struct epoll_event ev = { .events = EPOLLIN, .data.ptr = NULL };
+	struct epoll_event timer = { .events = EPOLLIN, .data.ptr = h };
 
 	h->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	h->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
 	h->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
-	if (h->epoll_fd >= 0 && epoll_ctl(h->epoll_fd, EPOLL_CTL_ADD, h->listen_fd, &ev) == 0)
+	if (h->timer_fd >= 0 && h->epoll_fd >= 0 &&
+	    epoll_ctl(h->epoll_fd, EPOLL_CTL_ADD, h->listen_fd, &ev) == 0 &&
+	    epoll_ctl(h->epoll_fd, EPOLL_CTL_ADD, h->timer_fd, &timer) == 0)
 		return 0;
 	return fail(err, err_len, errno, h->path, "not waited on");
 }
@@ -203,7 +209,8 @@ struct phca_host *phca_host_create(const struct phca_host_conf *conf, char *err,
 		return NULL;
 	}
 	TAILQ_INIT(&h->clients);
-	h->listen_fd = h->epoll_fd = h->spare_fd = -1;
+	TAILQ_INIT(&h->pending);
+	h->listen_fd = h->epoll_fd = h->spare_fd = h->timer_fd = -1;
 	if ((ret = conf_take(h, conf, err, err_len)) != 0 || (ret = guard_make(h, err, err_len)) != 0 ||
 	    (ret = socket_make(h, err, err_len)) != 0 || (ret = poll_make(h, err, err_len)) != 0) {
 		phca_host_destroy(h);
@@ -240,22 +247,24 @@ static void socket_remove(struct phca_host *h)
 
 void phca_host_destroy(struct phca_host *h)
 {
+	const struct span t = { .until_ns = UINT64_MAX, .wait_ns = DRIVERS_NS }, no_more = { .until_ns = UINT64_MAX };
 	struct client *c, *next;
 
 	if (h == NULL)
 		return;
 	socket_remove(h);
 	TAILQ_FOREACH(c, &h->clients, listed)
-		client_end(c); /* none is told long after its peers were */
+		client_end(c, &t); /* none is told long after its peers were */
 	for (c = TAILQ_FIRST(&h->clients); c != NULL; c = next) {
 		next = TAILQ_NEXT(c, listed);
-		if (client_close(c) != 0)
+		if (client_close(c, &no_more) != 0)
 			HOST_LOG(ERR, "client %u (pid %d, %s): a driver holds a request of it; its memory stays\n",
 				c->info.id, (int)c->info.pid, c->info.exe);
 	}
 	if (h->guarded && TAILQ_EMPTY(&h->clients)) /* lcores may use what stays */
 		region_guard_fini();
 	fd_close(h->epoll_fd);
+	fd_close(h->timer_fd);
 	fd_close(h->spare_fd);
 	free(h->path);
 	free(h);
@@ -288,28 +297,42 @@ static void broken_end(struct phca_host *h)
 	}
 }
 
+/* @return whether it was something of a client */
+static bool event_handle(struct phca_host *h, const struct epoll_event *ev)
+{
+	struct client *c = ev->data.ptr;
+
+	if (ev->data.ptr == h) /* the timer: what is under way goes on in any case */
+		return false;
+	if (c == NULL)
+		client_accept(h);
+	else if (c->pending.step != NULL)
+		client_kill(c); /* all that is told of it then is its end */
+	else if (!c->dead)
+		message_serve(c);
+	return true;
+}
+
 unsigned int phca_host_poll(struct phca_host *h)
 {
 	struct epoll_event ev[BATCH];
 	int n = epoll_wait(h->epoll_fd, ev, BATCH, 0);
+	bool more = false, waits = false;
+	unsigned int done = 0;
 	uint64_t now_ns;
 
-	for (int i = 0; i < n; i++) {
-		struct client *c = ev[i].data.ptr;
-
-		if (c == NULL)
-			client_accept(h);
-		else if (!c->dead)
-			message_serve(c);
-	}
+	for (int i = 0; i < n; i++)
+		done += event_handle(h, &ev[i]);
+	done += pending_run(h);
 	events_flush(h);
 	now_ns = phca_loop_now_ns(); /* not before any connection was made */
-	if (n > 0 || now_ns - h->tick_ns >= TICK_NS) {
+	if (n > 0 || done > 0 || h->timer_armed || now_ns - h->tick_ns >= TICK_NS) {
 		h->tick_ns = now_ns;
 		broken_end(h);
-		clients_reap(h, now_ns);
+		clients_reap(h, now_ns, &more, &waits);
+		pending_arm(h, more, waits);
 	}
-	return n > 0 ? (unsigned int)n : 0;
+	return done + more;
 }
 
 /* ----------------------------------------------------------------- show */

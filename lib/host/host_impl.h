@@ -63,6 +63,8 @@ struct line { int ours, theirs; };      /* a socket pair: a reader that does not
 struct obj_pd { uint32_t pd; };
 struct obj_mr { uint32_t key; uint64_t bytes; struct region *region; };
 struct obj_mw { uint32_t rkey; };       /* its first one */
+struct client;
+struct msg;
 struct obj_channel { struct line line; uint32_t refs; };
 struct obj_cq { struct phca_cq *cq; struct obj_channel *channel; };
 struct obj_srq { struct phca_srq *srq; };
@@ -83,7 +85,27 @@ enum client_state {
 	CLIENT_NEW,             /* connected */
 	CLIENT_PROBED,          /* asked for devices; may do so again */
 	CLIENT_OPEN,            /* said HELLO */
-	CLIENT_LEAVING,         /* its connection is closed; lib/hca holds a QP of it */
+	CLIENT_LEAVING,         /* it is served no more; what is its goes, in steps */
+};
+
+/* What ops say that are not done; greater than 0. */
+#define MORE 1  /* they go on at once */
+#define WAITS 2 /* for a driver */
+
+/* A request that is under way: pending.c. */
+struct pending {
+	/* Go on. @return MORE, WAITS; otherwise as ops */
+	int (*step)(struct client *c, struct msg *m); /* NULL: there is none */
+	void (*drop)(struct client *c); /* the client goes; NULL: nothing is to be undone */
+	uint64_t until_ns;
+	uint32_t seq;
+	uint16_t op;
+	bool waits;
+	uint32_t handle;        /* QP_DESTROY, QP_MODIFY */
+	uint32_t pd;            /* MR_REG */
+	struct obj_mr *mr;
+	struct region_view view;
+	struct phca_admin_mr_reg reg;
 };
 
 /* A connection. */
@@ -93,7 +115,10 @@ struct client {
 	int fd;
 	enum client_state state;
 	bool dead;              /* to be closed when the batch of events was handled */
-	uint64_t since_ns;      /* connected; leaving: tried last */
+	bool stuck;             /* leaving: for so long that it was said */
+	uint64_t since_ns;      /* connected; leaving: since then */
+	struct pending pending;
+	TAILQ_ENTRY(client) in_pending; /* while it has one */
 	struct phca_host_info info;
 
 	/* CLIENT_OPEN */
@@ -134,8 +159,10 @@ struct phca_host {
 	dev_t dev;              /* of the socket file, to remove no other's */
 	ino_t ino;
 	int listen_fd, epoll_fd;
+	int timer_fd;           /* readable when something that is under way can go on */
+	bool timer_armed;
 	int spare_fd;           /* given up to accept and close when there is no descriptor left */
-	struct client_list clients;
+	struct client_list clients, pending;
 	unsigned int nb_connected, nb_clients;
 	unsigned int nb_backlogs;   /* clients with events that wait */
 	uint32_t next_id;
@@ -166,12 +193,21 @@ void client_accept(struct phca_host *h);
 int client_open(struct client *c, unsigned int port);
 /* Serve it no more; end and free it once the batch is over. */
 void client_kill(struct client *c);
-/* Destroy its queue pairs, then hang up. @return 0, -EBUSY: a queue pair stays */
-int client_end(struct client *c);
-/* Free clients that are dead; try again those that could not be freed. */
-void clients_reap(struct phca_host *h, uint64_t now_ns);
-/* @return 0, -EBUSY: it stays */
-int client_close(struct client *c);
+/* How long taking back what was a client's may take. */
+struct span {
+	uint64_t until_ns; /* then the next step follows; UINT64_MAX: no steps */
+	uint64_t wait_ns;  /* for a driver that holds a queue pair */
+};
+/* Destroy its queue pairs, then hang up. @return 0, MORE; WAITS: a driver holds one */
+int client_end(struct client *c, const struct span *t);
+/* client_end, then all else, and free it. @return 0, MORE, WAITS */
+int client_close(struct client *c, const struct span *t);
+/* A step of closing those that are dead. *more, *waits: something is left to do, or to wait for */
+void clients_reap(struct phca_host *h, uint64_t now_ns, bool *more, bool *waits);
+static inline bool span_over(const struct span *t)
+{
+	return t->until_ns != UINT64_MAX && phca_loop_now_ns() >= t->until_ns;
+}
 int line_open(struct line *p);
 void line_close(struct line *p);
 
@@ -183,10 +219,24 @@ void events_end(struct client *c);
 /* --- message.c --- */
 /* Receive a request and answer it. */
 void message_serve(struct client *c);
+/* Before an op fills in its answer. */
+void message_begin(struct msg *m);
+/* ... and after. */
+void message_answer(struct client *c, struct msg *m, int status);
+
+/* --- pending.c --- */
+/* The op has filled in c->pending. */
+void pending_add(struct client *c, const struct msg *m, int how);
+void pending_drop(struct client *c);
+/* @return steps that were made */
+unsigned int pending_run(struct phca_host *h);
+/* Have the server called again when there is something to do (more), or when it waits. */
+void pending_arm(struct phca_host *h, bool more, bool waits);
 
 /*
  * Ops. Requests have the right length, and as many descriptors as they say; all
- * else is checked by them. @return 0 with the answer filled in; negative errno
+ * else is checked by them. @return 0 with the answer filled in; negative errno; MORE,
+ * WAITS: c->pending goes on with it
  */
 #define BAD_MESSAGE (-EBADMSG) /* no answer: close the connection */
 /* --- device.c --- */
@@ -203,7 +253,8 @@ int op_mr_reg(struct client *c, struct msg *m);
 int op_mr_dereg(struct client *c, struct msg *m);
 int op_mw_alloc(struct client *c, struct msg *m);
 int op_mw_dealloc(struct client *c, struct msg *m);
-void memory_close(struct client *c);
+/* @return 0, MORE */
+int memory_close(struct client *c, const struct span *t);
 /* @return whether some of its registered memory has gone */
 bool memory_broken(const struct client *c);
 /* --- queues.c --- */
@@ -217,7 +268,7 @@ int op_srq_create(struct client *c, struct msg *m);
 int op_srq_arm(struct client *c, struct msg *m);
 int op_srq_query(struct client *c, struct msg *m);
 int op_srq_destroy(struct client *c, struct msg *m);
-void queues_close(struct client *c);
+int queues_close(struct client *c, const struct span *t); /* @return 0, MORE */
 /* --- qp.c --- */
 int op_qp_create(struct client *c, struct msg *m);
 int op_qp_modify(struct client *c, struct msg *m);
@@ -225,7 +276,7 @@ int op_qp_query(struct client *c, struct msg *m);
 int op_qp_destroy(struct client *c, struct msg *m);
 int op_mcast_attach(struct client *c, struct msg *m);
 int op_mcast_detach(struct client *c, struct msg *m);
-int qps_close(struct client *c); /* @return 0, -EBUSY */
+int qps_close(struct client *c, const struct span *t); /* @return 0, MORE, WAITS */
 
 /* The object with this handle; NULL: none. */
 static inline void *client_obj(const struct client *c, enum phca_host_kind k, uint32_t handle)

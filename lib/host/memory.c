@@ -7,12 +7,15 @@
  */
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include <rte_errno.h>
 
 #include "host_impl.h"
 
 #define PAGE ((uint64_t)4096)
+#define TOUCH_NOW (UINT64_C(4) << 20) /* bytes; larger ones are touched in steps, all clients' one after the other */
+#define TOUCH_STEP (UINT64_C(64) << 20) /* bytes that others wait for */
 
 int op_pd_alloc(struct client *c, struct msg *m)
 {
@@ -70,33 +73,66 @@ static unsigned int nb_files(const struct phca_admin_seg *segs, uint32_t n)
 	return files;
 }
 
-static int mr_make(struct client *c, struct msg *m, uint32_t pd, struct obj_mr *o)
-{
-	const struct phca_admin_mr_reg *q = &m->in.req.u.mr_reg;
-	const struct phca_admin_seg *segs = (const void *)(m->in.bytes +
-		phca_admin_req_len(PHCA_ADMIN_MR_REG));
-	struct region_view view;
-	int ret;
-
-	if (nb_files(segs, q->nb_segs) != m->nb_fds)
-		return BAD_MESSAGE;
-	ret = region_open(c->regions, q, segs, m->fds, &o->region, &view);
-	if (ret != 0)
-		return ret;
-	if (view.base != NULL)
-		ret = phca_mr_reg(c->host->conf.mem, pd, view.base, q->length, q->iova, q->access, &o->key);
-	else
-		ret = phca_mr_reg_io(c->host->conf.mem, pd, view.io, view.arg, q->length, q->iova,
-			q->access, &o->key);
-	if (ret != 0)
-		region_close(o->region);
-	return ret;
-}
-
 /* Pages that a region holds; the sum cannot wrap, lengths are limited first. */
 static uint64_t mr_bytes(const struct phca_admin_mr_reg *q)
 {
 	return RTE_ALIGN((q->addr & (PAGE - 1)) + q->length, PAGE);
+}
+
+static int mr_add(struct client *c, struct msg *m)
+{
+	struct pending *p = &c->pending;
+	const struct phca_admin_mr_reg *q = &p->reg;
+	struct phca_mem *mem = c->host->conf.mem;
+	int ret;
+
+	if (p->view.base != NULL)
+		ret = phca_mr_reg(mem, p->pd, p->view.base, q->length, q->iova, q->access, &p->mr->key);
+	else
+		ret = phca_mr_reg_io(mem, p->pd, p->view.io, p->view.arg, q->length, q->iova, q->access, &p->mr->key);
+	if (ret != 0)
+		return ret;
+	p->mr->bytes = mr_bytes(q);
+	c->info.mem_bytes += p->mr->bytes;
+	m->out.ans.u.handle[0] = client_add(c, PHCA_HOST_MR, p->mr);
+	m->out.ans.u.handle[1] = p->mr->key;
+	return 0;
+}
+
+static void mr_reg_drop(struct client *c)
+{
+	region_close(c->pending.mr->region);
+	free(c->pending.mr);
+}
+
+/* Some pages more; with the last ones it is a memory region. */
+static int mr_reg_step(struct client *c, struct msg *m)
+{
+	int ret = region_touch(c->pending.mr->region, TOUCH_STEP);
+
+	if (ret > 0)
+		return MORE;
+	if (ret == 0)
+		ret = mr_add(c, m);
+	if (ret != 0)
+		mr_reg_drop(c);
+	return ret;
+}
+
+static int mr_open(struct client *c, struct msg *m, uint32_t pd, struct obj_mr *o)
+{
+	const struct phca_admin_mr_reg *q = &m->in.req.u.mr_reg;
+	const struct phca_admin_seg *segs = (const void *)(m->in.bytes +
+		phca_admin_req_len(PHCA_ADMIN_MR_REG));
+	struct pending p = { .step = mr_reg_step, .drop = mr_reg_drop, .pd = pd, .mr = o, .reg = *q };
+	int ret;
+
+	if (nb_files(segs, q->nb_segs) != m->nb_fds)
+		return BAD_MESSAGE;
+	ret = region_open(c->regions, q, segs, m->fds, &o->region, &p.view);
+	if (ret == 0)
+		c->pending = p;
+	return ret;
 }
 
 int op_mr_reg(struct client *c, struct msg *m)
@@ -118,16 +154,16 @@ int op_mr_reg(struct client *c, struct msg *m)
 	o = calloc(1, sizeof(*o));
 	if (o == NULL)
 		return -ENOMEM;
-	ret = mr_make(c, m, pd->pd, o);
+	ret = mr_open(c, m, pd->pd, o);
 	if (ret != 0) {
 		free(o);
 		return ret;
 	}
-	o->bytes = mr_bytes(q);
-	c->info.mem_bytes += o->bytes;
-	m->out.ans.u.handle[0] = client_add(c, PHCA_HOST_MR, o);
-	m->out.ans.u.handle[1] = o->key;
-	return 0;
+	if (q->length > TOUCH_NOW)
+		return MORE;
+	ret = mr_reg_step(c, m);
+	memset(&c->pending, 0, sizeof(c->pending));
+	return ret;
 }
 
 static int mr_dereg(struct client *c, uint32_t handle, struct obj_mr *o)
@@ -206,21 +242,35 @@ bool memory_broken(const struct client *c)
 	return false;
 }
 
+/* It cannot be freed, which cannot be: better lost than tried for ever. */
+static void stays(struct client *c, enum phca_host_kind k, uint32_t handle, const char *what)
+{
+	HOST_LOG(ERR, "client %u: %s %u stays\n", c->info.id, what, handle);
+	client_remove(c, k, handle);
+}
+
 /* Nothing refers to a window now, and then nothing to a region, and then to a domain. */
-void memory_close(struct client *c)
+int memory_close(struct client *c, const struct span *t)
 {
 	void *o;
 
-	for (uint32_t i = 0; (o = table_next(&c->tables[PHCA_HOST_MW], &i)) != NULL; i++)
+	for (uint32_t i = 0; (o = table_next(&c->tables[PHCA_HOST_MW], &i)) != NULL; i++) {
+		if (span_over(t))
+			return MORE;
 		if (mw_dealloc(c, i, o) != 0)
-			HOST_LOG(ERR, "client %u: memory window %u stays\n", c->info.id, i);
-	for (uint32_t i = 0; (o = table_next(&c->tables[PHCA_HOST_MR], &i)) != NULL; i++)
+			stays(c, PHCA_HOST_MW, i, "memory window");
+	}
+	for (uint32_t i = 0; (o = table_next(&c->tables[PHCA_HOST_MR], &i)) != NULL; i++) {
+		if (span_over(t))
+			return MORE;
 		if (mr_dereg(c, i, o) != 0)
-			HOST_LOG(ERR, "client %u: memory region %u stays\n", c->info.id, i);
+			stays(c, PHCA_HOST_MR, i, "memory region");
+	}
 	for (uint32_t i = 0; (o = table_next(&c->tables[PHCA_HOST_PD], &i)) != NULL; i++) {
 		if (phca_pd_free(c->host->conf.mem, ((struct obj_pd *)o)->pd) != 0)
 			HOST_LOG(ERR, "client %u: protection domain %u stays\n", c->info.id, i);
 		client_remove(c, PHCA_HOST_PD, i);
 		free(o);
 	}
+	return 0;
 }

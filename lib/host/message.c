@@ -159,32 +159,43 @@ static void bad_message(struct client *c)
 	client_kill(c);
 }
 
+void message_begin(struct msg *m)
+{
+	m->out_more = 0;
+	m->nb_out_fds = 0;
+	memset(&m->out.ans, 0, sizeof(m->out.ans));
+}
+
+void message_answer(struct client *c, struct msg *m, int status)
+{
+	c->host->st.requests++;
+	c->host->st.failed += status != 0;
+	c->info.requests++;
+	c->info.failed += status != 0;
+	if (!answer(c, m, status))
+		not_sent(c);
+}
+
 void message_serve(struct client *c)
 {
-	struct phca_host *h = c->host;
-	struct msg *m = &h->msg;
+	struct msg *m = &c->host->msg;
 	int ret = receive(c, m);
+	bool bad = ret == BAD_MESSAGE;
 
+	if (ret == -EPIPE)
+		client_kill(c);
 	if (ret == 1 && !form_ok(c, m))
-		ret = BAD_MESSAGE;
-	if (ret == 1) {
-		m->out_more = 0;
-		m->nb_out_fds = 0;
-		memset(&m->out.ans, 0, sizeof(m->out.ans));
+		bad = true;
+	if (ret == 1 && !bad) {
+		message_begin(m);
 		ret = ops[m->in.req.op](c, m);
-		if (ret != BAD_MESSAGE) {
-			h->st.requests++;
-			h->st.failed += ret != 0;
-			c->info.requests++;
-			c->info.failed += ret != 0;
-			if (!answer(c, m, ret))
-				not_sent(c);
-			ret = 0;
-		}
+		bad = ret == BAD_MESSAGE;
+		if (ret > 0)
+			pending_add(c, m, ret);
+		else if (!bad)
+			message_answer(c, m, ret);
 	}
 	fds_close(m);
-	if (ret == BAD_MESSAGE)
+	if (bad)
 		bad_message(c);
-	else if (ret == -EPIPE)
-		client_kill(c);
 }

@@ -82,7 +82,7 @@ struct phca_host_info {
 	char user[PHCA_HOST_USER_MAX]; /**< of /etc/passwd; the uid in digits when it is not there */
 	char exe[PHCA_HOST_EXE_MAX];   /**< file name of its executable; the command's name when that is hidden */
 	unsigned int port;      /**< index of the HCA's port */
-	bool leaving;           /**< it is gone; a driver still holds a request of one of its queue pairs */
+	bool leaving;           /**< it is gone, and what was its goes; a driver may hold a request of a queue pair */
 	uint32_t objects[PHCA_HOST_KIND_COUNT]; /**< now */
 	uint64_t mem_bytes;     /**< registered now */
 	uint64_t arena_used;    /**< bytes of rings now */
@@ -147,7 +147,12 @@ struct phca_host *phca_host_create(const struct phca_host_conf *conf, char *err,
 void phca_host_destroy(struct phca_host *host);
 /** @return a descriptor that is readable when phca_host_poll has something to do. Any thread. */
 int phca_host_fd(const struct phca_host *host);
-/** Serve what there is, without waiting. Call it once a second, too. @return requests and connections handled */
+/**
+ * Serve what there is, without waiting for clients or drivers. What takes long goes on in steps, one a call, with
+ * some time between them for others that want the caller's mutex: phca_host_fd is readable when the next one is due.
+ * Call it once a second, too.
+ * @return requests, connections and steps handled
+ */
 unsigned int phca_host_poll(struct phca_host *host);
 /** Pass an event of the HCA on to the client that it concerns (11.6.3), or a port's to all of that port. */
 void phca_host_event(struct phca_host *host, const struct phca_event *ev);

@@ -11,6 +11,9 @@
 
 #include "host_impl.h"
 
+#define SHORT_NS 1000000           /* others wait while a proxy lets go of a queue pair */
+#define LONG_NS UINT64_C(10000000000) /* the client waits for a driver */
+
 /* enum ibv_qp_attr_mask, what lib/hca does not know */
 #define IBV_PKEY_INDEX 0x10u
 #define IBV_PORT 0x20u
@@ -179,6 +182,30 @@ static void connected_check(const struct client *c, struct obj_qp *o, const stru
 	told(c, o, now->av.dgid, c->host->conf.cb.qp_connected);
 }
 
+static int qp_modified(struct client *c, struct obj_qp *o, struct msg *m)
+{
+	struct phca_qp_attr now;
+	int ret = phca_qp_query(o->qp, &now);
+
+	if (ret != 0)
+		return ret;
+	connected_check(c, o, &now);
+	attr_out(&now, &m->out.ans.u.attr);
+	return 0;
+}
+
+/* Its proxy has not let go of it. */
+static int qp_reset_step(struct client *c, struct msg *m)
+{
+	const struct phca_qp_attr reset = { .state = PHCA_QPS_RESET };
+	struct obj_qp *o = client_obj(c, PHCA_HOST_QP, c->pending.handle);
+	int ret = phca_qp_modify_within(o->qp, &reset, PHCA_QP_STATE, 0);
+
+	if (ret == -EBUSY && phca_loop_now_ns() < c->pending.until_ns)
+		return WAITS;
+	return ret == 0 ? qp_modified(c, o, m) : ret;
+}
+
 int op_qp_modify(struct client *c, struct msg *m)
 {
 	const struct phca_admin_qp_modify *q = &m->in.req.u.qp_modify;
@@ -197,14 +224,13 @@ int op_qp_modify(struct client *c, struct msg *m)
 	if (q->mask & IBV_PKEY_INDEX)
 		mask |= PHCA_QP_PKEY;
 	attr_in(&q->attr, &attr);
-	ret = phca_qp_modify(o->qp, &attr, mask);
-	if (ret == 0)
-		ret = phca_qp_query(o->qp, &now);
-	if (ret != 0)
-		return ret;
-	connected_check(c, o, &now);
-	attr_out(&now, &m->out.ans.u.attr);
-	return 0;
+	ret = phca_qp_modify_within(o->qp, &attr, mask, SHORT_NS);
+	if (ret == -EBUSY && mask == PHCA_QP_STATE && attr.state == PHCA_QPS_RESET) {
+		c->pending = (struct pending){ .step = qp_reset_step, .handle = q->handle,
+			.until_ns = phca_loop_now_ns() + LONG_NS };
+		return WAITS;
+	}
+	return ret == 0 ? qp_modified(c, o, m) : ret;
 }
 
 int op_qp_query(struct client *c, struct msg *m)
@@ -224,14 +250,14 @@ int op_qp_query(struct client *c, struct msg *m)
 
 /* -------------------------------------------------------------- destroy */
 
-static int qp_destroy(struct client *c, uint32_t handle, struct obj_qp *o)
+static int qp_destroy(struct client *c, uint32_t handle, struct obj_qp *o, uint64_t wait_ns)
 {
 	int ret;
 
 	if (!o->gone && c->host->conf.cb.qp_gone != NULL)
 		c->host->conf.cb.qp_gone(c->host->conf.cb.arg, o->qp);
 	o->gone = true;
-	ret = phca_qp_destroy(o->qp);
+	ret = phca_qp_destroy_within(o->qp, wait_ns);
 	if (ret != 0)
 		return ret;
 	client_remove(c, PHCA_HOST_QP, handle);
@@ -239,34 +265,51 @@ static int qp_destroy(struct client *c, uint32_t handle, struct obj_qp *o)
 	return 0;
 }
 
+static int qp_destroy_step(struct client *c, struct msg *m)
+{
+	uint32_t handle = c->pending.handle;
+	int ret = qp_destroy(c, handle, client_obj(c, PHCA_HOST_QP, handle), 0);
+
+	(void)m;
+	return ret == -EBUSY && phca_loop_now_ns() < c->pending.until_ns ? WAITS : ret;
+}
+
 int op_qp_destroy(struct client *c, struct msg *m)
 {
 	const uint32_t *q = m->in.req.u.handle;
 	struct obj_qp *o = client_obj(c, PHCA_HOST_QP, q[0]);
 
-	return o != NULL && q[1] == 0 ? qp_destroy(c, q[0], o) : -EINVAL;
+	int ret;
+
+	if (o == NULL || q[1] != 0)
+		return -EINVAL;
+	ret = qp_destroy(c, q[0], o, SHORT_NS);
+	if (ret != -EBUSY)
+		return ret;
+	c->pending = (struct pending){ .step = qp_destroy_step, .handle = q[0],
+		.until_ns = phca_loop_now_ns() + LONG_NS };
+	return WAITS;
 }
 
-/* One that is not waited for stops, too: nobody reaches the client's memory through it. */
-static void qp_stop(struct obj_qp *o)
+/* All are stopped before one is waited for: nobody reaches the client's memory through them. */
+int qps_close(struct client *c, const struct span *t)
 {
-	const struct phca_qp_attr a = { .state = PHCA_QPS_ERR };
-
-	(void)phca_qp_modify(o->qp, &a, PHCA_QP_STATE); /* else it is one that leaves already */
-}
-
-int qps_close(struct client *c)
-{
-	void *o;
-	int ret = 0;
+	uint64_t wait_ns = t->wait_ns;
+	struct obj_qp *o;
+	bool left = false;
 
 	for (uint32_t i = 0; (o = table_next(&c->tables[PHCA_HOST_QP], &i)) != NULL; i++) {
-		if (ret != 0)
-			qp_stop(o);
-		else if (qp_destroy(c, i, o) != 0)
-			ret = -EBUSY; /* took its time: the others are not tried now */
+		if (!o->gone && span_over(t))
+			return MORE;
+		left |= qp_destroy(c, i, o, 0) != 0;
 	}
-	return ret;
+	for (uint32_t i = 0; left && (o = table_next(&c->tables[PHCA_HOST_QP], &i)) != NULL; i++) {
+		if (span_over(t))
+			return MORE;
+		if (qp_destroy(c, i, o, wait_ns) != 0)
+			wait_ns = 0; /* took its time */
+	}
+	return c->info.objects[PHCA_HOST_QP] > 0 ? WAITS : 0;
 }
 
 /* ------------------------------------------------------------ multicast */

@@ -222,16 +222,27 @@ int op_srq_destroy(struct client *c, struct msg *m)
 }
 
 /* No queue pair uses them. */
-void queues_close(struct client *c)
+int queues_close(struct client *c, const struct span *t)
 {
 	void *o;
 
-	for (uint32_t i = 0; (o = table_next(&c->tables[PHCA_HOST_SRQ], &i)) != NULL; i++)
-		if (srq_destroy(c, i, o) != 0)
+	for (uint32_t i = 0; (o = table_next(&c->tables[PHCA_HOST_SRQ], &i)) != NULL; i++) {
+		if (span_over(t))
+			return MORE;
+		if (srq_destroy(c, i, o) != 0) {
 			HOST_LOG(ERR, "client %u: shared receive queue %u stays\n", c->info.id, i);
-	for (uint32_t i = 0; (o = table_next(&c->tables[PHCA_HOST_CQ], &i)) != NULL; i++)
-		if (cq_destroy(c, i, o) != 0)
+			client_remove(c, PHCA_HOST_SRQ, i);
+		}
+	}
+	for (uint32_t i = 0; (o = table_next(&c->tables[PHCA_HOST_CQ], &i)) != NULL; i++) {
+		if (span_over(t))
+			return MORE;
+		if (cq_destroy(c, i, o) != 0) {
 			HOST_LOG(ERR, "client %u: completion queue %u stays\n", c->info.id, i);
+			client_remove(c, PHCA_HOST_CQ, i);
+		}
+	}
 	for (uint32_t i = 0; (o = table_next(&c->tables[PHCA_HOST_CHANNEL], &i)) != NULL; i++)
 		channel_free(c, i, o);
+	return 0;
 }

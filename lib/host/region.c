@@ -30,7 +30,7 @@
 #define ADDR_MAX  (1ull << 56) /* no address of a process is that large, and no sum wraps */
 #define WRITES    (PHCA_ACCESS_LOCAL_WRITE | PHCA_ACCESS_REMOTE_WRITE | PHCA_ACCESS_REMOTE_ATOMIC)
 #define ALIGN_MAX (1ull << 30) /* the largest page */
-#define TOUCH_MAX (1ull << 30) /* bytes of a region that are touched: a control thread waits for that */
+#define TOUCH_MAX (1ull << 30) /* bytes of a region that are touched */
 #define MAPS_KEPT 8192u        /* mappings of this process that are not for clients */
 
 static uint32_t maps_used;     /* by all clients */
@@ -312,17 +312,24 @@ static int map_all(struct region *r, const struct phca_admin_seg *segs, uint32_t
 	return 0;
 }
 
-static int touch_all(struct region *r)
+int region_touch(struct region *r, uint64_t bytes)
 {
-	uint64_t at = 0;
+	uint64_t all = r->base == NULL ? 0 : r->len < TOUCH_MAX ? r->len : TOUCH_MAX;
+	uint64_t to = all - r->touched < bytes ? all : r->touched + bytes;
 	int rc = 0;
 
-	for (uint32_t i = 0; rc == 0 && i < r->nb_parts && at < TOUCH_MAX; at = r->parts[i++].end) {
-		uint64_t end = r->parts[i].end < TOUCH_MAX ? r->parts[i].end : TOUCH_MAX;
+	for (uint32_t i = 0; rc == 0 && i < r->nb_parts && r->touched < to; i++) {
+		const struct region_part *p = &r->parts[i];
+		uint64_t end = p->end < to ? p->end : to;
 
-		rc = touch(r->base + at, end - at, r->parts[i].populate_write, r->parts[i].page);
+		if (p->end <= r->touched)
+			continue;
+		rc = touch(r->base + r->touched, end - r->touched, p->populate_write, p->page);
+		r->touched = end;
 	}
-	return rc == 0 && region_broken(r) ? -EFAULT : rc;
+	if (rc == 0 && region_broken(r))
+		rc = -EFAULT;
+	return rc < 0 ? rc : r->touched < all;
 }
 
 /* Of a region that is mapped: one that lies in huge pages needs as much alignment. */
@@ -349,9 +356,7 @@ static int open_mapped(struct region *r, const struct phca_admin_mr_reg *rq, con
 	rc = region_room(r, segs[0].va, align_of(segs, rq->nb_segs));
 	if (rc == 0)
 		rc = map_all(r, segs, rq->nb_segs, fds, write);
-	if (rc == 0)
-		rc = region_guard(r);
-	return rc == 0 ? touch_all(r) : rc;
+	return rc == 0 ? region_guard(r) : rc;
 }
 
 int region_open(struct regions *c, const struct phca_admin_mr_reg *rq, const struct phca_admin_seg *segs,

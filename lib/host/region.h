@@ -53,7 +53,7 @@ void regions_destroy(struct regions *rs);
  */
 int regions_share(struct regions *rs, uint32_t which, int *fds);
 /*
- * Make available what a MR_REG names, and touch it once.
+ * Make available what a MR_REG names. Its pages come by region_touch.
  * @param q     the private copy: addr, length, access, nb_segs
  * @param segs  the private copy; that they follow each other and cover the region, and all
  *              of their members, are checked here
@@ -66,6 +66,12 @@ int regions_share(struct regions *rs, uint32_t which, int *fds);
  */
 int region_open(struct regions *rs, const struct phca_admin_mr_reg *q, const struct phca_admin_seg *segs,
 		const int *fds, struct region **out, struct region_view *view);
+/*
+ * Have the next pages of it there, so that an lcore does not wait for them; of the first GiB.
+ * @param bytes  so many at most
+ * @return 1 there are more; 0 it can be used; -ENOMEM, -EFAULT it is to be closed
+ */
+int region_touch(struct region *r, uint64_t bytes);
 /* No lcore uses it any more: after phca_mr_dereg. */
 void region_close(struct region *r);
 

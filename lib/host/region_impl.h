@@ -23,6 +23,7 @@ struct region {
 	uint32_t broken;   /* the signal handler writes it, atomic */
 
 	struct regions *of;
+	uint64_t touched;  /* bytes from base */
 	uint64_t delta;    /* what is to be added to the client's addresses; modulo 2^64 */
 	uint64_t counted;  /* bytes in of->bytes */
 	int mem_fd;        /* REMOTE: the client's */

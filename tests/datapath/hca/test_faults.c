@@ -137,6 +137,36 @@ PHCA_TEST(faults, reset_that_has_to_wait_can_be_repeated)
 	fx_close(&x);
 }
 
+/* Who does not want to wait is told to come again. */
+PHCA_TEST(faults, reset_and_destroy_without_waiting)
+{
+	struct fx x = fx_open(PHCA_QPT_UC, 4);
+	const struct phca_qp_attr reset = { .state = PHCA_QPS_RESET };
+	uint32_t qpn = phca_qp_num(x.q.qp);
+
+	keep_all(&x);
+	pkt(&x, PHCA_UC_SEND_ONLY, 0, 4);
+	CU_ASSERT_EQUAL(phca_qp_modify_within(x.q.qp, &reset, PHCA_QP_STATE, 0), -EBUSY);
+	CU_ASSERT_EQUAL(phca_qp_modify_within(x.q.qp, &reset, PHCA_QP_STATE, 0), -EBUSY);
+	phca_offload_done(kept, PHCA_WC_SUCCESS);
+	lab_turn(x.l, 3);
+	CU_ASSERT_EQUAL(phca_qp_modify_within(x.q.qp, &reset, PHCA_QP_STATE, 0), 0);
+	CU_ASSERT_EQUAL(to(&x.q, PHCA_QPS_INIT, TO_INIT), 0);
+	CU_ASSERT_EQUAL(to(&x.q, PHCA_QPS_RTR, TO_RTR), 0);
+	pkt(&x, PHCA_UC_SEND_ONLY, 0, 4);
+	CU_ASSERT_EQUAL(phca_qp_destroy_within(x.q.qp, 0), -EBUSY);
+	CU_ASSERT_PTR_NULL(phca_qp_find(x.l->hca, qpn)); /* nothing reaches it any more */
+	CU_ASSERT_EQUAL(phca_qp_destroy_within(x.q.qp, 1000000), -EBUSY);
+	phca_offload_done(kept, PHCA_WC_SUCCESS);
+	lab_turn(x.l, 3);
+	CU_ASSERT_EQUAL(phca_qp_destroy_within(x.q.qp, 0), 0);
+	CU_ASSERT_EQUAL(phca_cq_destroy(x.q.cq), 0);
+	CU_ASSERT_EQUAL(phca_mr_dereg(x.l->mem, x.q.lkey), 0);
+	free(x.q.buf);
+	CU_ASSERT_EQUAL(phca_offload_destroy(x.o), 0);
+	lab_close(x.l);
+}
+
 PHCA_TEST(faults, destroy_after_a_reset_that_had_to_wait)
 {
 	struct fx x = fx_open(PHCA_QPT_UC, 4);
@@ -178,7 +208,7 @@ PHCA_TEST(faults, hca_ends_though_a_client_cannot_be_closed)
 	CU_ASSERT_FATAL(c != NULL && phca_cq_create(c, 8, &cq) == 0);
 	i.send_cq = i.recv_cq = cq;
 	CU_ASSERT_FATAL(phca_qp_create(c, &i, &qp) == 0);
-	qp->dead = true; /* as after a destroy that nobody answered */
+	qp->dead = qp->leaving = true; /* as after a destroy that nobody answered */
 	phca_hca_destroy(h);
 	CU_ASSERT_PTR_EQUAL(qp->client, c);
 	phca_pd_put(x.l->mem, x.l->pd);

@@ -196,7 +196,7 @@ void peer_close(struct peer *p)
 	rig_poll(p->r);
 }
 
-static int answer_read(struct peer *p)
+int peer_answer(struct peer *p)
 {
 	union {
 		struct cmsghdr align;
@@ -248,7 +248,7 @@ int peer_send(struct peer *p, const void *msg, size_t len, const int *fds, unsig
 	if (sendmsg(p->fd, &h, MSG_NOSIGNAL) != (ssize_t)len)
 		return -EPIPE;
 	rig_poll(p->r);
-	return answer_read(p);
+	return peer_answer(p);
 }
 
 /* A request in m; @return its length. */
@@ -277,6 +277,14 @@ int peer_call(struct peer *p, enum phca_admin_op op, const void *u, size_t len)
 				phca_admin_ans_len(op) : PHCA_ADMIN_ANS_HDR);
 	}
 	return ret;
+}
+
+void peer_ask(struct peer *p, enum phca_admin_op op, const void *u, size_t len)
+{
+	union rig_msg m;
+	uint32_t n = request(p, &m, op, u, len);
+
+	CU_ASSERT_EQUAL(send(p->fd, &m, n, MSG_NOSIGNAL), (ssize_t)n);
 }
 
 int peer_handle(struct peer *p, enum phca_admin_op op, uint32_t handle)

@@ -66,6 +66,10 @@ void peer_close(struct peer *p);
 int peer_send(struct peer *p, const void *msg, size_t len, const int *fds, unsigned int nb_fds);
 /* A request of an op with its members of u. */
 int peer_call(struct peer *p, enum phca_admin_op op, const void *u, size_t len);
+/* Send a request; nobody looks at it yet. */
+void peer_ask(struct peer *p, enum phca_admin_op op, const void *u, size_t len);
+/* Read what there is. @return status; -EAGAIN nothing; -EPIPE closed */
+int peer_answer(struct peer *p);
 /* With one handle. */
 int peer_handle(struct peer *p, enum phca_admin_op op, uint32_t handle);
 /* Share memory, as MEM_SHARE has it. */

@@ -123,7 +123,7 @@ PHCA_TEST(drop, a_received_descriptor_keeps_nobody_waiting)
 	slow_close(&s);
 	CU_ASSERT_EQUAL(rig_stats(r).bad_messages, 1);
 	peer_close(&p);
-	fds_settle(r->fds + 3); /* socket, epoll, spare */
+	fds_settle(r->fds + 4); /* socket, epoll, timer, spare */
 	rig_close(r);
 }
 
@@ -144,7 +144,7 @@ PHCA_TEST(drop, an_unread_descriptor_keeps_nobody_waiting)
 	slow_close(&s);
 	CU_ASSERT_EQUAL(rig_stats(r).clients, 0);
 	peer_close(&p);
-	fds_settle(r->fds + 3);
+	fds_settle(r->fds + 4);
 	rig_close(r);
 }
 

@@ -113,7 +113,12 @@ static inline int rig_open(struct rig *g, uint64_t addr, uint64_t length, uint32
 	const struct phca_admin_mr_reg q = { .addr = addr, .length = length, .iova = addr, .access = access,
 		.nb_segs = n };
 	int rc = region_open(g->rs, &q, s, fds, &g->r, &g->view);
+	bool opened = rc == 0;
 
+	while (opened && (rc = region_touch(g->r, 64 * PAGE)) > 0)
+		;
+	if (opened && rc < 0)
+		region_close(g->r);
 	if (rc < 0)
 		g->r = NULL;
 	g->addr = addr;
