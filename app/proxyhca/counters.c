@@ -30,6 +30,7 @@
 	X(busy_cycles, "cycles", "TSC cycles of those turns") \
 	X(sleeps, "times", "went to sleep, with --idle=sleep") \
 	X(wakes, "times", "woken before the time was over") \
+	X(carried, "turns", "made by another lcore while it slept") \
 	X(commands, "commands", "executed for control threads")
 #define PROXY_GAUGES(X) \
 	X(in_flight, "requests", "gauge: requests that drivers hold now") \

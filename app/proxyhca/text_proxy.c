@@ -276,8 +276,8 @@ void text_app(struct appliance *a, const struct app_obj *app, FILE *out)
 void text_lcores(struct appliance *a, FILE *out)
 {
 	text_title(out, "Lcores");
-	fprintf(out, "  %-5s %-13s %14s %14s %7s %9s %10s %9s %9s\n", "lcore", "roles", "turns",
-		"busy-turns", "busy %", "cyc/turn", "sleeps", "wakes", "commands");
+	fprintf(out, "  %-5s %-13s %14s %14s %7s %9s %10s %9s %14s %9s\n", "lcore", "roles", "turns",
+		"busy-turns", "busy %", "cyc/turn", "sleeps", "wakes", "carried", "commands");
 	for (unsigned int i = 0; i < a->nb_lcores; i++) {
 		const struct lcore_obj *l = &a->lcores[i];
 		double elapsed = (double)(rte_rdtsc() - l->base_tsc);
@@ -285,10 +285,10 @@ void text_lcores(struct appliance *a, FILE *out)
 
 		figures_lcore(l, &st);
 		fprintf(out, "  %-5u %-13s %14" PRIu64 " %14" PRIu64 " %7.2f %9.0f %10" PRIu64 " %9" PRIu64
-			" %9" PRIu64 "\n", l->lcore, lcores_roles_str(l), st.turns, st.busy_turns,
+			" %14" PRIu64 " %9" PRIu64 "\n", l->lcore, lcores_roles_str(l), st.turns, st.busy_turns,
 			100.0 * (double)st.busy_cycles / elapsed,
 			st.busy_turns ? (double)st.busy_cycles / (double)st.busy_turns : 0.0,
-			st.sleeps, st.wakes, st.commands);
+			st.sleeps, st.wakes, st.carried, st.commands);
 	}
 	fprintf(out, "  busy %%: of the time; cyc/turn: cycles of a busy turn\n");
 	text_end(out);

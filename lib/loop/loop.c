@@ -32,13 +32,6 @@
 #include "loop_impl.h"
 
 #define COMMANDS_MAX 64          /* commands waiting at once; more callers wait */
-#define EMPTY_TURNS 1000         /* polls that many times in vain before it sleeps */
-#define YIELD_TURNS 32           /* and lets who shares its CPU run after that many */
-#define CROWDED_NS 50000u        /* a yield that took so long: somebody else wants the CPU for a whole time slice */
-#define CROWDED_NAPS 4096        /* then it does not yield but sleeps, which ends when there is work, so many times */
-#define SLEEP_MIN_NS 50000u
-#define SLEEP_MAX_NS 1000000u
-#define EDGES 16                 /* eventfds of others that it looks at after one sleep */
 #define CALL_SPINS 200           /* a caller spins so often before it sleeps */
 #define CALL_SLEEP_NS 20000
 
@@ -51,44 +44,6 @@ struct command {
 	void *arg;
 	int ret;
 	uint32_t done;
-};
-
-struct turn {
-	phca_turn_fn fn;
-	void *arg;
-	const char *name;
-};
-
-struct idle {
-	phca_idle_fn fn;
-	void *arg;
-};
-
-struct phca_loop {
-	/* the lcore's own */
-	struct turn turns[PHCA_LOOP_TURNS_MAX];
-	struct idle idles[PHCA_LOOP_TURNS_MAX];
-	unsigned int nb_turns, nb_idles;
-	bool announced;              /* that it will sleep; the next turn is the last before */
-	unsigned int crowded;        /* naps before it yields again */
-	uint64_t clock_scale;
-	uint64_t sleep_ns;           /* next sleep; 0: polls */
-	unsigned int empty_turns;
-	struct phca_loop_stats stats;
-	/* shared */
-	uint32_t sleeping __rte_cache_aligned; /* 1: whoever clears it writes the eventfd */
-	uint32_t stop;
-	uint32_t running;
-	/* constant, control threads */
-	struct rte_ring *commands __rte_cache_aligned;
-	struct rte_rcu_qsbr *qsbr;
-	unsigned int thread_id;
-	enum phca_idle idle;
-	int event_fd;
-	int epoll_fd;                /* eventfds of others that wake it */
-	pthread_mutex_t lock;        /* recursive: a command may call its own loop */
-	pthread_t thread;            /* valid while running */
-	char name[32];
 };
 
 static struct rte_ring *ring_new(void)
@@ -140,7 +95,8 @@ struct phca_loop *phca_loop_create(const char *name, struct rte_rcu_qsbr *qsbr,
 	l->commands = ring_new();
 	l->event_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 	l->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
-	if (l->commands == NULL || l->event_fd < 0 || l->epoll_fd < 0 || lock_init(&l->lock) != 0) {
+	if (l->commands == NULL || l->event_fd < 0 || l->epoll_fd < 0 ||
+			phca_loop_fd_add(l, l->event_fd) != 0 || lock_init(&l->lock) != 0) {
 		rte_errno = l->commands == NULL ? ENOMEM : errno;
 		if (l->event_fd >= 0)
 			close(l->event_fd);
@@ -245,105 +201,33 @@ static unsigned int commands_run(struct phca_loop *l)
 	return n;
 }
 
+static unsigned int turns_run(struct phca_loop *l, uint64_t now_ns)
+{
+	unsigned int n = 0;
+
+	l->last_ns = now_ns;
+	for (unsigned int i = 0; i < l->nb_turns; i++)
+		n += l->turns[i].fn(l->turns[i].arg, now_ns);
+	return n;
+}
+
+/* A turn of its own, and one of each that it carries: also of those that it took in this one. */
 static unsigned int turn(struct phca_loop *l, uint64_t now_ns)
 {
 	unsigned int n = commands_run(l);
 
-	for (unsigned int i = 0; i < l->nb_turns; i++)
-		n += l->turns[i].fn(l->turns[i].arg, now_ns);
+	n += turns_run(l, now_ns);
+	for (unsigned int i = 0; i < l->nb_carried; i++) {
+		struct phca_loop *other = l->carried[i];
+
+		PHCA_STAT_ADD(other->stats.carried, 1);
+		/* Its own last turn may have begun after this one: its time does not go back. */
+		n += turns_run(other, RTE_MAX(now_ns, other->last_ns));
+	}
 	PHCA_STAT_ADD(l->stats.turns, 1);
 	if (n > 0)
 		PHCA_STAT_ADD(l->stats.busy_turns, 1);
 	return n;
-}
-
-/*
- * Sleep until woken or sleep_ns is over. Called after a turn that was empty
- * while `sleeping` was set already, so that a producer who came after that turn
- * finds it set; one who just missed it costs SLEEP_MAX_NS at most.
- */
-static void nap(struct phca_loop *l)
-{
-	struct timespec ts = { .tv_nsec = (long)l->sleep_ns };
-	struct pollfd pfd[2] = {
-		{ .fd = l->event_fd, .events = POLLIN }, { .fd = l->epoll_fd, .events = POLLIN },
-	};
-	struct epoll_event edges[EDGES];
-	bool woken;
-	uint64_t count;
-
-	if (l->qsbr != NULL)
-		rte_rcu_qsbr_thread_offline(l->qsbr, l->thread_id);
-	PHCA_STAT_ADD(l->stats.sleeps, 1);
-	woken = ppoll(pfd, 2, &ts, NULL) > 0;
-	if ((pfd[0].revents & POLLIN) && read(l->event_fd, &count, sizeof(count)) < 0)
-		woken = (pfd[1].revents & POLLIN) != 0;
-	if (pfd[1].revents & POLLIN)
-		epoll_wait(l->epoll_fd, edges, EDGES, 0); /* those that are left wake it from the next sleep */
-	if (woken) {
-		PHCA_STAT_ADD(l->stats.wakes, 1);
-		l->sleep_ns = 0;
-		l->empty_turns = 0;
-	} else {
-		l->sleep_ns = RTE_MIN(2 * l->sleep_ns, SLEEP_MAX_NS);
-	}
-	if (l->qsbr != NULL)
-		rte_rcu_qsbr_thread_online(l->qsbr, l->thread_id);
-}
-
-/* Tell those who want to know, and whoever would wake it; in what order does not matter before the fence. */
-static void announce(struct phca_loop *l, bool sleeps)
-{
-	if (l->announced == sleeps)
-		return;
-	l->announced = sleeps;
-	__atomic_store_n(&l->sleeping, sleeps, __ATOMIC_RELAXED);
-	for (unsigned int i = 0; i < l->nb_idles; i++)
-		l->idles[i].fn(l->idles[i].arg, sleeps);
-	if (sleeps)
-		__atomic_thread_fence(__ATOMIC_SEQ_CST);
-}
-
-/*
- * Another thread may want the CPU. If it keeps it, yielding is no way to share it: a
- * sleeper is put on the CPU when there is work for it, who yielded when a slice is over.
- */
-static void yield(struct phca_loop *l)
-{
-	uint64_t before = rte_rdtsc();
-
-	if (l->crowded == 0) {
-		sched_yield();
-		if (loop_clock_ns(rte_rdtsc() - before, l->clock_scale) > CROWDED_NS)
-			l->crowded = CROWDED_NAPS;
-	}
-	if (l->crowded > 0) {
-		l->crowded--;
-		l->empty_turns = EMPTY_TURNS;
-	}
-}
-
-/* What follows a turn: poll on, announce that it will sleep, or sleep. */
-static void rest(struct phca_loop *l, unsigned int did)
-{
-	if (l->idle == PHCA_IDLE_POLL)
-		return;
-	if (did > 0) {
-		l->empty_turns = 0;
-		l->sleep_ns = 0;
-	} else if (++l->empty_turns < EMPTY_TURNS) {
-		if (l->empty_turns % YIELD_TURNS == 0)
-			yield(l);
-		return;
-	} else if (!l->announced) {
-		if (l->sleep_ns == 0)
-			l->sleep_ns = SLEEP_MIN_NS;
-		announce(l, true);
-		return; /* one more turn, then sleep */
-	} else {
-		nap(l);
-	}
-	announce(l, false);
 }
 
 static void run_begin(struct phca_loop *l)
@@ -356,12 +240,11 @@ static void run_begin(struct phca_loop *l)
 	pthread_sigmask(SIG_BLOCK, &pipe, NULL);
 	pthread_mutex_lock(&l->lock);
 	l->thread = pthread_self();
-	l->empty_turns = 0;
-	l->sleep_ns = 0;
 	if (l->qsbr != NULL) {
 		rte_rcu_qsbr_thread_register(l->qsbr, l->thread_id);
 		rte_rcu_qsbr_thread_online(l->qsbr, l->thread_id);
 	}
+	loop_rest_begin(l);
 	__atomic_store_n(&l->running, 1, __ATOMIC_RELEASE);
 	pthread_mutex_unlock(&l->lock);
 	LOG(INFO, "%s: runs\n", l->name);
@@ -369,13 +252,13 @@ static void run_begin(struct phca_loop *l)
 
 static void run_end(struct phca_loop *l)
 {
+	loop_rest_end(l);
 	pthread_mutex_lock(&l->lock);
 	commands_run(l);
 	if (l->qsbr != NULL) {
 		rte_rcu_qsbr_thread_offline(l->qsbr, l->thread_id);
 		rte_rcu_qsbr_thread_unregister(l->qsbr, l->thread_id);
 	}
-	announce(l, false);
 	__atomic_store_n(&l->stop, 0, __ATOMIC_RELAXED);
 	__atomic_store_n(&l->running, 0, __ATOMIC_RELEASE);
 	pthread_mutex_unlock(&l->lock);
@@ -394,7 +277,8 @@ int phca_loop_run(struct phca_loop *l)
 
 		if (l->qsbr != NULL)
 			rte_rcu_qsbr_quiescent(l->qsbr, l->thread_id);
-		rest(l, did);
+		if (l->idle == PHCA_IDLE_SLEEP)
+			loop_rest(l, did, tsc);
 		tsc = rte_rdtsc();
 		if (did > 0)
 			PHCA_STAT_ADD(l->stats.busy_cycles, tsc - before);
@@ -406,24 +290,12 @@ int phca_loop_run(struct phca_loop *l)
 void phca_loop_stop(struct phca_loop *l)
 {
 	__atomic_store_n(&l->stop, 1, __ATOMIC_SEQ_CST);
-	phca_loop_wake(l);
+	loop_want(l);
 }
 
 bool phca_loop_is_running(const struct phca_loop *l)
 {
 	return __atomic_load_n(&l->running, __ATOMIC_ACQUIRE) != 0;
-}
-
-void phca_loop_wake(struct phca_loop *l)
-{
-	uint64_t one = 1;
-
-	if (__atomic_load_n(&l->sleeping, __ATOMIC_RELAXED) == 0)
-		return;
-	if (__atomic_exchange_n(&l->sleeping, 0, __ATOMIC_SEQ_CST) == 0)
-		return; /* another thread wakes it */
-	if (write(l->event_fd, &one, sizeof(one)) != (ssize_t)sizeof(one))
-		return; /* the count is at its limit: it is readable already */
 }
 
 /* Hand over to the running loop. @return false: it does not run */
@@ -456,7 +328,7 @@ int phca_loop_call(struct phca_loop *l, int (*fn)(void *arg), void *arg)
 		return ret;
 	}
 	pthread_mutex_unlock(&l->lock);
-	phca_loop_wake(l);
+	loop_want(l);
 	while (__atomic_load_n(&c.done, __ATOMIC_ACQUIRE) == 0) {
 		if (++spins < CALL_SPINS)
 			rte_pause();
@@ -483,6 +355,7 @@ void phca_loop_stats_get(const struct phca_loop *l, struct phca_loop_stats *st)
 	st->busy_cycles = PHCA_STAT_GET(l->stats.busy_cycles);
 	st->sleeps = PHCA_STAT_GET(l->stats.sleeps);
 	st->wakes = PHCA_STAT_GET(l->stats.wakes);
+	st->carried = PHCA_STAT_GET(l->stats.carried);
 	st->commands = PHCA_STAT_GET(l->stats.commands);
 }
 

@@ -27,7 +27,7 @@ extern "C" {
 /** What an idle lcore does. */
 enum phca_idle {
 	PHCA_IDLE_POLL,  /**< polls on */
-	PHCA_IDLE_SLEEP, /**< after some empty turns sleeps on an eventfd, up to 1 ms */
+	PHCA_IDLE_SLEEP, /**< after some empty turns sleeps, up to 1 ms; who has work for it may carry it */
 };
 
 /** Counters of a loop, written by its lcore. */
@@ -38,11 +38,15 @@ struct phca_loop_stats {
 	uint64_t sleeps;      /**< times it went to sleep */
 	uint64_t wakes;       /**< times it was woken before its time was over */
 	uint64_t commands;    /**< commands executed */
+	uint64_t carried;     /**< turns that another loop made for it */
 };
 
 struct phca_loop; /**< one polling lcore */
 
-/** One turn of something; data path. @return how much it did, 0 when idle */
+/**
+ * One turn of something; data path. With PHCA_IDLE_SLEEP on whichever thread of a loop makes it, one
+ * at a time; all that it is to know of the last turn it sees. @return how much it did, 0 when idle
+ */
 typedef unsigned int (*phca_turn_fn)(void *arg, uint64_t now_ns);
 
 /**
@@ -85,14 +89,15 @@ int phca_loop_call(struct phca_loop *loop, int (*fn)(void *arg), void *arg);
 /** One turn by hand, for tests: commands, turn functions, no sleep. @return how much was done */
 unsigned int phca_loop_turn(struct phca_loop *loop, uint64_t now_ns);
 /**
- * Wake the loop if it sleeps. Any thread, data path too: one load when it does
- * not. A wake that meets the loop on its way to sleep may be missed; it then
- * sleeps 1 ms at most.
+ * Have work that was published for the loop be seen. Any thread, data path too: a fence and a load when it does not
+ * sleep, nothing when it never does. When it sleeps, a thread that runs a loop itself (with PHCA_IDLE_SLEEP, the
+ * same qsbr, and not busy for more than a millisecond) makes its turns from now on, behind its own, until both have
+ * nothing to do: the loop is carried. Another thread wakes it by its eventfd. None is missed.
  */
 void phca_loop_wake(struct phca_loop *loop);
 /**
- * Called on the loop's lcore. true: it is about to sleep; one more turn follows before it does, so that what is
- * published by somebody who cannot see that it sleeps is found in that turn. false: it polls again.
+ * Called by whoever makes the loop's turns. true: it is about to sleep; one more turn follows before it does, so
+ * that what is published by somebody who cannot see that it sleeps is found in that turn. false: it polls again.
  */
 typedef void (*phca_idle_fn)(void *arg, bool sleeps);
 /** Add such a function. As phca_loop_add. @return 0, -ENOSPC */
