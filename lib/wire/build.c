@@ -157,14 +157,35 @@ uint32_t phca_wire_build(void *frame, const struct phca_wire_hdr *h, uint32_t pa
 	return (uint32_t)(p - (uint8_t *)frame) + hdr_len;
 }
 
+/* Of zeros. @return where the iCRC goes */
+static uint8_t *pad_put(uint8_t *frame, const struct phca_wire_hdr *h, uint32_t payload_len)
+{
+	uint8_t *end = frame + phca_wire_hdr_len(h) + payload_len;
+
+	for (uint32_t pad = pad_len(payload_len); pad > 0; pad--)
+		*end++ = 0;
+	return end;
+}
+
+static uint32_t icrc_put(uint8_t *frame, uint8_t *end, uint32_t icrc)
+{
+	phca_put32(end, __builtin_bswap32(icrc)); /* least significant byte first */
+	return (uint32_t)(end - frame) + PHCA_ICRC_LEN;
+}
+
 uint32_t phca_wire_finish(void *frame, const struct phca_wire_hdr *h, uint32_t payload_len)
 {
-	uint8_t *f = frame, *end = f + phca_wire_hdr_len(h) + payload_len;
-	uint32_t l3 = l3_off(h), pad = pad_len(payload_len), icrc;
+	uint8_t *f = frame, *end = pad_put(f, h, payload_len);
+	uint32_t l3 = l3_off(h);
 
-	for (uint32_t i = 0; i < pad; i++)
-		*end++ = 0;
-	icrc = phca_wire_icrc(f + l3, (uint32_t)(end - f) - l3, h->ip6);
-	phca_put32(end, __builtin_bswap32(icrc)); /* least significant byte first */
-	return (uint32_t)(end - f) + PHCA_ICRC_LEN;
+	return icrc_put(f, end, phca_wire_icrc(f + l3, (uint32_t)(end - f) - l3, h->ip6));
+}
+
+uint32_t phca_wire_finish_known(void *frame, const struct phca_wire_hdr *h, uint32_t payload_len,
+		struct phca_wire_crc known)
+{
+	uint8_t *f = frame, *end = pad_put(f, h, payload_len);
+	uint32_t l3 = l3_off(h);
+
+	return icrc_put(f, end, phca_wire_icrc_known(f + l3, phca_wire_hdr_len(h) - l3, h->ip6, known));
 }

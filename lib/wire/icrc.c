@@ -8,10 +8,17 @@
  * all lie in the IP, UDP and BTH headers, which are copied to the stack for that;
  * what follows is read in place. The Ethernet header and the VLAN tag are not
  * covered.
+ *
+ * A CRC is a remainder of polynomials over GF(2): that of A followed by B is that of A
+ * times x^(bits of B), plus that of B. So payload that goes into many packets is divided once.
+ * A 32-bit word is a polynomial with the coefficient of x^0 in its highest bit.
  */
 #include <string.h>
 
 #include <isa-l/crc.h>
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
 
 #include "phca_wire.h"
 
@@ -118,6 +125,75 @@ uint32_t phca_wire_icrc(const void *l3, uint32_t l3_len, bool ip6)
 	uint32_t crc = ip6 ? icrc_head6(l3) : icrc_head4(l3);
 
 	return crc32(crc, (const uint8_t *)l3 + head_len, l3_len - head_len);
+}
+
+/* ------------------------------------------------- payload that is known */
+
+#define CRC_POLY 0xedb88320u /* without x^32 */
+#define CRC_X0 (1u << 31)    /* 1 */
+
+#if defined(__x86_64__)
+/* Barrett's reduction: RU is x^64 / P, RP is P, both reflected, with 33 bits. */
+__attribute__((target("pclmul,sse2")))
+static uint32_t crc_mul_pclmul(uint32_t a, uint32_t b)
+{
+	const __m128i k = _mm_set_epi64x(0x1f7011641, 0x1db710641);
+	const __m128i low = _mm_cvtsi64_si128(UINT32_MAX);
+	__m128i p = _mm_clmulepi64_si128(_mm_cvtsi64_si128(a), _mm_cvtsi64_si128(b), 0), t;
+
+	p = _mm_slli_epi64(p, 1); /* 63 bits: x^0 into the highest of 64 */
+	t = _mm_clmulepi64_si128(_mm_and_si128(p, low), k, 0x10);
+	t = _mm_clmulepi64_si128(_mm_and_si128(t, low), k, 0x00);
+	return (uint32_t)((uint64_t)_mm_cvtsi128_si64(_mm_xor_si128(p, t)) >> 32);
+}
+#endif
+
+/* a times b */
+static uint32_t crc_mul(uint32_t a, uint32_t b)
+{
+	uint32_t sum = 0;
+
+#if defined(__x86_64__)
+	if (__builtin_cpu_supports("pclmul"))
+		return crc_mul_pclmul(a, b);
+#endif
+	for (; a != 0; a <<= 1) {
+		if (a & CRC_X0)
+			sum ^= b;
+		b = b >> 1 ^ (b & 1 ? CRC_POLY : 0); /* times x */
+	}
+	return sum;
+}
+
+/* x^(8 n) */
+static uint32_t crc_shift(uint32_t n)
+{
+	uint32_t power = CRC_X0 >> 8, shift = CRC_X0;
+
+	for (; n != 0; n >>= 1, power = crc_mul(power, power))
+		if (n & 1)
+			shift = crc_mul(shift, power);
+	return shift;
+}
+
+struct phca_wire_crc phca_wire_payload_crc(const void *payload, uint32_t len)
+{
+	static const uint8_t zero[4];
+	uint32_t pad = -len & 3;
+
+	return (struct phca_wire_crc){
+		.crc = crc32(crc32(0, payload, len), zero, pad), .shift = crc_shift(len + pad),
+	};
+}
+
+uint32_t phca_wire_icrc_known(const void *l3, uint32_t hdr_len, bool ip6, struct phca_wire_crc known)
+{
+	uint32_t head_len = ip6 ? HDR6_LEN : HDR4_LEN;
+	uint32_t crc = ip6 ? icrc_head6(l3) : icrc_head4(l3);
+
+	if (hdr_len > head_len)
+		crc = crc32(crc, (const uint8_t *)l3 + head_len, hdr_len - head_len);
+	return crc_mul(crc, known.shift) ^ known.crc;
 }
 
 uint16_t phca_wire_csum(const void *data, uint32_t len, uint32_t sum)

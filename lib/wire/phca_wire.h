@@ -340,6 +340,23 @@ static inline const void *phca_pkt_hdr(const void *frame, const struct phca_pkt 
  */
 uint32_t phca_wire_icrc(const void *l3, uint32_t l3_len, bool ip6);
 
+/** What payload adds to the invariant CRC of a packet, whatever the headers are. */
+struct phca_wire_crc {
+	uint32_t crc;   /**< of the bytes and their pad */
+	uint32_t shift; /**< what so many bytes make of the CRC of those before; 0: nothing is known */
+};
+/**
+ * Know the CRC of payload that goes into several packets: it is computed once.
+ * @param len  bytes, without pad; the whole payload of a packet
+ */
+struct phca_wire_crc phca_wire_payload_crc(const void *payload, uint32_t len);
+/**
+ * phca_wire_icrc without looking at the payload.
+ * @param hdr_len  bytes from the IP header up to the payload
+ * @param known    of the payload
+ */
+uint32_t phca_wire_icrc_known(const void *l3, uint32_t hdr_len, bool ip6, struct phca_wire_crc known);
+
 /** @return whether a GID is an IPv4 address, ::ffff:a.b.c.d (A17.4.5.2). */
 static inline bool phca_gid_is_ip4(const uint8_t gid[16])
 {
@@ -430,6 +447,10 @@ uint32_t phca_wire_build(void *frame, const struct phca_wire_hdr *h, uint32_t pa
  * @return length of the whole frame
  */
 uint32_t phca_wire_finish(void *frame, const struct phca_wire_hdr *h, uint32_t payload_len);
+
+/** As phca_wire_finish, of payload for which phca_wire_payload_crc gave @p known. */
+uint32_t phca_wire_finish_known(void *frame, const struct phca_wire_hdr *h, uint32_t payload_len,
+		struct phca_wire_crc known);
 
 /**
  * @return RFC 1071 checksum of @p len bytes, folded, not complemented, @p sum

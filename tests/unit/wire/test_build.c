@@ -115,6 +115,37 @@ PHCA_TEST(build, round_trip_of_random_headers)
 	}
 }
 
+/* One that many packets carry: each gets the iCRC that it would have got by itself. */
+PHCA_TEST(build, payload_whose_crc_is_known)
+{
+	static uint8_t frame[WIRE_FRAME_MAX], again[WIRE_FRAME_MAX], payload[PHCA_MTU_MAX];
+	uint64_t seed = 20240214;
+
+	for (int i = 0; i < 3000; i++) {
+		struct phca_wire_hdr h;
+		struct phca_wire_crc crc;
+		uint32_t len, hdr_len, all;
+
+		wire_random_hdr(&seed, &h);
+		len = wire_random_len(&seed, h.opcode, i % 4 == 0 ? PHCA_MTU_MAX : 80);
+		wire_random_bytes(&seed, payload, len);
+		crc = phca_wire_payload_crc(payload, len);
+		CU_ASSERT_NOT_EQUAL(crc.shift, 0);
+		memset(again, 0x77, sizeof(again));
+		hdr_len = phca_wire_build(frame, &h, len);
+		phca_wire_build(again, &h, len);
+		memcpy(frame + hdr_len, payload, len);
+		memcpy(again + hdr_len, payload, len);
+		all = phca_wire_finish(frame, &h, len);
+		EXPECT(phca_wire_finish_known(again, &h, len, crc), all);
+		CU_ASSERT_EQUAL(memcmp(frame, again, all), 0);
+		EXPECT(phca_wire_icrc_known(frame + (h.vlan ? 18 : 14), hdr_len - (h.vlan ? 18 : 14), h.ip6, crc),
+			phca_wire_icrc(frame + (h.vlan ? 18 : 14), all - PHCA_ICRC_LEN - (h.vlan ? 18 : 14), h.ip6));
+		if (CU_get_number_of_failures() != 0)
+			break;
+	}
+}
+
 /* Ethernet pads short frames; the parser must not take that for payload. */
 PHCA_TEST(build, ethernet_padding_is_not_payload)
 {
