@@ -158,7 +158,7 @@ static enum phca_verdict bad_response(struct shard *h, struct phca_qp *qp)
 /* The answer of the head's n bytes goes where the application wants it. @return whether it could */
 static bool deliver(struct shard *h, struct phca_qp *qp, uint64_t off, const void *data, uint32_t n)
 {
-	const struct phca_offload_wr *wr = &head(qp)->wr;
+	const struct phca_offload_wr *wr = head(qp)->wr;
 
 	if (likely(phca_sg_scatter(h->mem, wr->pd, wr->sge, wr->wqe.num_sge, off, data, n) == PHCA_MEM_OK))
 		return true;
@@ -184,7 +184,7 @@ static void answered(struct shard *h, struct phca_qp *qp, bool done)
 /* Opcode and length of a READ response against its place in the answer (9.7.5.1.8). */
 static bool read_fits(const struct phca_qp *qp, const struct sq_wr *e, const struct phca_pkt *pkt, uint32_t off)
 {
-	uint64_t left = e->wr.len - (uint64_t)off * qp->path_mtu;
+	uint64_t left = e->wr->len - (uint64_t)off * qp->path_mtu;
 	bool starts = off % READ_CHUNK == 0, ends = off + 1 == e->nb_psn || (off + 1) % READ_CHUNK == 0;
 	unsigned int flags = phca_opcode_table[pkt->opcode].flags;
 

@@ -40,10 +40,11 @@ static void copies_move(struct attach_arg *a)
 	if (a->qp->pseq[PHCA_DIR_SEND].next != r->place) {
 		memcpy(e, sq_copy_at(r, r->place), r->stride);
 		e->place = 0;
-		if (e->wr.sge != NULL)
-			e->wr.sge = (const struct phca_sge *)(e + 1);
-		if (e->wr.inline_data != NULL)
-			e->wr.inline_data = (const uint8_t *)(e + 1);
+		e->wr = &e->own;
+		if (e->own.sge != NULL)
+			e->own.sge = (const struct phca_sge *)(e + 1);
+		if (e->own.inline_data != NULL)
+			e->own.inline_data = (const uint8_t *)(e + 1);
 	}
 	a->old_wrs = r->wrs;
 	r->wrs = a->wrs;

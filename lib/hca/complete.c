@@ -199,7 +199,7 @@ static void reply(struct shard *h, const struct phca_preply *r)
 		responder_answer(h, qp, r->tag, r->status, r->value, r->data);
 		break;
 	case PHCA_PREPLY_CHILD:
-		sq_child_add(h, qp, r->child);
+		sq_child_add(h, qp, r->child, r->wr);
 		break;
 	case PHCA_PREPLY_PASS:
 		if (r->dir == PHCA_DIR_RECV)
@@ -239,13 +239,12 @@ static unsigned int mbufs_returned(struct px *x)
 	return n;
 }
 
-/* What the proxy lcore has just written, and this one will write to. */
-static void child_prefetch(const struct phca_child *c)
+/* What this lcore will write, and what the proxy lcore has just written; what is shared came with the first. */
+static void child_prefetch(const struct phca_preply *r)
 {
-	const char *at = (const char *)c;
-
-	for (size_t i = 0; i < sizeof(struct sq_wr); i += RTE_CACHE_LINE_SIZE)
-		prefetch_own(at + i);
+	prefetch_own(r->child);
+	rte_prefetch0(r->wr);
+	rte_prefetch0((const char *)r->wr + RTE_CACHE_LINE_SIZE);
 }
 
 static unsigned int px_replies(struct shard *h, struct px *x)
@@ -255,7 +254,7 @@ static unsigned int px_replies(struct shard *h, struct px *x)
 
 	for (unsigned int i = 0; i < n; i++)
 		if (r[i].kind == PHCA_PREPLY_CHILD)
-			child_prefetch(r[i].child);
+			child_prefetch(&r[i]);
 	for (unsigned int i = 0; i < n; i++)
 		reply(h, &r[i]);
 	return n + mbufs_returned(x);

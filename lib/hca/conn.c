@@ -57,11 +57,16 @@ void conn_header(const struct phca_qp *qp, const struct port *p, uint8_t opcode,
 	hd->psn = psn;
 }
 
-/* The payload is in place behind the headers, *m as phca_wire_build left it. */
+/* The payload is in place behind the headers, *m as phca_wire_build left it. @param crc  of it, or NULL */
 void conn_send(struct shard *h, struct port *p, struct phca_qp *qp, struct rte_mbuf *m,
-		const struct phca_wire_hdr *hd, uint32_t payload_len)
+		const struct phca_wire_hdr *hd, uint32_t payload_len, const struct phca_wire_crc *crc)
 {
-	m->data_len = (uint16_t)phca_wire_finish(rte_pktmbuf_mtod(m, void *), hd, payload_len);
+	uint8_t *frame = rte_pktmbuf_mtod(m, uint8_t *);
+
+	if (crc != NULL)
+		m->data_len = (uint16_t)phca_wire_finish_known(frame, hd, payload_len, *crc);
+	else
+		m->data_len = (uint16_t)phca_wire_finish(frame, hd, payload_len);
 	m->pkt_len = m->data_len;
 	tx_put(h, p, m, qp->conn.own);
 	congestion_sent(h, qp, m->pkt_len);

@@ -41,8 +41,8 @@ void conn_begin(struct phca_qp *qp, struct sq_wr *e)
 
 	e->psn = qp->sq_psn;
 	e->nb_psn = 1;
-	if (!wr_is_atomic(e) && e->wr.len > qp->path_mtu)
-		e->nb_psn = (uint32_t)(((uint64_t)e->wr.len + qp->path_mtu - 1) >> shift);
+	if (!wr_is_atomic(e) && e->wr->len > qp->path_mtu)
+		e->nb_psn = (uint32_t)(((uint64_t)e->wr->len + qp->path_mtu - 1) >> shift);
 	sq_wr_begins(&qp->req, e);
 }
 
@@ -57,7 +57,7 @@ static struct piece piece_at(const struct phca_qp *qp, const struct sq_wr *e, st
 		c.nb_psn = RTE_MIN(c.nb_psn, left);
 	}
 	c.byte_off = c.off << shift;
-	left = e->wr.len - c.byte_off;
+	left = e->wr->len - c.byte_off;
 	c.len = (uint32_t)RTE_MIN((uint64_t)c.nb_psn << shift, (uint64_t)left);
 	c.first = c.off == 0;
 	c.last = c.off + c.nb_psn == e->nb_psn;
@@ -92,7 +92,7 @@ static bool may_be_outstanding(struct phca_qp *qp, const struct sq_wr *e, const 
 
 static uint8_t opcode_of(const struct phca_qp *qp, const struct sq_wr *e, const struct piece *c)
 {
-	uint8_t wr = e->wr.wqe.opcode;
+	uint8_t wr = e->wr->wqe.opcode;
 	unsigned int base = PHCA_RC_SEND_FIRST, pos;
 
 	switch (wr) {
@@ -122,7 +122,7 @@ static uint8_t opcode_of(const struct phca_qp *qp, const struct sq_wr *e, const 
 static void header(const struct phca_qp *qp, const struct port *p, const struct sq_wr *e, const struct piece *c,
 		struct phca_psn psn, struct phca_wire_hdr *hd)
 {
-	const struct phca_send_wqe *w = &e->wr.wqe;
+	const struct phca_send_wqe *w = &e->wr->wqe;
 
 	conn_header(qp, p, opcode_of(qp, e, c), psn, hd);
 	hd->imm = w->imm;
@@ -138,14 +138,14 @@ static void header(const struct phca_qp *qp, const struct port *p, const struct 
 	} else {
 		hd->va = w->u.rdma.remote_addr + (wr_is_read(e) ? c->byte_off : 0);
 		hd->rkey = w->u.rdma.rkey;
-		hd->dma_len = wr_is_read(e) ? c->len : e->wr.len;
+		hd->dma_len = wr_is_read(e) ? c->len : e->wr->len;
 	}
 }
 
 /* @return false: its memory refuses */
 static bool payload(struct shard *h, const struct sq_wr *e, const struct piece *c, uint8_t *to)
 {
-	const struct phca_offload_wr *wr = &e->wr;
+	const struct phca_offload_wr *wr = e->wr;
 
 	if (wr->inline_data != NULL) {
 		memcpy(to, wr->inline_data + c->byte_off, c->len);
@@ -202,7 +202,7 @@ static enum sq_result packet(struct shard *h, struct port *p, struct phca_qp *qp
 		rte_pktmbuf_free(m);
 		return SQ_OFF;
 	}
-	conn_send(h, p, qp, m, &hd, len);
+	conn_send(h, p, qp, m, &hd, len, e->wr->crc.shift != 0 && len == e->wr->len ? &e->wr->crc : NULL);
 	return SQ_DONE;
 }
 

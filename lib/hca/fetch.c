@@ -45,9 +45,9 @@ static uint32_t check_conn(const struct phca_qp *qp, const struct sq_wr *e)
 	if (!qp->check_peer) /* UC without an address vector can only receive */
 		return PHCA_WC_LOC_QP_OP_ERR;
 	if (wr_is_read(e) || wr_is_atomic(e)) {
-		if (qp->max_rd_atomic == 0 || e->wr.inline_data != NULL)
+		if (qp->max_rd_atomic == 0 || e->wr->inline_data != NULL)
 			return PHCA_WC_LOC_QP_OP_ERR;
-		if (wr_is_atomic(e) && e->wr.len != sizeof(uint64_t))
+		if (wr_is_atomic(e) && e->wr->len != sizeof(uint64_t))
 			return PHCA_WC_LOC_LEN_ERR;
 	}
 	return PHCA_WC_SUCCESS;
@@ -56,16 +56,16 @@ static uint32_t check_conn(const struct phca_qp *qp, const struct sq_wr *e)
 /* Everything that the copy can be wrong in (10.8.2, 11.6.2). */
 uint32_t check_wr(struct shard *h, const struct phca_qp *qp, const struct sq_wr *e)
 {
-	const struct phca_send_wqe *w = &e->wr.wqe;
+	const struct phca_send_wqe *w = &e->wr->wqe;
 	uint32_t access = wr_is_read(e) || wr_is_atomic(e) ? PHCA_ACCESS_LOCAL_WRITE : 0, status;
 
 	if (!send_opcode_ok(qp, w->opcode))
 		return PHCA_WC_LOC_QP_OP_ERR;
 	if (wr_is_local(e))
 		return PHCA_WC_SUCCESS; /* where it is executed */
-	status = qp->transport == PHCA_TRANSPORT_UD ? check_ud(h->ports[qp->port], &e->wr) : check_conn(qp, e);
-	if (status == PHCA_WC_SUCCESS && e->wr.sge != NULL &&
-	    phca_sg_check(h->mem, e->wr.pd, e->wr.sge, w->num_sge, access) != PHCA_MEM_OK)
+	status = qp->transport == PHCA_TRANSPORT_UD ? check_ud(h->ports[qp->port], e->wr) : check_conn(qp, e);
+	if (status == PHCA_WC_SUCCESS && e->wr->sge != NULL &&
+	    phca_sg_check(h->mem, e->wr->pd, e->wr->sge, w->num_sge, access) != PHCA_MEM_OK)
 		return PHCA_WC_LOC_PROT_ERR;
 	return status;
 }
@@ -74,15 +74,17 @@ uint32_t check_wr(struct shard *h, const struct phca_qp *qp, const struct sq_wr 
 static uint32_t copy_wr(struct shard *h, struct phca_qp *qp, struct sq_wr *e)
 {
 	struct phca_send_wqe *slot = phca_ring_head(&qp->sq);
-	struct phca_offload_wr *wr = &e->wr;
+	struct phca_offload_wr *wr = &e->own;
 	struct phca_send_wqe *w = &wr->wqe;
 	uint64_t len;
 
+	e->wr = wr;
 	memcpy(w, slot, sizeof(*w));
 	rte_compiler_barrier(); /* the copy is used from here on, the slot may change */
 	wr->pd = qp->pd;
 	wr->sge = NULL;
 	wr->inline_data = NULL;
+	wr->crc.shift = 0;
 	wr->len = 0;
 	e->nb_psn = 0;
 	e->rule = RULE_NONE;
@@ -133,7 +135,7 @@ void sq_release(struct phca_qp *qp)
 static void sq_classify(struct shard *h, struct phca_qp *qp, struct sq_wr *e)
 {
 	if (e->status == PHCA_WC_SUCCESS && !wr_is_local(e))
-		e->rule = classify_send(h, qp, &e->wr);
+		e->rule = classify_send(h, qp, e->wr);
 }
 
 /* Give the head of the ring a place. @return SQ_DONE: it has one, at which its status is known */

@@ -445,7 +445,7 @@ enum phca_neigh_state conn_path(struct shard *h, struct port *p, struct phca_qp 
 void conn_header(const struct phca_qp *qp, const struct port *p, uint8_t opcode, struct phca_psn psn,
 		struct phca_wire_hdr *hd);
 void conn_send(struct shard *h, struct port *p, struct phca_qp *qp, struct rte_mbuf *m,
-		const struct phca_wire_hdr *hd, uint32_t payload_len);
+		const struct phca_wire_hdr *hd, uint32_t payload_len, const struct phca_wire_crc *crc);
 
 /* congestion.c */
 void congestion_marked(struct shard *h, struct port *p, struct phca_qp *qp, const uint8_t *frame,

@@ -49,12 +49,15 @@ static void issued_add(struct shard *h, struct phca_qp *qp, struct sq_wr *e)
 		requester_wake(h, qp);
 }
 
-void sq_child_add(struct shard *h, struct phca_qp *qp, struct phca_child *c)
+void sq_child_add(struct shard *h, struct phca_qp *qp, struct phca_child *c, const struct phca_offload_wr *wr)
 {
-	struct sq_wr *e = (struct sq_wr *)&c->wr;
+	struct sq_wr *e = (struct sq_wr *)c->hca;
 
 	if (unlikely(qp->let_go))
 		return; /* the proxy has it back, or will */
+	e->wr = wr;
+	if (wr->inline_data != NULL)
+		rte_prefetch0(wr->inline_data);
 	e->child = true;
 	e->status = PHCA_WC_SUCCESS;
 	issued_add(h, qp, e);
@@ -100,7 +103,7 @@ struct sq_wr *issued_take(struct requester *r)
 /* A posted one was checked when it was copied. */
 static uint32_t child_check(struct shard *h, const struct phca_qp *qp, const struct sq_wr *e)
 {
-	const struct phca_offload_wr *wr = &e->wr;
+	const struct phca_offload_wr *wr = e->wr;
 	uint64_t len = wr->len;
 
 	if (wr_is_local(e) || (wr->sge == NULL && wr->wqe.num_sge != 0))
@@ -119,8 +122,13 @@ enum sq_result issued_begin(struct shard *h, struct phca_qp *qp)
 	struct sq_wr *e = r->issued, *next = e->next;
 	enum sq_result s;
 
+	if (next != NULL) {
+		rte_prefetch0(next->next);
+		rte_prefetch0(next->wr);
+	}
+
 	/* those offloaded READs that it has to wait for have ended, or wait for it */
-	if (unlikely(slots_full(r)) || ((e->wr.wqe.flags & PHCA_SEND_FENCE) && r->nb_rd > 0)) {
+	if (unlikely(slots_full(r)) || ((e->wr->wqe.flags & PHCA_SEND_FENCE) && r->nb_rd > 0)) {
 		r->wait = REQ_WAIT_ACK;
 		return SQ_OFF;
 	}
@@ -142,19 +150,39 @@ enum sq_result issued_begin(struct shard *h, struct phca_qp *qp)
 
 /* -------------------------------------------------------------- the end */
 
+/* The message staged last, when it tells of children of this queue pair that ended so, and of one more; or NULL. */
+static struct phca_pmsg *told_last(const struct phca_qp *qp, uint32_t status)
+{
+	struct px *x = qp->px;
+	struct phca_pmsg *pm;
+
+	if (x->nb_pm == 0)
+		return NULL;
+	pm = &x->pm[x->nb_pm - 1];
+	return pm->kind == PHCA_PMSG_CHILD && pm->pqp == qp->pqp && pm->child.status == status &&
+		pm->child.nb < PHCA_PMSG_CHILDREN ? pm : NULL;
+}
+
 /* Room is known. */
 void sq_child_over(struct phca_qp *qp, const struct sq_wr *e, uint32_t status)
 {
-	struct phca_pmsg *pm = proxy_msg(qp->px);
+	struct phca_child *c = RTE_PTR_SUB(e, offsetof(struct phca_child, hca));
+	struct phca_pmsg *pm = told_last(qp, status);
 
+	PHCA_STAT_ADD(qp->st.tx_children, 1);
+	if (pm != NULL) {
+		pm->child.child[pm->child.nb++] = c;
+		return;
+	}
+	pm = proxy_msg(qp->px);
 	pm->kind = PHCA_PMSG_CHILD;
 	pm->dir = PHCA_DIR_SEND;
 	pm->rule = pm->flags = 0;
 	pm->seq = 0;
 	pm->pqp = qp->pqp;
-	pm->child.child = container_of(&e->wr, struct phca_child, wr);
+	pm->child.child[0] = c;
+	pm->child.nb = 1;
 	pm->child.status = status;
-	PHCA_STAT_ADD(qp->st.tx_children, 1);
 }
 
 /* @return false: there is no room */

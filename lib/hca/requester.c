@@ -146,7 +146,7 @@ static bool fenced(struct phca_qp *qp, const struct sq_wr *e)
 {
 	struct requester *r = &qp->req;
 
-	if (!(e->wr.wqe.flags & PHCA_SEND_FENCE))
+	if (!(e->wr->wqe.flags & PHCA_SEND_FENCE))
 		return false;
 	if (r->rd_offloaded && (int32_t)(qp->pseq[PHCA_DIR_SEND].freed - r->rd_place) < 0) {
 		r->wait = REQ_WAIT_PLACE;
@@ -172,7 +172,7 @@ static enum sq_result offload_wr(struct phca_qp *qp, struct sq_wr *e)
 	pm->kind = PHCA_PMSG_OFFLOAD;
 	pm->dir = PHCA_DIR_SEND;
 	pm->rule = (uint8_t)e->rule;
-	pm->flags = (e->wr.wqe.flags & PHCA_SEND_SIGNALED) || qp->sq_sig_all ? 0 : PHCA_PMSG_F_NO_CQE;
+	pm->flags = (e->wr->wqe.flags & PHCA_SEND_SIGNALED) || qp->sq_sig_all ? 0 : PHCA_PMSG_F_NO_CQE;
 	pm->flags |= e->traced;
 	if (qp->rules[e->rule].ordered & 1u << PHCA_DIR_SEND) {
 		pm->flags |= PHCA_PMSG_F_ORDERED;
@@ -180,7 +180,7 @@ static enum sq_result offload_wr(struct phca_qp *qp, struct sq_wr *e)
 	}
 	pm->seq = r->place++;
 	pm->pqp = qp->pqp;
-	pm->wr = &e->wr;
+	pm->wr = e->wr;
 	e->offloaded = true;
 	if (wr_is_read(e) || wr_is_atomic(e)) {
 		r->rd_offloaded = true;
@@ -195,7 +195,7 @@ static enum sq_result offload_wr(struct phca_qp *qp, struct sq_wr *e)
 /* Operations on memory windows need no peer (10.6.7.2, 10.8.2). */
 static enum sq_result local_wr(struct shard *h, struct phca_qp *qp, struct sq_wr *e)
 {
-	const struct phca_send_wqe *w = &e->wr.wqe;
+	const struct phca_send_wqe *w = &e->wr->wqe;
 	struct phca_mw_bind b = {
 		.addr = w->u.bind.addr, .length = w->u.bind.length, .rkey = w->u.bind.rkey,
 		.new_rkey = w->u.bind.new_rkey, .mr_key = w->u.bind.lkey, .access = w->u.bind.access,

@@ -33,10 +33,10 @@
 
 /*
  * A send work request: the copy, validated, and what became of it. Its SGEs or inline data
- * follow. A child's lies in its struct phca_child.
+ * follow. A child's lies in its struct phca_child and has no copy of its own.
  */
 struct sq_wr {
-	struct phca_offload_wr wr;
+	const struct phca_offload_wr *wr; /* own; a child's: as the proxy has it, perhaps shared */
 	union {
 		struct {
 			struct phca_psn psn;  /* of its first packet, once it has begun */
@@ -53,10 +53,11 @@ struct sq_wr {
 	bool child;
 	uint8_t traced;       /* PHCA_PMSG_F_TRACED, or 0 */
 	uint8_t rsvd[2];
+	struct phca_offload_wr own;
 };
-_Static_assert(sizeof(struct sq_wr) == 144, "part of the stride of copies");
-_Static_assert(offsetof(struct phca_child, wr) == 0 &&
-	sizeof(struct sq_wr) <= offsetof(struct phca_child, hca) + sizeof(((struct phca_child *)0)->hca),
+_Static_assert(sizeof(struct sq_wr) == 160, "part of the stride of copies");
+_Static_assert(offsetof(struct phca_child, hca) == 0 &&
+	offsetof(struct sq_wr, own) <= sizeof(((struct phca_child *)0)->hca),
 	"a child has room for what the HCA keeps");
 
 /* Why a queue pair with something to send is off the ready list. */
@@ -135,17 +136,17 @@ static inline uint32_t sq_wr_off(const struct sq_wr *e, struct phca_psn psn)
 
 static inline bool wr_is_read(const struct sq_wr *e)
 {
-	return e->wr.wqe.opcode == PHCA_WR_RDMA_READ;
+	return e->wr->wqe.opcode == PHCA_WR_RDMA_READ;
 }
 
 static inline bool wr_is_atomic(const struct sq_wr *e)
 {
-	return e->wr.wqe.opcode == PHCA_WR_ATOMIC_CMP_AND_SWP || e->wr.wqe.opcode == PHCA_WR_ATOMIC_FETCH_AND_ADD;
+	return e->wr->wqe.opcode == PHCA_WR_ATOMIC_CMP_AND_SWP || e->wr->wqe.opcode == PHCA_WR_ATOMIC_FETCH_AND_ADD;
 }
 
 static inline bool wr_is_local(const struct sq_wr *e)
 {
-	return e->wr.wqe.opcode == PHCA_WR_LOCAL_INV || e->wr.wqe.opcode == PHCA_WR_BIND_MW;
+	return e->wr->wqe.opcode == PHCA_WR_LOCAL_INV || e->wr->wqe.opcode == PHCA_WR_BIND_MW;
 }
 
 /* Outcome of looking at or executing the head of a send queue. */
@@ -194,7 +195,7 @@ void conn_nudge(struct shard *h, struct phca_qp *qp);
 
 /* issued.c: what the proxy issues */
 int slots_make(uint32_t places, struct sq_wr ***slots, uint32_t *mask, void *any);
-void sq_child_add(struct shard *h, struct phca_qp *qp, struct phca_child *c);
+void sq_child_add(struct shard *h, struct phca_qp *qp, struct phca_child *c, const struct phca_offload_wr *wr);
 void sq_passed_back(struct shard *h, struct phca_qp *qp, uint32_t place);
 void sq_resume(struct shard *h, struct phca_qp *qp, uint32_t n);
 enum sq_result issued_begin(struct shard *h, struct phca_qp *qp);

@@ -333,7 +333,7 @@ static bool send_ack(struct shard *h, struct port *p, struct phca_qp *qp, uint8_
 	hd.syndrome = syndrome;
 	hd.msn = msn & PHCA_PSN_MASK;
 	phca_wire_build(rte_pktmbuf_mtod(m, void *), &hd, 0);
-	conn_send(h, p, qp, m, &hd, 0);
+	conn_send(h, p, qp, m, &hd, 0, NULL);
 	switch (syndrome & PHCA_AETH_KIND) {
 	case PHCA_AETH_ACK:
 		PHCA_STAT_ADD(qp->st.tx_acks, 1);
@@ -409,7 +409,7 @@ static enum sent send_read(struct shard *h, struct port *p, struct phca_qp *qp, 
 		rte_pktmbuf_free(m);
 		return SENT_REFUSED;
 	}
-	conn_send(h, p, qp, m, &hd, len);
+	conn_send(h, p, qp, m, &hd, len, NULL);
 	rec->at++;
 	if (last)
 		rec_unwant(qp->respq, rec);
@@ -428,7 +428,7 @@ static enum sent send_atomic(struct shard *h, struct port *p, struct phca_qp *qp
 	hd.msn = rec->msn & PHCA_PSN_MASK;
 	hd.cmp = rec->value;
 	phca_wire_build(rte_pktmbuf_mtod(m, void *), &hd, 0);
-	conn_send(h, p, qp, m, &hd, 0);
+	conn_send(h, p, qp, m, &hd, 0, NULL);
 	rec_unwant(qp->respq, rec);
 	return SENT;
 }

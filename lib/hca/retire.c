@@ -32,7 +32,7 @@ static bool room(const struct phca_qp *qp)
 
 static void finish(struct shard *h, struct phca_qp *qp, const struct sq_wr *e, uint32_t status)
 {
-	const struct phca_send_wqe *w = &e->wr.wqe;
+	const struct phca_send_wqe *w = &e->wr->wqe;
 	bool signaled = (w->flags & PHCA_SEND_SIGNALED) || qp->sq_sig_all || status != PHCA_WC_SUCCESS;
 	struct phca_wc *wc;
 
@@ -43,7 +43,7 @@ static void finish(struct shard *h, struct phca_qp *qp, const struct sq_wr *e, u
 	wc = complete_at(h, qp, PHCA_DIR_SEND, e->place, w->wr_id, status, wc_opcode(w->opcode),
 		(signaled ? 0 : PHCA_PMSG_F_NO_CQE) | e->traced);
 	if (wr_is_read(e) || wr_is_atomic(e))
-		wc->byte_len = e->wr.len;
+		wc->byte_len = e->wr->len;
 	if (likely(status == PHCA_WC_SUCCESS))
 		PHCA_STAT_ADD(qp->st.tx_direct, 1);
 	else if (status == PHCA_WC_WR_FLUSH_ERR)
@@ -138,10 +138,11 @@ static struct sq_wr *posted_take(struct phca_qp *qp)
 	uint32_t place = qp->pseq[PHCA_DIR_SEND].next++;
 	struct sq_wr *e = sq_copy_at(&qp->req, place);
 
-	e->wr.wqe.wr_id = slot->wr_id;
-	e->wr.wqe.opcode = slot->opcode;
-	e->wr.wqe.flags = 0;
-	e->wr.len = 0;
+	e->wr = &e->own;
+	e->own.wqe.wr_id = slot->wr_id;
+	e->own.wqe.opcode = slot->opcode;
+	e->own.wqe.flags = 0;
+	e->own.len = 0;
 	e->place = place;
 	e->offloaded = e->issued = e->child = false;
 	e->traced = 0;

@@ -52,7 +52,7 @@ void trace_posted(struct shard *h, struct phca_qp *qp, struct sq_wr *e, uint8_t 
 {
 	struct phca_trace_rec r = {
 		.ns = h->now_ns, .qpn = qp->qpn, .seq = e->place, .kind = PHCA_TRACE_TAKEN, .dir = PHCA_DIR_SEND,
-		.id = e->wr.wqe.wr_id, .opcode = e->wr.wqe.opcode, .len = e->wr.len, .flags = flags,
+		.id = e->wr->wqe.wr_id, .opcode = e->wr->wqe.opcode, .len = e->wr->len, .flags = flags,
 	};
 
 	if (flags & PHCA_TRACE_F_FLUSHED)

@@ -71,7 +71,7 @@ static enum sq_result ended(struct phca_qp *qp, struct sq_wr *e, uint32_t status
 
 enum sq_result ud_issue(struct shard *h, struct phca_qp *qp, struct sq_wr *e)
 {
-	const struct phca_av *av = &e->wr.wqe.u.ud.av;
+	const struct phca_av *av = &e->wr->wqe.u.ud.av;
 	struct port *p = h->ports[qp->port];
 	enum phca_neigh_state ns = PHCA_NEIGH_READY;
 	uint32_t status = PHCA_WC_SUCCESS;
@@ -89,7 +89,7 @@ enum sq_result ud_issue(struct shard *h, struct phca_qp *qp, struct sq_wr *e)
 		PHCA_STAT_ADD(qp->st.tx_unresolved, 1);
 		return ended(qp, e, PHCA_WC_SUCCESS);
 	}
-	m = ud_packet(h, qp, p, &e->wr, mac, &status);
+	m = ud_packet(h, qp, p, e->wr, mac, &status);
 	if (m == NULL) {
 		PHCA_STAT_ADD(p->st.tx_no_mbuf, 1);
 		return SQ_WAIT;
@@ -103,6 +103,6 @@ enum sq_result ud_issue(struct shard *h, struct phca_qp *qp, struct sq_wr *e)
 	tx_put(h, p, m, phca_net_is_own(p->net, av->dgid));
 	qp->sq_psn = phca_psn_add(qp->sq_psn, 1);
 	PHCA_STAT_ADD(qp->st.tx_packets, 1);
-	PHCA_STAT_ADD(qp->st.tx_bytes, e->wr.len);
+	PHCA_STAT_ADD(qp->st.tx_bytes, e->wr->len);
 	return ended(qp, e, PHCA_WC_SUCCESS);
 }

@@ -40,7 +40,7 @@ void child_pool_free(struct phca_offload *o)
 	o->pool = o->free_kids = NULL;
 }
 
-struct phca_child *phca_child_get(struct phca_offload *o)
+struct phca_child *phca_child_get_shared(struct phca_offload *o, const struct phca_offload_wr *wr)
 {
 	struct phca_child *c = o->free_kids;
 
@@ -50,10 +50,19 @@ struct phca_child *phca_child_get(struct phca_offload *o)
 	}
 	o->free_kids = c->next;
 	c->state = CHILD_TAKEN;
-	c->wr = (struct phca_offload_wr){ .wqe = { .opcode = PHCA_WR_SEND }, .sge = NULL };
+	c->shared = wr;
 	c->tolerant = false;
 	c->parent = NULL;
 	c->pqp = NULL;
+	return c;
+}
+
+struct phca_child *phca_child_get(struct phca_offload *o)
+{
+	struct phca_child *c = phca_child_get_shared(o, NULL);
+
+	if (likely(c != NULL))
+		c->wr = (struct phca_offload_wr){ .wqe = { .opcode = PHCA_WR_SEND }, .sge = NULL };
 	return c;
 }
 
@@ -108,10 +117,16 @@ static void unlink_from(struct phca_pqp *q, struct phca_child *c)
 
 static bool tell(struct phca_proxy_chan *chan, struct phca_child *c)
 {
-	struct phca_preply r = { .kind = PHCA_PREPLY_CHILD, .cookie = c->pqp->cookie, .child = c };
+	struct phca_preply *r = reply_next(chan);
 
-	if (!reply_stage(chan, &r))
+	if (r == NULL)
 		return false;
+	r->kind = PHCA_PREPLY_CHILD;
+	r->dir = r->status = r->rsvd = 0;
+	r->seq = 0;
+	r->cookie = c->pqp->cookie;
+	r->child = c;
+	r->wr = child_wr(c);
 	c->state = CHILD_OUT;
 	return true;
 }
@@ -151,7 +166,7 @@ static bool queues(const struct phca_pqp *q, const struct phca_offload_req *pare
 
 static int post_check(const struct phca_pqp *q, const struct phca_child *c, const struct phca_offload_req *parent)
 {
-	if (!opcode_ok(q->transport, c->wr.wqe.opcode))
+	if (!opcode_ok(q->transport, child_wr(c)->wqe.opcode))
 		return -EINVAL;
 	if (parent == NULL)
 		return 0;

@@ -198,6 +198,7 @@ struct phca_offload_wr {
 	uint32_t len;                 /**< bytes of payload */
 	const struct phca_sge *sge;   /**< wqe.num_sge elements; or NULL */
 	const uint8_t *inline_data;   /**< wqe.inline_len bytes; or NULL */
+	struct phca_wire_crc crc;     /**< a child's: of all of inline_data; shift 0: nobody has computed it */
 };
 
 /** What a message to the proxy is about. */
@@ -212,7 +213,7 @@ enum phca_pmsg_kind {
 	PHCA_PMSG_PLAIN,    /**< cqw, wc: completion of a plain QP on a CQ that the proxy owns */
 	PHCA_PMSG_RULES,    /**< pqp, rules: from now on OFFLOAD means these; the former ones are left in
 	                     *   their place for the sender, who waits for a FENCE */
-	PHCA_PMSG_CHILD,    /**< pqp, child: it is over; once for each CHILD reply while the QP is attached */
+	PHCA_PMSG_CHILD,    /**< pqp, child: these are over; once for each CHILD reply while the QP is attached */
 	PHCA_PMSG_QP_ERROR, /**< pqp: the QP is in the error state; once, whatever the reason was */
 };
 #define PHCA_PMSG_F_NO_CQE    0x1 /**< unsignaled: no CQE on success; inbound: none at all, it took no receive */
@@ -221,6 +222,8 @@ enum phca_pmsg_kind {
 #define PHCA_PMSG_F_TRACED    0x8 /**< OFFLOAD, COMPLETE: what happens to it goes to the proxy's trace */
 /** OFFLOAD, inbound, ORDERED: no rule matched, it follows one that did; comes back as PASS, in order. */
 #define PHCA_PMSG_RULE_PASS 0xff
+
+#define PHCA_PMSG_CHILDREN 5 /**< children of a CHILD at most */
 
 /** An element of the ring to the proxy. */
 struct phca_pmsg {
@@ -254,8 +257,9 @@ struct phca_pmsg {
 		const struct phca_offload_wr *wr; /**< OFFLOAD, dir SEND */
 		struct phca_pqp_rules *rules;     /**< RULES */
 		struct {
-			struct phca_child *child; /**< the proxy's again */
-			uint32_t status;          /**< enum phca_wc_status */
+			struct phca_child *child[PHCA_PMSG_CHILDREN]; /**< of pqp; the proxy's again */
+			uint32_t nb;              /**< so many of them, 1 at least */
+			uint32_t status;          /**< of each, enum phca_wc_status */
 		} child;                          /**< CHILD */
 	};
 };
@@ -271,8 +275,8 @@ enum phca_preply_kind {
 	PHCA_PREPLY_FENCED,   /**< cookie of FENCE */
 	PHCA_PREPLY_ANSWER,   /**< cookie of pqp, tag, status, value, data: what to answer to a READ or
 	                       *   atomic; once for each while the QP is attached, in any order */
-	PHCA_PREPLY_CHILD,    /**< cookie of pqp, child: put it on the wire behind what has begun and in front
-	                       *   of what has not; the child is the HCA's until CHILD or DETACH */
+	PHCA_PREPLY_CHILD,    /**< cookie of pqp, child, wr: put it on the wire behind what has begun and in
+	                       *   front of what has not; the child is the HCA's until CHILD or DETACH */
 	PHCA_PREPLY_PASS,     /**< cookie of pqp, dir, seq, req, data: carry this one out after all. SEND: the
 	                       *   posted work request, as CHILD does; RECV: the message of req, or data
 	                       *   instead of its payload when that is not NULL, in the next receive. Its
@@ -296,8 +300,11 @@ struct phca_preply {
 		struct phca_child *child; /**< CHILD */
 		const struct phca_offload_req *req; /**< PASS, dir RECV */
 	};
-	struct rte_mbuf *data; /**< ANSWER of a READ: all its bytes, bare, the HCA's to free; NULL: the
-	                        *   HCA lcore reads the memory when it emits the responses */
+	union {
+		struct rte_mbuf *data; /**< ANSWER of a READ: all its bytes, bare, the HCA's to free; NULL: the
+		                        *   HCA lcore reads the memory when it emits the responses */
+		const struct phca_offload_wr *wr; /**< CHILD: the work request */
+	};
 };
 _Static_assert(sizeof(struct phca_preply) == 32, "ABI of the reply ring");
 
@@ -744,6 +751,8 @@ void phca_offload_emitted(struct phca_offload_req *req);
 
 /** A work request that the proxy issues, from the pool of an offload. */
 struct phca_child {
+	/* the HCA lcore's, on a line that nobody else writes */
+	uint64_t hca[8];
 	/* for the driver to fill in; constant from phca_child_post to child_done */
 	/**
 	 * wqe: opcode, flags (PHCA_SEND_FENCE, _SOLICITED), imm, u.rdma or u.atomic; num_sge.
@@ -753,7 +762,6 @@ struct phca_child {
 	 * they need no key. Put into data[] below, or memory of the driver's.
 	 */
 	struct phca_offload_wr wr;
-	uint8_t hca[96];                 /**< the HCA lcore's; behind wr */
 	struct phca_sge sge[PHCA_CHILD_SGE];
 	uint8_t data[PHCA_CHILD_INLINE];
 	uint64_t drv[4];
@@ -762,6 +770,7 @@ struct phca_child {
 	struct phca_pqp *pqp;            /**< where it was issued */
 	struct phca_offload_req *parent; /**< or NULL; in child_done also when the parent ended before */
 	/* the proxy's */
+	const struct phca_offload_wr *shared; /**< instead of wr; or NULL */
 	struct phca_offload *offload;
 	struct phca_child *next;         /**< whoever has it: a queue of the proxy's, or the HCA lcore's */
 	struct phca_child *all_next, *all_prev; /**< issued on pqp */
@@ -793,6 +802,15 @@ void phca_child_put(struct phca_child *c);
  *         or phca_offload_emitted said that it issues nothing more on this QP
  */
 int phca_child_post(struct phca_pqp *q, struct phca_child *c, struct phca_offload_req *parent);
+/**
+ * A child whose work request is not its own: to be posted with phca_child_post, one of many that
+ * send the same to several queue pairs. That costs less than one of its own for each: what the
+ * HCA lcore reads has been written once.
+ * @param wr  as in struct phca_child; the driver's memory. Neither it nor what it points to changes
+ *            until child_done of all that share it
+ * @return a child, whose own wr is nobody's to touch; NULL: none is free. Proxy lcore
+ */
+struct phca_child *phca_child_get_shared(struct phca_offload *o, const struct phca_offload_wr *wr);
 
 /* --- queue pairs that a driver keeps in mind */
 

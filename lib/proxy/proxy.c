@@ -92,11 +92,13 @@ static void qp_failed(struct phca_proxy *p, struct phca_pqp *q)
 /* What the HCA had when its QP was let go is over already. */
 static void child(struct phca_proxy *p, const struct phca_pmsg *m)
 {
-	if (unlikely(m->pqp->state != PQP_ATTACHED || m->child.status >= PHCA_WC_STATUS_COUNT)) {
+	if (unlikely(m->pqp->state != PQP_ATTACHED || m->child.status >= PHCA_WC_STATUS_COUNT ||
+			m->child.nb > PHCA_PMSG_CHILDREN)) {
 		INC(p->c.bad_messages);
 		return;
 	}
-	child_over(p, m->child.child, (uint8_t)m->child.status);
+	for (uint32_t i = 0; i < m->child.nb; i++)
+		child_over(p, m->child.child[i], (uint8_t)m->child.status);
 }
 
 /* Whether a message's place is one that the HCA may use now. */

@@ -242,6 +242,12 @@ static inline bool seq_before(uint32_t a, uint32_t b)
 
 /* --- chan.c: replies, memory to free */
 
+/* The next reply, to be filled in where it lies: all its fields. NULL: no room, the caller comes again. */
+static inline struct phca_preply *reply_next(struct phca_proxy_chan *c)
+{
+	return likely(c->nb_stage < STAGE) ? &c->stage[c->nb_stage++] : NULL;
+}
+
 /* Room in the stage, or the caller keeps its reply and comes again. */
 static inline bool reply_stage(struct phca_proxy_chan *c, const struct phca_preply *r)
 {
@@ -428,6 +434,11 @@ void chan_order_again(struct phca_proxy_chan *c);
 
 /* --- child.c */
 
+/* What it does, as long as the proxy has it. */
+static inline const struct phca_offload_wr *child_wr(const struct phca_child *c)
+{
+	return c->shared != NULL ? c->shared : &c->wr;
+}
 /* The HCA says that it is over, or nobody can carry it out. */
 void child_over(struct phca_proxy *p, struct phca_child *c, uint8_t status);
 /* Send what a request has queued: it is its turn. */

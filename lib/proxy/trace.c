@@ -118,7 +118,7 @@ void trace_child(struct phca_proxy *p, const struct phca_offload_req *parent, co
 {
 	struct phca_trace_rec r = {
 		.ns = p->now_ns, .qpn = parent->qpn, .seq = parent->seq, .kind = (uint8_t)kind,
-		.dir = parent->dir, .status = status, .opcode = c->wr.wqe.opcode, .len = c->wr.len,
+		.dir = parent->dir, .status = status, .opcode = child_wr(c)->wqe.opcode, .len = child_wr(c)->len,
 		.id = c->pqp->qpn,
 	};
 

@@ -110,7 +110,8 @@ static void replies(void)
 		if (r.kind == PHCA_PREPLY_CHILD) {
 			m.kind = PHCA_PMSG_CHILD;
 			m.pqp = r.child->pqp;
-			m.child.child = r.child;
+			m.child.child[0] = r.child;
+			m.child.nb = 1;
 			m.child.status = PHCA_WC_SUCCESS;
 			push(&m);
 		} else if (r.kind == PHCA_PREPLY_PASS) {

@@ -172,28 +172,38 @@ static bool write_target(const struct bcast *b, const struct member *m, const st
 	return true;
 }
 
-/* A child with the payload, for nobody yet. */
-static struct phca_child *copy_make(struct phca_offload *o, struct job *j, struct member *m)
+/* What copies are made of. */
+static void job_wr(struct job *j)
 {
 	const struct phca_offload_req *req = j->req;
 	const struct phca_send_wqe *w = &req->wr->wqe;
-	struct phca_child *c = phca_child_get(o);
+	struct phca_offload_wr *wr = &j->wr;
+
+	*wr = (struct phca_offload_wr){
+		.wqe = { .opcode = w->opcode, .flags = w->flags & PHCA_SEND_SOLICITED, .imm = w->imm },
+		.pd = req->pd, .len = req->len,
+	};
+	if (j->copied) {
+		wr->inline_data = req->len > 0 ? j->buf : NULL;
+		if (req->len > 0 && req->len <= PHCA_MTU_MAX) /* one packet, unless the path is narrower */
+			wr->crc = phca_wire_payload_crc(j->buf, req->len);
+	} else {
+		wr->sge = req->wr->sge;
+		wr->wqe.num_sge = w->num_sge;
+		wr->inline_data = req->wr->inline_data;
+	}
+	wr->wqe.inline_len = wr->inline_data != NULL ? req->len : 0;
+}
+
+/* A child with the payload, for nobody yet. NULL cannot be: the pool has one for each member of each job. */
+static struct phca_child *copy_make(struct phca_offload *o, struct job *j, struct member *m, bool shared)
+{
+	struct phca_child *c = shared ? phca_child_get_shared(o, &j->wr) : phca_child_get(o);
 
 	if (c == NULL)
-		return NULL; /* the pool has one for each member of each job */
-	c->wr.wqe.opcode = w->opcode;
-	c->wr.wqe.flags = w->flags & PHCA_SEND_SOLICITED;
-	c->wr.wqe.imm = w->imm;
-	c->wr.pd = req->pd;
-	c->wr.len = req->len;
-	if (j->copied) {
-		c->wr.inline_data = req->len > 0 ? j->buf : NULL;
-	} else {
-		c->wr.sge = req->wr->sge;
-		c->wr.wqe.num_sge = w->num_sge;
-		c->wr.inline_data = req->wr->inline_data;
-	}
-	c->wr.wqe.inline_len = c->wr.inline_data != NULL ? req->len : 0;
+		return NULL;
+	if (!shared)
+		c->wr = j->wr;
 	c->tolerant = m != NULL;
 	c->drv[0] = (uintptr_t)j;
 	c->drv[1] = (uintptr_t)m;
@@ -216,7 +226,7 @@ static int copy_post(struct bcast *b, struct job *j, struct phca_child *c, struc
 /* To the peer of the application's queue pair, as it was posted. */
 static int copy_own(struct phca_offload *o, struct bcast *b, struct job *j)
 {
-	struct phca_child *c = copy_make(o, j, NULL);
+	struct phca_child *c = copy_make(o, j, NULL, false);
 	int rc = -ENOMEM;
 
 	if (c != NULL) {
@@ -229,9 +239,10 @@ static int copy_own(struct phca_offload *o, struct bcast *b, struct job *j)
 
 static void copy_member(struct phca_offload *o, struct bcast *b, struct job *j, struct member *m)
 {
-	struct phca_child *c = copy_make(o, j, m);
+	bool write = is_write(&j->wr); /* then each has its own target */
+	struct phca_child *c = copy_make(o, j, m, !write);
 
-	if (c != NULL && is_write(j->req->wr) && !write_target(b, m, j->req, &c->wr.wqe)) {
+	if (c != NULL && write && !write_target(b, m, j->req, &c->wr.wqe)) {
 		phca_child_put(c);
 		PHCA_STAT_ADD(m->missed, 1);
 		PHCA_STAT_ADD(b->missed, 1);
@@ -271,6 +282,24 @@ static bool job_plan(struct bcast *b, struct job *j)
 	return ready >= j->need && !(b->fail && ready < members);
 }
 
+static void job_send(struct phca_offload *o, struct bcast *b, struct job *j)
+{
+	uint32_t left = j->total;
+
+	job_wr(j);
+	if (j->own && copy_own(o, b, j) != 0) {
+		job_done(j, PHCA_WC_WR_FLUSH_ERR);
+		return;
+	}
+	for (unsigned int i = 0; left > 0; i++) {
+		if (b->members[i].ready) {
+			left--;
+			copy_member(o, b, j, &b->members[i]);
+		}
+	}
+	job_settle(b, j);
+}
+
 static void job_start(struct phca_offload *o, struct bcast *b, struct phca_offload_req *req)
 {
 	struct job *j = b->free_jobs;
@@ -284,22 +313,11 @@ static void job_start(struct phca_offload *o, struct bcast *b, struct phca_offlo
 		job_done(j, PHCA_WC_LOC_PROT_ERR);
 	} else if (!job_plan(b, j)) {
 		job_done(j, PHCA_WC_RETRY_EXC_ERR);
-	} else if (j->own && copy_own(o, b, j) != 0) {
-		job_done(j, PHCA_WC_WR_FLUSH_ERR);
 	} else {
-		uint32_t left = j->total;
-
-		for (unsigned int i = 0; left > 0; i++) {
-			if (b->members[i].ready) {
-				left--;
-				copy_member(o, b, j, &b->members[i]);
-			}
-		}
-		job_settle(b, j);
+		job_send(o, b, j);
 	}
 	job_put(b, j);
 }
-
 /* --- callbacks */
 
 static bool wanted(const struct phca_offload_req *req)
@@ -407,7 +425,7 @@ static int bcast_init(struct phca_offload *o, const struct phca_setting_value *v
 	if (rc != 0)
 		return rc;
 	b->members = rte_zmalloc(NULL, b->max_members * sizeof(b->members[0]), 0);
-	b->jobs = rte_zmalloc(NULL, b->outstanding * sizeof(b->jobs[0]), 0);
+	b->jobs = rte_zmalloc(NULL, b->outstanding * sizeof(b->jobs[0]), RTE_CACHE_LINE_SIZE);
 	b->bufs = room > 0 ? rte_malloc(NULL, b->outstanding * room, RTE_CACHE_LINE_SIZE) : NULL;
 	if (b->members == NULL || b->jobs == NULL || (b->bufs == NULL && room > 0) ||
 			phca_child_pool(o, b->outstanding * (b->max_members + b->own_peer)) != 0) {

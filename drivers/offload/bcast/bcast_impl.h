@@ -31,7 +31,9 @@ struct job {
 	uint8_t error;             /* first error of a member; SUCCESS: none */
 	bool copied;               /* children send buf, not the application's memory */
 	bool own;                  /* the application's own peer gets it, too */
-};
+	/* what members get, but for a WRITE's target; lines that the HCA lcore reads */
+	struct phca_offload_wr wr __rte_cache_aligned;
+} __rte_cache_aligned;
 
 /* Counters of an instance. X(field) */
 #define BCAST_COUNTERS(X) \

@@ -45,12 +45,16 @@ static int mimic_init(struct phca_offload *o, const struct phca_setting_value *v
 /* The same work request once more. @return whether there was a child */
 static bool reissue(struct phca_offload *o, struct phca_offload_req *req)
 {
-	struct phca_child *c = phca_child_get(o);
+	const struct mimic *m = phca_offload_priv(o);
+	bool shared = m->rnd & 4;
+	struct phca_child *c = shared ? phca_child_get_shared(o, req->wr) : phca_child_get(o);
 
 	if (c == NULL)
 		return false;
-	c->wr = *req->wr;
-	c->wr.wqe.wr_id = ~0ull; /* nobody may see it */
+	if (!shared) {
+		c->wr = *req->wr;
+		c->wr.wqe.wr_id = ~0ull; /* nobody may see it */
+	}
 	if (phca_child_post(req->pqp, c, req) != 0) {
 		phca_child_put(c);
 		return false;

@@ -106,6 +106,45 @@ PHCA_TEST(child, every_opcode_has_its_packet)
 	child_close(&x);
 }
 
+/* One work request for all, and the CRC of its payload computed once; more than one message tells of their ends. */
+PHCA_TEST(child, many_of_one_work_request)
+{
+	struct child_lab x = child_open(PHCA_QPT_RC, false, NULL, NULL);
+	struct phca_offload_wr wr = { .wqe = { .opcode = PHCA_WR_SEND }, .len = 301 };
+	uint8_t data[301];
+
+	for (unsigned int i = 0; i < sizeof(data); i++)
+		data[i] = (uint8_t)(9 + i);
+	wr.inline_data = data;
+	wr.crc = phca_wire_payload_crc(data, sizeof(data));
+	child_attach(&x, 0);
+	child_parent(&x, 7);
+	for (uint8_t i = 0; i < 13; i++) {
+		struct phca_child *c = phca_child_get_shared(x.o, &wr);
+
+		CU_ASSERT_PTR_NOT_NULL_FATAL(c);
+		c->drv[0] = i;
+		child_issue(&x, c, d->held[0]);
+		if (i < 4)
+			lab_turn(x.p.l, 3);
+	}
+	lab_turn(x.p.l, 3);
+	for (uint32_t i = 0; i < 13; i++)
+		child_expect(&x, PHCA_RC_SEND_ONLY, PEER_PSN + i, sizeof(data), 9);
+	peer_expect_none(&x.p);
+	peer_ack(&x.p, PEER_PSN + 11, PEER_ACK);
+	lab_turn(x.p.l, 2);
+	for (uint8_t i = 0; i < 12; i++)
+		child_ended(i, PHCA_WC_SUCCESS);
+	child_none_ended();
+	parent_done(&x, 0, PHCA_WC_SUCCESS);
+	peer_ack(&x.p, PEER_PSN + 12, PEER_NAK | 2);
+	lab_turn(x.p.l, 3);
+	child_ended(12, PHCA_WC_REM_ACCESS_ERR);
+	peer_wc(&x.p, 7, PHCA_WC_REM_ACCESS_ERR);
+	child_close(&x);
+}
+
 /* A parent is not needed, nor that its queue pair has anything to send. */
 PHCA_TEST(child, without_a_parent)
 {

@@ -285,15 +285,20 @@ struct phca_child *rig_child(struct rig *r)
 	while (r->child_at < r->nb_replies) {
 		const struct phca_preply *p = &r->replies[r->child_at++];
 
-		if (p->kind == PHCA_PREPLY_CHILD)
-			return p->child;
+		if (p->kind != PHCA_PREPLY_CHILD)
+			continue;
+		if (p->wr != &p->child->wr) /* shared: tests look at the child's, which is the HCA's now */
+			p->child->wr = *p->wr;
+		return p->child;
 	}
 	return NULL;
 }
 
 void rig_child_over(struct rig *r, struct phca_child *c, enum phca_wc_status status)
 {
-	struct phca_pmsg m = { .kind = PHCA_PMSG_CHILD, .pqp = c->pqp, .child = { .child = c, .status = status } };
+	struct phca_pmsg m = {
+		.kind = PHCA_PMSG_CHILD, .pqp = c->pqp, .child = { .child = { c }, .nb = 1, .status = status },
+	};
 
 	rig_send(r, &m);
 }

@@ -346,6 +346,52 @@ PHCA_TEST(children, the_parent_of_a_peer_that_is_let_go_fails)
 	teardown();
 }
 
+/* One work request, and one message for as many ends as it has room for. */
+PHCA_TEST(children, some_share_a_work_request_and_end_together)
+{
+	struct phca_offload_wr shared = {
+		.wqe = { .opcode = PHCA_WR_SEND }, .len = 3, .inline_data = (const uint8_t *)"abc",
+	};
+	struct phca_pmsg m = { .kind = PHCA_PMSG_CHILD };
+	struct phca_offload_req *req;
+	struct phca_child *c;
+
+	setup();
+	rig_offload_out(&r, q, 0, 0, &wr[0], 7, 0);
+	rig_turn(&r);
+	req = rig_manual_req(o, SEND, 0);
+	for (unsigned int i = 0; i < PHCA_PMSG_CHILDREN + 1; i++) {
+		c = phca_child_get_shared(o, &shared);
+		CU_ASSERT_PTR_NOT_NULL_FATAL(c);
+		memset(&c->wr, 0x5a, sizeof(c->wr)); /* does not matter */
+		c->drv[0] = i;
+		CU_ASSERT_EQUAL(phca_child_post(q, c, req), 0);
+	}
+	rig_manual_done(o, SEND, 0, OK);
+	rig_turn(&r);
+	m.pqp = q;
+	for (; m.child.nb < PHCA_PMSG_CHILDREN; m.child.nb++) {
+		c = m.child.child[m.child.nb] = rig_child(&r);
+		CU_ASSERT_PTR_NOT_NULL_FATAL(c);
+		CU_ASSERT_EQUAL(c->wr.inline_data, shared.inline_data);
+		CU_ASSERT_EQUAL(c->drv[0], m.child.nb);
+	}
+	rig_send(&r, &m);
+	rig_turn(&r);
+	CU_ASSERT_EQUAL(s->nb_children, PHCA_PMSG_CHILDREN);
+	rig_cq_expect_empty(&cq);
+	c = rig_child(&r);
+	m.child.nb = PHCA_PMSG_CHILDREN + 1; /* nonsense */
+	rig_send(&r, &m);
+	rig_turn(&r);
+	CU_ASSERT_EQUAL(rig_stats(&r).bad_messages, 1);
+	CU_ASSERT_EQUAL(s->nb_children, PHCA_PMSG_CHILDREN);
+	rig_child_over(&r, c, BAD);
+	rig_turn(&r);
+	rig_cq_expect(&cq, 7, BAD);
+	teardown();
+}
+
 PHCA_TEST(children, a_message_about_a_qp_that_is_let_go_is_bad)
 {
 	struct phca_pmsg m = { .kind = PHCA_PMSG_CHILD };
@@ -357,7 +403,8 @@ PHCA_TEST(children, a_message_about_a_qp_that_is_let_go_is_bad)
 	rig_turn(&r);
 	c = rig_child(&r);
 	m.pqp = q;
-	m.child.child = c;
+	m.child.child[0] = c;
+	m.child.nb = 1;
 	rig_kind(&r, PHCA_PMSG_DETACH, q);
 	rig_send(&r, &m);
 	rig_settle(&r);
