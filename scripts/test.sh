@@ -98,7 +98,7 @@ program "tidy of tidy" 300 "$python" tests/tidy/test_tidy.py
 join
 
 # 4. Whole processes.
-system_s=240
+system_s=400
 [ $long = 0 ] || system_s=3600
 for t in tests/system/test_*.py; do
 	name=${t##*/}
@@ -106,7 +106,7 @@ for t in tests/system/test_*.py; do
 done
 
 # 5. Against Linux Soft-RoCE, in a virtual machine.
-interop_s=240
+interop_s=480
 [ $long = 0 ] || interop_s=3600
 program "interop" $interop_s "$python" tests/interop/test_softroce.py build
 

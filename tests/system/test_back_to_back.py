@@ -37,7 +37,7 @@ class BackToBack(unittest.TestCase):
     def own(self, box, app):
         return box.figures("/phca/app", app)["own"]
 
-    def until(self, what, condition, timeout_s=40):
+    def until(self, what, condition, timeout_s=60):
         """Wait until condition() is true."""
         limit = time.monotonic() + timeout_s
         while not condition():

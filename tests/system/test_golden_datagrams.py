@@ -91,7 +91,7 @@ class Datagrams(unittest.TestCase):
         receive = cls.pair.wire.receive
         cls.conversation = peer.Conversation(cls.pair, mtu=MTU)
         cls.conversation6 = peer.Conversation(cls.pair, mtu=MTU, family=6)
-        cls.pair.wire.receive = lambda want, timeout_s=5: cls.next(want, receive, timeout_s)
+        cls.pair.wire.receive = lambda want, timeout_s=30: cls.next(want, receive, timeout_s)
         cls.box = appliance.Appliance(config(), cls.pair, args=["--idle=sleep"])
         cls.addClassCleanup(cls.box.close)
         cls.used = {ECHO: 0, SINK: 0, LOOK: 0}
@@ -128,7 +128,7 @@ class Datagrams(unittest.TestCase):
         conversation = self.conversation6 if name.endswith("6") else self.conversation
         return peer.Peer(conversation, PEER + qpn, qpn, kind, psn=FIRST, epsn=FIRST)
 
-    def until(self, condition, what, timeout_s=10):
+    def until(self, condition, what, timeout_s=60):
         limit = time.monotonic() + timeout_s
         while not condition():
             self.assertLess(time.monotonic(), limit, what)
@@ -210,7 +210,7 @@ class Datagrams(unittest.TestCase):
 
     # ---------------------------------------------------------------- groups
 
-    def frames(self, want, count, timeout_s=10):
+    def frames(self, want, count, timeout_s=60):
         """So many frames of the appliance's for which want(packet) is true."""
         ours = bytes.fromhex(self.pair.mac("appliance").replace(":", ""))
         got = []

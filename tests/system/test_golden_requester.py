@@ -123,7 +123,7 @@ class Requester(unittest.TestCase):
         for p in quiet:
             p.nothing()
 
-    def until(self, condition, what, timeout_s=10):
+    def until(self, condition, what, timeout_s=60):
         limit = time.monotonic() + timeout_s
         while not condition():
             self.assertLess(time.monotonic(), limit, what)

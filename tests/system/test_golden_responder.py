@@ -195,7 +195,7 @@ class Responder(unittest.TestCase):
         self.until(lambda: self.box.figures("/phca/app", "sink")["own"]["completions"]
                    >= before + 3)
 
-    def until(self, condition, timeout_s=10):
+    def until(self, condition, timeout_s=60):
         limit = time.monotonic() + timeout_s
         while not condition():
             self.assertLess(time.monotonic(), limit)

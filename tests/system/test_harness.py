@@ -88,7 +88,7 @@ class Networks(unittest.TestCase):
         self.addCleanup(p.close)
         p.expect(PROMPT)
         with p.telemetry(20) as t:
-            limit = time.monotonic() + 20
+            limit = time.monotonic() + 60
             frame = bytes.fromhex("020000000001020000000002" + "88b5") + b"proxyhca" * 8
             back = None
             while back is None and time.monotonic() < limit:

@@ -45,7 +45,7 @@ class Rules(unittest.TestCase):
     def qp(self, qpn):
         return self.box.figures("/phca/qp", qpn)
 
-    def until(self, what, condition, timeout_s=30):
+    def until(self, what, condition, timeout_s=60):
         limit = time.monotonic() + timeout_s
         while not condition():
             if time.monotonic() > limit:

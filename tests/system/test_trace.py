@@ -38,7 +38,7 @@ class Trace(unittest.TestCase):
         self.box = appliance.Appliance(config(), eal=["--vdev=net_null0,no-rx=1"], args=["--idle=sleep"])
         self.addCleanup(self.box.close)
 
-    def until(self, what, condition, timeout_s=30):
+    def until(self, what, condition, timeout_s=60):
         limit = time.monotonic() + timeout_s
         while not condition():
             if time.monotonic() > limit:

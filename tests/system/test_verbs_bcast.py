@@ -19,7 +19,7 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
 from lib import appliance, program, runner, verbs  # noqa: E402
 
-WAIT_S = 20
+WAIT_S = 60
 GROUPS = {"all": {}, "fail": {"on_failure": "fail"}, "two": {"quorum": 2}}
 FOREVER = 1 << 40
 

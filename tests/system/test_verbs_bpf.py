@@ -17,7 +17,7 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
 from lib import appliance, program, runner, verbs  # noqa: E402
 
-WAIT_S = 30
+WAIT_S = 60
 KEYS = 500
 GETS = 10000
 OBJECTS = os.path.join(runner.build_dir(), "config", "offloads")

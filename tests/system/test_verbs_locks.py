@@ -124,7 +124,7 @@ class Locks(unittest.TestCase):
         self.running.append(p)
         return p
 
-    def until(self, what, condition, timeout_s=30):
+    def until(self, what, condition, timeout_s=60):
         limit = time.monotonic() + timeout_s
         while not condition():
             if time.monotonic() > limit:
@@ -285,9 +285,10 @@ class Locks(unittest.TestCase):
         self.assertEqual(locks.check([locks.load(path)]), [])
         server = self.serve()
         client = self.start(self.tool, "query", "-p", str(self.port), "127.0.0.1", "1")
-        time.sleep(0.5)
+        # It has said so when the request has come.
+        self.assertTrue(any("no rule with the filter lock takes its queue pair" in line for line in server.stdout))
         server.send_signal(signal.SIGTERM)
-        self.assertIn("no rule with the filter lock takes its queue pair", self.finish(server, 1))
+        self.finish(server, 1)
         self.assertIsNone(client.poll())
         self.end_all()
         self.assertEqual(self.box.settled(), {})

@@ -84,7 +84,7 @@ class VerbsReduce(unittest.TestCase):
         now = self.own(name)
         return {k: now[k] - before[k] for k in now if now[k] != before[k]}
 
-    def until(self, what, condition, timeout_s=30):
+    def until(self, what, condition, timeout_s=60):
         limit = time.monotonic() + timeout_s
         while not condition():
             if time.monotonic() > limit:

@@ -89,7 +89,7 @@ class VerbsRules(unittest.TestCase):
         self.assertEqual(self.more_taken(before), {"reads": 2})
         self.assertGreaterEqual(self.box.figures("/phca/offload", "null")["succeeded"] - did, int(ITERATIONS))
 
-    def until(self, what, condition, timeout_s=30):
+    def until(self, what, condition, timeout_s=60):
         limit = time.monotonic() + timeout_s
         while not condition():
             if time.monotonic() > limit:

@@ -84,9 +84,9 @@ class Appliance(program.DpdkProgram):
         super().__init__(program.appliance(), eal=eal, tty=prompt, memory_mb=512,
                          args=["--config", self.config_path, *mode, *args], **kwargs)
         if prompt:
-            self.expect(PROMPT, 30)
+            self.expect(PROMPT, 60)
 
-    def do(self, line, timeout_s=20):
+    def do(self, line, timeout_s=60):
         """Give a command; what it printed."""
         return self.command(line, PROMPT, timeout_s)
 
@@ -103,7 +103,7 @@ class Appliance(program.DpdkProgram):
         """Counters of a queue pair of config()."""
         return self.figures("/phca/qp", QPN[name])
 
-    def settle(self, qp, field, value, timeout_s=10):
+    def settle(self, qp, field, value, timeout_s=60):
         """Wait until a counter of a queue pair has a value; the queue pair's counters."""
         limit = time.monotonic() + timeout_s
         while True:
@@ -150,7 +150,7 @@ class Tester:
     def send(self, *frames):
         self.pair.wire.send(*frames)
 
-    def reply(self, timeout_s=5):
+    def reply(self, timeout_s=30):
         """The next RoCEv2 frame from the appliance to the tester alone; None: none came."""
         macs = bytes.fromhex(f"{self.below.src}{self.below.dst}".replace(":", ""))
         port = roce.PORT.to_bytes(2, "big")

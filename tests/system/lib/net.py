@@ -60,7 +60,7 @@ class Namespace:
         """The command that runs argv inside."""
         return ["ip", "netns", "exec", self.name, *argv]
 
-    def run(self, *argv, check=True, timeout_s=30):
+    def run(self, *argv, check=True, timeout_s=60):
         """Run a command inside to its end."""
         r = subprocess.run(self.command(argv), stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
                            text=True, timeout=timeout_s)
@@ -101,7 +101,7 @@ class Wire:
         for f in frames:
             self.socket.send(bytes(f))
 
-    def receive(self, want, timeout_s=5):
+    def receive(self, want, timeout_s=60):
         """The next received frame for which want(frame) is true; None: none came."""
         limit = time.monotonic() + timeout_s
         while True:

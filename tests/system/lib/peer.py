@@ -232,7 +232,7 @@ class Peer:
 
     # ----------------------------------------------------------- from the appliance
 
-    def get(self, timeout_s=10):
+    def get(self, timeout_s=60):
         """The next frame to this queue pair, whatever it is."""
         frame = self.conversation.receive(self.qpn, timeout_s)
         assert frame is not None, f"nothing came to QP {self.qpn:#x}"
@@ -243,7 +243,7 @@ class Peer:
                 f"{frame}: traffic class and hop limit are {got}, not {(self.tos, self.ttl)}"
         return frame
 
-    def expect(self, op, data=None, timeout_s=10, **fields):
+    def expect(self, op, data=None, timeout_s=60, **fields):
         """The next frame is this one: opcode, payload, fields by scapy's names."""
         frame = self.get(timeout_s)
         want = op if op == "CNP" else f"{self.kind}_{op}"

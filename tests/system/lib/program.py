@@ -81,7 +81,7 @@ class Program:
         raise ProgramError(f"{what}\ncommand: {' '.join(self.argv)}\n"
                            f"exit status: {self.process.poll()}\noutput:\n{self.output[-6000:]}")
 
-    def expect(self, pattern, timeout_s=20):
+    def expect(self, pattern, timeout_s=60):
         """Wait for a pattern in output not yet seen by expect. The match."""
         limit = time.monotonic() + timeout_s
         with self._changed:
@@ -101,7 +101,7 @@ class Program:
         """Type text, without a newline (a tab, say)."""
         os.write(self._master, text.encode())
 
-    def command(self, line, prompt, timeout_s=20):
+    def command(self, line, prompt, timeout_s=60):
         """Type a line; the output until the next prompt, without the echo."""
         with self._changed:
             self._seen = len(self._text)
@@ -118,7 +118,7 @@ class Program:
         """Send a signal to the program."""
         self.process.send_signal(number)
 
-    def wait(self, timeout_s=20):
+    def wait(self, timeout_s=60):
         """Wait for the end; the exit status (negative: killed by that signal)."""
         try:
             status = self.process.wait(timeout_s)
@@ -168,7 +168,7 @@ class DpdkProgram(Program):
         super().__init__([path, "--lcores", lcores, "--no-huge", "-m", str(memory_mb), "--no-pci",
                           f"--file-prefix={self.prefix}", *eal, "--", *args], env=env, **kwargs)
 
-    def telemetry(self, timeout_s=10):
+    def telemetry(self, timeout_s=60):
         """A connection to the program's telemetry socket."""
         return telemetry.Telemetry(f"{self.runtime_dir}/dpdk_telemetry.v2", timeout_s)
 

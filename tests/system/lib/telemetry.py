@@ -10,7 +10,7 @@ import time
 class Telemetry:
     """A connection. Waits for the socket to appear."""
 
-    def __init__(self, path, timeout_s=10):
+    def __init__(self, path, timeout_s=60):
         limit = time.monotonic() + timeout_s
         while True:
             self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)

@@ -43,7 +43,7 @@ class Host(appliance.Appliance):
                   **(more or {})}
         super().__init__(config, eal=eal or [], args=list(args), **kwargs)
 
-    def do(self, line, timeout_s=20):
+    def do(self, line, timeout_s=60):
         """What the prompt answers; command() is here that of a program on the device."""
         return appliance.Appliance.command(self, line, appliance.PROMPT, timeout_s)
 
@@ -71,7 +71,7 @@ class Host(appliance.Appliance):
         """What programs have left: objects that are still there, by kind, those that are none left out."""
         return {k: n for k, n in self.figures("/phca/objects").items() if n and k != "mbufs"}
 
-    def settled(self, timeout_s=10):
+    def settled(self, timeout_s=60):
         """As left, once nothing is left or the time is over: a program's end takes some turns."""
         limit = time.monotonic() + timeout_s
         while self.left() and time.monotonic() < limit:
