@@ -66,7 +66,8 @@ static void line(struct rte_tel_data *d, const struct trace_line *l)
 	if (t.released)
 		released(d, &t);
 	else
-		rte_tel_data_add_dict_string(d, "result", l->placed ? "under way" : "none");
+		rte_tel_data_add_dict_string(d, "result", l->forgotten ? "forgotten" :
+			l->placed ? "under way" : "none");
 }
 
 static int one(struct request *r, const struct trace_qp *t)

@@ -161,6 +161,7 @@ static void say_record(struct words *w, const struct phca_trace_rec *r, const st
 	case PHCA_TRACE_RELEASED:
 		say_released(w, r, t->waited_ns);
 		break;
+	case PHCA_TRACE_RESET:
 	case PHCA_TRACE_KIND_COUNT:
 		break;
 	}
@@ -179,7 +180,9 @@ void trace_text(const struct trace_line *l, char *buf, size_t len)
 		say_record(&w, &l->rec[i], &t);
 	if (l->left_out > 0)
 		say(&w, "; %u records left out", l->left_out);
-	if (!l->over)
+	if (l->forgotten)
+		say(&w, "; forgotten, the queue pair was reset or is gone");
+	else if (!l->over)
 		say(&w, "; under way");
 }
 

@@ -146,6 +146,17 @@ static struct trace_line *line_of(struct trace_qp *t, const struct phca_trace_re
 	return line_new(t, r);
 }
 
+/* What is under way will not end. */
+static void forget(struct trace_qp *t)
+{
+	for (unsigned int i = 0; i < trace_nb_lines(t); i++) {
+		struct trace_line *l = &t->lines[i];
+
+		l->forgotten |= !l->over;
+		l->over = true;
+	}
+}
+
 static void keep(struct appliance *a, const struct phca_trace_rec *r)
 {
 	struct trace_qp *t = trace_find(a, r->qpn);
@@ -153,6 +164,10 @@ static void keep(struct appliance *a, const struct phca_trace_rec *r)
 
 	if (!t || r->dir >= PHCA_DIR_COUNT)
 		return;
+	if (r->kind == PHCA_TRACE_RESET) {
+		forget(t);
+		return;
+	}
 	l = line_of(t, r);
 	if (!l)
 		return;
@@ -295,8 +310,10 @@ void trace_gone(struct appliance *a, uint32_t qpn)
 {
 	struct trace_qp *t = trace_find(a, qpn);
 
-	if (t && t->on)
-		ended(a, t);
+	if (!t || !t->on)
+		return;
+	ended(a, t);
+	forget(t);
 }
 
 void trace_free(struct appliance *a)

@@ -17,7 +17,8 @@ struct trace_line {
 	uint32_t seq;
 	uint8_t dir;         /* enum phca_dir */
 	bool placed;         /* seq is its place */
-	bool over;           /* released, or the application hears nothing of it */
+	bool over;           /* released, or the application hears nothing of it, ever */
+	bool forgotten;      /* as its queue pair was reset or is gone */
 	unsigned int n, left_out; /* records; those for which there was no room */
 	struct phca_trace_rec rec[TRACE_RECS]; /* in the order of HCA lcore, then proxy lcore */
 };

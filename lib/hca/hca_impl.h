@@ -500,6 +500,7 @@ void proxy_flush(struct shard *h);
 unsigned int proxy_replies(struct shard *h);
 
 /* trace.c; of queue pairs that are traced */
+void trace_reset(struct shard *h, const struct phca_qp *qp);
 void trace_said(struct phca_qp *qp, bool inbound, uint32_t said, unsigned int by, unsigned int tried);
 void trace_posted(struct shard *h, struct phca_qp *qp, struct sq_wr *e, uint8_t flags);
 void trace_offloaded(struct shard *h, struct phca_qp *qp, struct phca_pmsg *pm, uint32_t len);

@@ -419,6 +419,7 @@ static int reset_begin(void *arg)
 	struct phca_qp *qp = arg;
 
 	qp_quiet(shard_of(qp), qp);
+	trace_reset(shard_of(qp), qp);
 	qp->conn.known = false;
 	memset(&qp->cc, 0, sizeof(qp->cc));
 	qp->check_peer = false; /* the one attribute that INIT and RTR need not give again */

@@ -97,6 +97,15 @@ void trace_direct(struct shard *h, struct phca_qp *qp, const struct phca_pkt *pk
 	put(h, qp, &r);
 }
 
+/* What is traced of it, if anything, will not be told of any more. */
+void trace_reset(struct shard *h, const struct phca_qp *qp)
+{
+	const struct phca_trace_rec r = { .ns = h->now_ns, .qpn = qp->qpn, .kind = PHCA_TRACE_RESET };
+
+	if (h->trace != NULL && qp->proxy)
+		phca_trace_put(h->trace, &r);
+}
+
 struct trace_arg {
 	struct phca_qp *qp;
 	uint32_t count;

@@ -34,6 +34,7 @@ enum phca_trace_kind {
 	PHCA_TRACE_COMPLETED,  /**< the HCA's completion of it reached the proxy: status */
 	PHCA_TRACE_FLUSHED,    /**< it came behind a failure, no driver got it */
 	PHCA_TRACE_RELEASED,   /**< its turn came: status, result; id: the place that it waited for */
+	PHCA_TRACE_RESET,      /**< HCA: the queue pair; what was under way is forgotten, places begin anew */
 	PHCA_TRACE_KIND_COUNT
 };
 #define PHCA_TRACE_F_NO_PLACE 0x1 /**< TAKEN: the application hears nothing of it */

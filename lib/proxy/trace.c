@@ -80,7 +80,7 @@ const char *phca_trace_kind_str(unsigned int kind)
 		[PHCA_TRACE_CANCELLED] = "cancelled", [PHCA_TRACE_LATE] = "let go",
 		[PHCA_TRACE_PASSED] = "passed", [PHCA_TRACE_CHILD] = "child",
 		[PHCA_TRACE_CHILD_DONE] = "child done", [PHCA_TRACE_COMPLETED] = "completed",
-		[PHCA_TRACE_FLUSHED] = "flushed", [PHCA_TRACE_RELEASED] = "released",
+		[PHCA_TRACE_FLUSHED] = "flushed", [PHCA_TRACE_RELEASED] = "released", [PHCA_TRACE_RESET] = "reset",
 	};
 
 	return kind < RTE_DIM(names) ? names[kind] : "?";

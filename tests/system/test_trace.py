@@ -22,6 +22,8 @@ def config():
     """SENDs from one RC queue pair to another through the port's own address."""
     c = appliance.config()
     c["ports"][0]["device"] = "net_null0"
+    c["offloads"].append({"name": "slow", "driver": "delay", "time_limit_us": 0,
+                          "settings": {"delay_min_us": 60000000, "delay_max_us": 60000000}})
     c["apps"] += [{"name": "generator", "driver": "generator",
                    "settings": {"operation": "send", "size": "8-300", "seed": 7}},
                   {"name": "target", "driver": "sink"}]
@@ -151,6 +153,28 @@ class Trace(unittest.TestCase):
         self.box.do("trace qp 0x41 on")
         self.assertEqual(self.box.quit(), 0, self.box.output[-2000:])
         self.assertIn("mbufs leaked: 0", self.box.output)
+
+    def test_a_reset_ends_what_is_under_way(self):
+        self.box.do("attach qp 0x41 filter size offload null send")
+        self.box.do("stop")                     # so that it is traced when it meets its rule
+        self.box.do("detach qp 0x41")
+        self.box.do("attach qp 0x41 filter size offload slow send")
+        self.box.do("trace qp 0x41 on count 200")
+        self.box.do("start")
+        self.until("one waits for its offload", lambda: 'offload "slow"' in self.lines(GENERATOR)[0])
+        # twice the places begin with 0, and are lines of their own
+        for n in (1, 2):
+            self.box.do("reset qp 0x41")
+            self.until("places begin anew", lambda n=n: [p for _, p, *_ in self.lines(GENERATOR)[1]].count(0) == n)
+        shown, lines = self.lines(GENERATOR)
+        last = max(i for i, (_, place, *_) in enumerate(lines) if place == 0)
+        for i, (*_, text) in enumerate(lines):
+            self.assertNotIn("under way" if i < last else "forgotten", text, shown)
+        self.assertRegex(shown, r'offload "slow" after [\d.]+ us; cancelled after [\d.]+ us; forgotten, the queue pair '
+                                r"was reset or is gone")
+        told = [r["result"] for k, r in self.traced(GENERATOR).items() if k.startswith("request_")]
+        self.assertIn("forgotten", told)
+        self.assertEqual(self.box.quit(), 0)
 
     def test_what_cannot_be_traced_is_told(self):
         self.assertIn("No queue pair was traced", self.box.do("show trace"))
