@@ -63,7 +63,7 @@ struct phca_config_memory {
 	uint32_t mbufs;       /**< "mbufs": buffers of the pool; default 16384 */
 	uint32_t mbuf_size;   /**< "mbuf_size": data room with headroom; default fits mtu 4096 */
 	uint32_t max_qp;      /**< "max_qp": default 1024 */
-	uint32_t max_mr;      /**< "max_mr": default 4096 */
+	uint32_t max_mr;      /**< "max_mr": default 65536 */
 };
 /** "proxy". */
 struct phca_config_proxy {

@@ -83,7 +83,7 @@ static const struct key memory_keys[] = {
 		.unit = "bytes", .help = "size of a buffer; at least the greatest `mtu` and 256 for headers" },
 	{ .name = "max_qp", .kind = &kind_uint, AT(memory, max_qp), .min = 1, .max = 1u << 20, .def = 1024,
 		.help = "queue pairs at most" },
-	{ .name = "max_mr", .kind = &kind_uint, AT(memory, max_mr), .min = 1, .max = (1u << 24) - 1, .def = 4096,
+	{ .name = "max_mr", .kind = &kind_uint, AT(memory, max_mr), .min = 1, .max = (1u << 24) - 1, .def = 65536,
 		.help = "memory regions and windows at most" },
 	END
 };

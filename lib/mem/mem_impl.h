@@ -75,7 +75,7 @@ struct phca_mem {
 	pthread_mutex_t lock;     /* entries' tags, what is below; never held while waiting */
 	pthread_mutex_t wait_lock;/* one waits for the lcores at a time */
 	uint32_t nb_mr, nb_mw;    /* in use; other threads read them relaxed */
-	uint32_t fresh;           /* entries from here on were never used */
+	uint32_t fresh;           /* entries from here on were never used, and take no memory */
 	uint32_t *freed;          /* ring of entries to use again, oldest first */
 	uint32_t freed_head;      /* 0..max_mr-1: the oldest */
 	uint32_t nb_freed;        /* 0..max_mr */

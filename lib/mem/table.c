@@ -17,6 +17,8 @@
 
 #include "mem_impl.h"
 
+#define REUSE_MIN 4096u /* freed entries from which on none is touched that was never used */
+
 static void *map(size_t len)
 {
 	void *p = mmap(NULL, len, PROT_READ | PROT_WRITE,
@@ -149,7 +151,7 @@ uint32_t entry_take(struct phca_mem *mem)
 {
 	uint32_t i;
 
-	if (mem->fresh <= mem->max_mr)
+	if (mem->nb_freed < REUSE_MIN && mem->fresh <= mem->max_mr)
 		return mem->fresh++;
 	if (mem->nb_freed == 0)
 		return 0;

@@ -125,7 +125,7 @@ PHCA_TEST(load, empty_object_has_the_defaults)
 	CU_ASSERT_EQUAL(c->memory.mbufs, 16384);
 	CU_ASSERT_EQUAL(c->memory.mbuf_size, 4608);
 	CU_ASSERT_EQUAL(c->memory.max_qp, 1024);
-	CU_ASSERT_EQUAL(c->memory.max_mr, 4096);
+	CU_ASSERT_EQUAL(c->memory.max_mr, 65536);
 	CU_ASSERT_EQUAL(c->proxy.ring_size, 4096);
 	CU_ASSERT_EQUAL(c->proxy.offload_max_packets, 256);
 	check_congestion(&c->congestion);

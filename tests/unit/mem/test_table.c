@@ -148,6 +148,33 @@ PHCA_TEST(table, stale_and_invented_keys_are_refused)
 	mem_teardown(&f);
 }
 
+/* Few regions that come and go take the room of few, though there is room for many. */
+PHCA_TEST(table, freed_entries_are_used_again)
+{
+	enum { ROOM = 65536, KEPT = 4096 };
+	static uint32_t keys[ROOM];
+	struct mem_fixture f;
+	uint8_t b[8];
+	uint32_t most = 0;
+
+	mem_setup(&f, ROOM);
+	for (unsigned int i = 0; i < 3 * KEPT; i++) {
+		uint32_t key = mem_reg(&f, b, 8, 0, 0);
+
+		most = key >> 8 > most ? key >> 8 : most;
+		for (unsigned int k = i >= KEPT ? i - KEPT + 1 : 0; i % 97 == 0 && k < i; k++)
+			CU_ASSERT_NOT_EQUAL(keys[k] >> 8, key >> 8); /* not soon */
+		keys[i] = key;
+		CU_ASSERT_EQUAL(phca_mr_dereg(f.mem, key), 0);
+	}
+	CU_ASSERT(most <= KEPT + 1);
+	for (unsigned int i = 0; i < ROOM; i++)
+		keys[i] = mem_reg(&f, b, 8, 0, 0); /* asserts that it works */
+	for (unsigned int i = 0; i < ROOM; i++)
+		CU_ASSERT_EQUAL(phca_mr_dereg(f.mem, keys[i]), 0);
+	mem_teardown(&f);
+}
+
 PHCA_TEST(table, no_key_of_an_empty_table_is_known)
 {
 	struct mem_fixture f;
