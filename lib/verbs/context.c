@@ -21,6 +21,7 @@
 
 #define FDS_MAX (2 + PHCA_ADMIN_SHARDS_MAX) /* arena, events, wakers */
 #define WATCHER_STACK (256 * 1024)
+#define LOOK_MS 1000
 
 /* ------------------------------------------------------------------- watcher */
 
@@ -32,44 +33,70 @@ void vctx_set_dead(struct vctx *ctx)
 		return;
 	verbs_debug("phca: %s: the appliance at %s is gone; the device is dead until it is opened "
 		"again", ctx->dev->device.name, ctx->dev->path);
-	shutdown(ctx->sock, SHUT_RDWR); /* if it is not, it lets go of us now */
 	if (write(ctx->async_wr_fd, &fatal, sizeof(fatal)) < 0)
-		verbs_debug("phca: nobody reads asynchronous events");
+		atomic_store(&ctx->fatal_due, true); /* the pipe is full */
+	shutdown(ctx->sock, SHUT_RDWR); /* if it is not, it lets go of us now; and the watcher looks */
 }
 
-/* Hand on what the appliance says; the pipe is full when nobody reads: then it is lost. */
-static void forward_events(struct vctx *ctx)
-{
+/* What the pipe did not take, as nobody reads. */
+struct held {
 	struct phca_admin_event e[16];
-	ssize_t n = read(ctx->events_fd, e, sizeof(e));
+	size_t bytes;
+};
 
-	if (n >= (ssize_t)sizeof(e[0])) {
-		n -= n % (ssize_t)sizeof(e[0]);
-		if (write(ctx->async_wr_fd, e, (size_t)n) < 0)
-			verbs_debug("phca: nobody reads asynchronous events");
-	} else if (n == 0) {
-		vctx_set_dead(ctx);
-	}
+/* @return whether the pipe takes no more */
+static bool hand_on(struct vctx *ctx, struct held *h)
+{
+	if (h->bytes > 0 && write(ctx->async_wr_fd, h->e, h->bytes) < 0 && errno == EAGAIN)
+		return true;
+	h->bytes = 0;
+	if (!atomic_load(&ctx->fatal_due))
+		return false;
+	h->e[0] = (struct phca_admin_event){ .type = IBV_EVENT_DEVICE_FATAL };
+	h->bytes = sizeof(h->e[0]);
+	atomic_store(&ctx->fatal_due, false);
+	return hand_on(ctx, h);
 }
 
+static void read_events(struct vctx *ctx, struct held *h)
+{
+	ssize_t n = read(ctx->events_fd, h->e, sizeof(h->e));
+
+	if (n > 0)
+		h->bytes = (size_t)n - (size_t)n % sizeof(h->e[0]);
+	else if (n == 0)
+		vctx_set_dead(ctx);
+}
+
+/* While the pipe is full the appliance keeps what follows. */
 static void *watch(void *arg)
 {
 	struct vctx *ctx = arg;
-	struct pollfd p[3] = {
+	struct held held = { .bytes = 0 };
+	struct pollfd p[4] = {
 		{ .fd = ctx->stop_fd, .events = POLLIN },
-		{ .fd = ctx->sock, .events = POLLRDHUP },
-		{ .fd = ctx->events_fd, .events = POLLIN },
+		{ .events = POLLRDHUP },
+		{ .events = POLLIN },
+		{ .events = POLLOUT },
 	};
 
+	bool looked = false; /* for what another thread that found the end had to say */
+	int n;
+
 	while (p[0].revents == 0) {
-		if (poll(p, vctx_dead(ctx) ? 1 : 3, -1) < 0) {
-			p[0].revents = 0;
-			continue; /* EINTR */
-		}
-		if (vctx_dead(ctx))
+		bool dead = vctx_dead(ctx), full = hand_on(ctx, &held);
+
+		p[1].fd = dead ? -1 : ctx->sock;
+		p[2].fd = dead || full ? -1 : ctx->events_fd;
+		p[3].fd = full ? ctx->async_wr_fd : -1;
+		n = poll(p, sizeof(p) / sizeof(p[0]), dead && !looked ? LOOK_MS : -1);
+		looked |= dead && n == 0;
+		if (n <= 0)
+			p[0].revents = 0; /* EINTR */
+		if (n <= 0 || dead)
 			continue;
 		if (p[2].revents != 0)
-			forward_events(ctx); /* what it said before it went */
+			read_events(ctx, &held); /* what it said before it went */
 		if (p[1].revents & (POLLRDHUP | POLLHUP | POLLERR))
 			vctx_set_dead(ctx);
 	}

@@ -114,6 +114,7 @@ struct vctx {
 	pthread_mutex_t share_lock;
 
 	_Atomic bool dead;        /* the appliance is gone; never cleared */
+	_Atomic bool fatal_due;   /* ... and the pipe was too full to say so: the watcher does */
 	int events_fd;            /* the appliance's pipe, read by the watcher only */
 	int async_wr_fd;          /* of v.context.async_fd, a pipe of our own: struct phca_admin_event */
 	int stop_fd;              /* eventfd that ends the watcher */

@@ -6,6 +6,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <poll.h>
+#include <sys/ioctl.h>
 #include <sys/wait.h>
 
 #include "control.h"
@@ -583,6 +584,56 @@ PHCA_TEST(gone, an_appliance_that_ends_is_told_and_destroying_works)
 	CU_ASSERT_EQUAL(ibv_destroy_cq(cq), 0);
 	CU_ASSERT_EQUAL(ibv_dealloc_pd(pd), 0);
 	free(mem);
+	down();
+}
+
+static void events_write(unsigned int n)
+{
+	struct phca_admin_event e = { .num = 1 };
+
+	CU_ASSERT_EQUAL(fcntl(box->events_wr, F_SETFL, O_NONBLOCK), 0);
+	for (unsigned int i = 0; i < n; i++) {
+		e.type = i % 2 ? IBV_EVENT_PORT_ACTIVE : IBV_EVENT_PORT_ERR;
+		while (write(box->events_wr, &e, sizeof(e)) < 0)
+			usleep(100);
+	}
+}
+
+/*
+ * Bytes that a full pipe has at least. The watcher writes up to 128 at once, which begin another page
+ * when they do not fit into the last.
+ */
+static int full_pipe(int fd)
+{
+	int size = fcntl(fd, F_GETPIPE_SZ);
+
+	return size - size / 4096 * 128;
+}
+
+/* More than the program's descriptor holds: the appliance keeps the others, and the last word comes last. */
+PHCA_TEST(gone, events_that_nobody_reads_are_not_lost)
+{
+	const unsigned int many = 10000;
+	struct ibv_async_event e;
+	unsigned int n = 0;
+	int bytes = 0;
+
+	up();
+	events_write(many);
+	for (unsigned int i = 0; i < many; i++) {
+		CU_ASSERT_EQUAL_FATAL(ibv_get_async_event(ctx, &e), 0);
+		CU_ASSERT_EQUAL(e.event_type, i % 2 ? IBV_EVENT_PORT_ACTIVE : IBV_EVENT_PORT_ERR);
+		ibv_ack_async_event(&e);
+	}
+	events_write(many);
+	while (ioctl(ctx->async_fd, FIONREAD, &bytes) == 0 && bytes < full_pipe(ctx->async_fd))
+		usleep(100);
+	fake_die(box);
+	do {
+		CU_ASSERT_EQUAL_FATAL(ibv_get_async_event(ctx, &e), 0);
+	} while (e.event_type != IBV_EVENT_DEVICE_FATAL && n++ < many);
+	CU_ASSERT_EQUAL(e.event_type, IBV_EVENT_DEVICE_FATAL);
+	CU_ASSERT(n >= (unsigned int)full_pipe(ctx->async_fd) / sizeof(struct phca_admin_event));
 	down();
 }
 
