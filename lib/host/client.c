@@ -206,6 +206,14 @@ static int hca_open(struct client *c)
 	return c->hca != NULL ? 0 : -rte_errno;
 }
 
+/* Its end is the client's, whoever has inherited the connection. */
+static int process_watch(struct client *c)
+{
+	struct epoll_event ev = { .events = EPOLLIN, .data.u64 = (uintptr_t)c | OF_PROCESS };
+
+	return epoll_ctl(c->host->epoll_fd, EPOLL_CTL_ADD, regions_process(c->regions), &ev) == 0 ? 0 : -errno;
+}
+
 /* All but the tables' objects. */
 static void client_fini(struct client *c)
 {
@@ -248,6 +256,8 @@ int client_open(struct client *c, unsigned int port)
 	if (ret == 0)
 		ret = wakes_open(c);
 	if (ret == 0)
+		ret = process_watch(c);
+	if (ret == 0)
 		ret = hca_open(c);
 	if (ret != 0) {
 		client_fini(c);
@@ -267,6 +277,8 @@ void client_kill(struct client *c)
 {
 	if (!c->dead && c->fd >= 0)
 		epoll_ctl(c->host->epoll_fd, EPOLL_CTL_DEL, c->fd, NULL);
+	if (!c->dead && c->regions != NULL)
+		epoll_ctl(c->host->epoll_fd, EPOLL_CTL_DEL, regions_process(c->regions), NULL);
 	c->dead = true;
 }
 

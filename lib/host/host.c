@@ -300,14 +300,14 @@ static void broken_end(struct phca_host *h)
 /* @return whether it was something of a client */
 static bool event_handle(struct phca_host *h, const struct epoll_event *ev)
 {
-	struct client *c = ev->data.ptr;
+	struct client *c = (struct client *)(uintptr_t)(ev->data.u64 & ~(uint64_t)OF_PROCESS);
 
 	if (ev->data.ptr == h) /* the timer: what is under way goes on in any case */
 		return false;
 	if (c == NULL)
 		client_accept(h);
-	else if (c->pending.step != NULL)
-		client_kill(c); /* all that is told of it then is its end */
+	else if (ev->data.u64 & OF_PROCESS || c->pending.step != NULL)
+		client_kill(c); /* of one that is served all that is told is its end */
 	else if (!c->dead)
 		message_serve(c);
 	return true;

@@ -188,6 +188,7 @@ unsigned int fds_take(struct msghdr *h, int *fds, unsigned int max);
 void connection_close(int fd);
 
 /* --- client.c --- */
+#define OF_PROCESS ((uintptr_t)1) /* beside a client's address in epoll: its process has ended */
 void client_accept(struct phca_host *h);
 /* HELLO: make all that a client has. @return 0 or negative errno */
 int client_open(struct client *c, unsigned int port);

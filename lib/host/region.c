@@ -56,6 +56,11 @@ struct regions *regions_create(const struct ucred *who, const struct region_limi
 	return c;
 }
 
+int regions_process(const struct regions *c)
+{
+	return c->pidfd;
+}
+
 static void close_fd(int fd)
 {
 	if (fd >= 0)

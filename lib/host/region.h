@@ -43,6 +43,8 @@ struct region_view {
  * @return NULL with rte_errno: ESRCH it is gone, ENOMEM, others of pidfd_open(2)
  */
 struct regions *regions_create(const struct ucred *who, const struct region_limits *max);
+/* @return a descriptor of its process, readable once that has ended */
+int regions_process(const struct regions *rs);
 /* All its regions are closed. NULL is allowed. */
 void regions_destroy(struct regions *rs);
 /*

@@ -93,3 +93,39 @@ PHCA_TEST(kill, in_the_middle_of_anything)
 	CU_ASSERT_EQUAL(rig_stats(r).clients_opened, rig_stats(r).clients_closed);
 	rig_close(r);
 }
+
+/* Its end is the end of its process: a child that inherited the connection keeps nothing alive. */
+PHCA_TEST(kill, connection_that_somebody_else_holds)
+{
+	const struct phca_admin_hello hello = { .version = PHCA_ADMIN_VERSION, .queue_abi = PHCA_QUEUE_ABI };
+	struct sockaddr_un sa = { .sun_family = AF_UNIX };
+	struct rig *r = rig_open(NULL);
+	struct peer p = { .r = r, .mem = -1, .arena = -1, .events = -1, .wake = -1 };
+	int status;
+	pid_t pid;
+
+	snprintf(sa.sun_path, sizeof(sa.sun_path), "%s", r->path);
+	p.fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+	pid = fork();
+	CU_ASSERT_FATAL(pid >= 0);
+	if (pid == 0) {
+		if (connect(p.fd, (struct sockaddr *)&sa, sizeof(sa)) != 0)
+			_exit(1);
+		for (;;)
+			pause();
+	}
+	while (rig_stats(r).accepted == 0)
+		phca_host_poll(r->host);
+	CU_ASSERT_EQUAL(peer_call(&p, PHCA_ADMIN_HELLO, &hello, sizeof(hello)), 0);
+	CU_ASSERT_EQUAL(peer_call(&p, PHCA_ADMIN_PD_ALLOC, NULL, 0), 0);
+	CU_ASSERT_EQUAL(rig_stats(r).clients, 1);
+	kill(pid, SIGKILL);
+	CU_ASSERT_EQUAL(waitpid(pid, &status, 0), pid);
+	rig_poll(r);
+	CU_ASSERT_EQUAL(rig_stats(r).clients, 0);
+	CU_ASSERT_EQUAL(r->gone, 1);
+	CU_ASSERT_EQUAL(r->who.pid, pid);
+	CU_ASSERT_EQUAL(peer_answer(&p), -EPIPE);
+	peer_close(&p);
+	rig_close(r);
+}
