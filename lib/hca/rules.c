@@ -32,11 +32,13 @@ struct change_arg {
 
 int rules_make(const struct phca_rule *rules, unsigned int n, struct rule **out)
 {
-	struct rule *to = calloc(n + 1, sizeof(*to)); /* one more: see above */
+	size_t bytes = RTE_ALIGN((n + 1) * sizeof(struct rule), (size_t)RTE_CACHE_LINE_SIZE); /* one more: see above */
+	struct rule *to = aligned_alloc(RTE_CACHE_LINE_SIZE, bytes); /* read for every request: on lines of its own */
 
 	*out = to;
 	if (to == NULL)
 		return -ENOMEM;
+	memset(to, 0, bytes);
 	for (unsigned int i = 0; i < n; i++) {
 		if (rules[i].offload == NULL)
 			return -EINVAL;

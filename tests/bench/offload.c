@@ -157,7 +157,9 @@ static const struct phca_offload_ops pass_ops = {
 static void attach(struct end *e)
 {
 	static const char *const filters[] = { NULL, "none", "all", "all", "one_in_n", "all" };
-	static struct phca_filter_slot slot;
+	static struct {
+		struct phca_filter_slot slot;
+	} __rte_cache_aligned at; /* the HCA reads it for every request: not beside what the application counts */
 	static const struct phca_offload_ops *const drivers[] = {
 		NULL, &phca_offload_null, &phca_offload_null, &pass_ops, &phca_offload_delay, &phca_offload_bpf,
 	};
@@ -166,9 +168,9 @@ static void attach(struct end *e)
 		{ "delay_min_us", PHCA_SETTING_UINT, o.least, NULL },
 		{ "delay_max_us", PHCA_SETTING_UINT, o.delay, NULL },
 	};
-	struct phca_rule rule = { .name = "bench", .filter = &slot, .send = o.side == 0, .inbound = o.side == 1 };
+	struct phca_rule rule = { .name = "bench", .filter = &at.slot, .send = o.side == 0, .inbound = o.side == 1 };
 
-	pair_filter(&slot, filters[o.kind], &n, o.kind == DELAY);
+	pair_filter(&at.slot, filters[o.kind], &n, o.kind == DELAY);
 	rule.offload = pair_offload(e, drivers[o.kind], o.kind == LOG ? "access_log" : NULL, delay,
 		o.kind == DELAY ? RTE_DIM(delay) : 0);
 	ok("attach", phca_qp_proxy_attach(e->qp, &rule, 1, WINDOW));
