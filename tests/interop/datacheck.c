@@ -245,7 +245,7 @@ to_rtr(struct dc *d, uint32_t gid_index)
 static void
 to_rts(struct dc *d)
 {
-	struct ibv_qp_attr attr = {.qp_state = IBV_QPS_RTS, .sq_psn = d->ours.psn, .timeout = 14,
+	struct ibv_qp_attr attr = {.qp_state = IBV_QPS_RTS, .sq_psn = d->ours.psn, .timeout = 16,
 		.retry_cnt = 7, .rnr_retry = 7, .max_rd_atomic = DC_READS};
 	int mask = IBV_QP_STATE | IBV_QP_SQ_PSN;
 
