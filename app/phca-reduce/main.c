@@ -22,6 +22,7 @@ static const char usage[] =
 "  -n, --ranks N       ranks there are, of all processes (default: contribute 2, serve as they say)\n"
 "serve:\n"
 "  -s, --self          no offload: receive all contributions and combine them here\n"
+"  -w, --wait SECONDS  give up when not all ranks have come by then (default 0: never)\n"
 "contribute:\n"
 "  -f, --first RANK    first rank of this process (default 0)\n"
 "  -k, --here K        ranks of this process (default: all from the first)\n"
@@ -45,6 +46,7 @@ static const struct option long_options[] = {
 	{ "rounds", required_argument, NULL, 'r' }, { "depth", required_argument, NULL, 'D' },
 	{ "group", required_argument, NULL, 'G' }, { "allreduce", no_argument, NULL, 'a' },
 	{ "both", no_argument, NULL, 'b' }, { "no-check", no_argument, NULL, 'q' },
+	{ "wait", required_argument, NULL, 'w' },
 	{ "help", no_argument, NULL, 'h' }, { NULL, 0, NULL, 0 },
 };
 
@@ -102,6 +104,7 @@ static void option(struct options *o, int c)
 	case 'a': j->flags = PHCA_REDUCE_F_ANSWER; break;
 	case 'b': j->flags = PHCA_REDUCE_F_ANSWER | PHCA_REDUCE_F_DELIVER; break;
 	case 'q': j->check = false; break;
+	case 'w': o->wait_s = (uint32_t)number(optarg, 0, 86400, "wait"); break;
 	case 'h': printf("%s", usage); exit(0);
 	default: exit(2);
 	}
@@ -144,7 +147,7 @@ int main(int argc, char **argv)
 	o.serve = strcmp(argv[1], "serve") == 0;
 	argc--;
 	argv++;
-	while ((c = getopt_long(argc, argv, "d:g:p:n:sf:k:o:t:c:r:D:G:abqh", long_options, NULL)) != -1)
+	while ((c = getopt_long(argc, argv, "d:g:p:n:sf:k:o:t:c:r:D:G:abqw:h", long_options, NULL)) != -1)
 		option(&o, c);
 	options_complete(&o, argc - optind, argv + optind);
 	setvbuf(stdout, NULL, _IOLBF, 0);

@@ -8,6 +8,7 @@
  * Invariant of --self: a contribution's receive buffer is posted again when it was
  * combined; an accumulator is written again when all sends of it have completed.
  */
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,6 +21,8 @@
 #define WCS 32
 #define EMPTY_POLLS 4096 /* between looks at the connections */
 #define IS_SEND (1ull << 63)
+#define TELL_S 10 /* without a rank that comes, and every so long again */
+#define POLL_MS 200
 
 struct slot {
 	uint32_t turn;      /* rank to be combined next */
@@ -122,14 +125,61 @@ static void rank_join(struct server *s, int fd)
 	hello_send(fd, &mine);
 }
 
+/* "ranks 1, 3 to 5 of 6", those that did not come yet. */
+static void missing_print(const struct server *s, char *to, size_t size)
+{
+	const uint32_t n = s->job.nb_ranks;
+	size_t at = (size_t)snprintf(to, size, "ranks");
+
+	for (uint32_t i = 0, end; i < n; i = end) {
+		for (end = i + 1; end < n && (s->qps[end] == NULL) == (s->qps[i] == NULL); end++)
+			;
+		if (s->qps[i] != NULL)
+			continue;
+		if (at + 40 >= size) { /* no room for this one and the end */
+			at += (size_t)snprintf(to + at, size - at, ", ...");
+			break;
+		}
+		at += (size_t)snprintf(to + at, size - at, at > 5 ? ", %u" : " %u", i);
+		if (end - i > 1)
+			at += (size_t)snprintf(to + at, size - at, " to %u", end - 1);
+	}
+	snprintf(to + at, size - at, " of %u", n);
+}
+
+/* Until somebody connects. Says who is missing when that takes long, and ends the program when it takes longer. */
+static void somebody_waits(const struct server *s, int listener, double start)
+{
+	double limit = s->o->wait_s == 0 ? 0 : start + s->o->wait_s, tell = now_s() + TELL_S;
+	struct pollfd p = { .fd = listener, .events = POLLIN };
+	char who[256] = "the first rank";
+
+	while (poll(&p, 1, POLL_MS) <= 0) {
+		double now = now_s();
+		bool over = limit != 0 && now >= limit;
+
+		if (!over && now < tell)
+			continue;
+		if (s->qps != NULL)
+			missing_print(s, who, sizeof(who));
+		if (over)
+			fail("%s did not come within %u s (--wait)", who, s->o->wait_s);
+		fprintf(stderr, "phca-reduce: waiting for %s\n", who);
+		tell = now + TELL_S;
+	}
+}
+
 static void all_join(struct server *s)
 {
 	int listener = meet_listen(s->o->port);
+	double start = now_s();
 	uint32_t n = 0;
 
 	do {
-		int fd = accept(listener, NULL, NULL);
+		int fd;
 
+		somebody_waits(s, listener, start);
+		fd = accept(listener, NULL, NULL);
 		if (fd >= 0) {
 			rank_join(s, fd);
 			n++;

@@ -31,6 +31,7 @@ struct options {
 	const char *device, *host;
 	int gid_index;            /* -1: chosen */
 	uint16_t port;
+	uint32_t wait_s;          /* serve: for all ranks; 0: for ever */
 	uint32_t first, here;     /* contribute: ranks of this process */
 	struct job job;
 };

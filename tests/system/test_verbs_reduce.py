@@ -146,6 +146,22 @@ class VerbsReduce(unittest.TestCase):
         self.assertIn("application, by itself: 100 rounds", sides[0].output())
         self.assertEqual(self.since(before), {})
 
+    def test_ranks_that_never_come(self):
+        for wait in ("2", "8", "30"):   # a loaded machine may take long to start two
+            sides = self.start([("-n", "8", "-f", "1", "-k", "1"), ("-n", "8", "-f", "4", "-k", "1")], ("-w", wait))
+            self.assertEqual(sides[0].wait(), 1)
+            if "ranks 0, 2 to 3, 5 to 7 of 8 " in sides[0].output():
+                break
+        self.assertIn(f"ranks 0, 2 to 3, 5 to 7 of 8 did not come within {wait} s (--wait)", sides[0].output())
+        for s in sides[1:]:
+            self.assertEqual(s.wait(), 1)
+            self.assertIn("the other side is gone", s.output())
+        port = str(verbs.next_port())
+        alone = Side(self.box, "serve", "-p", port, "-w", "1")
+        self.addCleanup(alone.close)
+        self.assertEqual(alone.wait(), 1)
+        self.assertIn("the first rank did not come within 1 s", alone.output())
+
     def test_an_application_that_has_no_offload_says_so(self):
         sides = self.start([("-G", "1")])
         self.assertEqual(sides[0].wait(), 1)
