@@ -192,7 +192,7 @@ static int attach_prepare(struct attach_arg *a, const struct phca_rule *rules, s
 	pc->chan = a->px->chan;
 	pc->pd = a->qp->pd;
 	a->wrs = aligned_alloc(64, (size_t)a->qp->req.stride * a->window[PHCA_DIR_SEND]);
-	a->pass = passes_make(a->window[PHCA_DIR_RECV]);
+	a->pass = passes_make(a->window[PHCA_DIR_RECV], a->qp->transport == PHCA_TRANSPORT_RC);
 	if (a->wrs == NULL || a->pass == NULL ||
 	    slots_make(a->window[PHCA_DIR_SEND], &a->slots, &a->slot_mask, a->wrs) != 0)
 		return -ENOMEM;

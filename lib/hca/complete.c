@@ -193,6 +193,8 @@ static void reply(struct shard *h, const struct phca_preply *r)
 			requester_credit(h, qp);
 		break;
 	case PHCA_PREPLY_ERROR:
+		if (r->dir == PHCA_DIR_RECV)
+			withheld_failed(h, qp, r->seq, answer_nak((uint8_t)r->status));
 		qp_error(h, qp, PHCA_EVENT_OFFLOAD_FAILED, r->status);
 		break;
 	case PHCA_PREPLY_ANSWER:
@@ -209,7 +211,7 @@ static void reply(struct shard *h, const struct phca_preply *r)
 		break;
 	case PHCA_PREPLY_RESUME:
 		if (r->dir == PHCA_DIR_RECV)
-			pass_resume(qp, r->seq);
+			pass_resume(h, qp, r->seq);
 		else
 			sq_resume(h, qp, r->seq);
 		break;

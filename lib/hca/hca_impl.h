@@ -327,6 +327,8 @@ struct shard {
 	struct phca_qp *kept_head, *kept_tail; /* those that keep answers of offloads; asked for longest ago first */
 	uint32_t nb_kept;                      /* buffers of such answers */
 	struct phca_qp *pass_head, *pass_tail; /* those with messages that the proxy passed, and that wait */
+	uint32_t nb_pass;           /* buffers of those messages */
+	struct phca_qp *withheld_head, *withheld_tail; /* those that withhold acknowledgements, by how long they do */
 	struct phca_qp *flush_head, *flush_tail;
 	struct phca_qp *qps;
 	struct phca_timers timers;

@@ -84,7 +84,7 @@ struct phca_pmsg *hand_over(struct phca_qp *qp, struct rte_mbuf *m, const struct
 	pm->in.last_opcode = last_opcode;
 	if (rule_ordered(qp, rule)) {
 		pm->flags = PHCA_PMSG_F_ORDERED;
-		pass_ordered(qp, pm->seq, phca_opcode_table[last_opcode].flags & PHCA_OPF_RECV);
+		pass_ordered(qp, pm->seq);
 	}
 	if (unlikely(rule == PHCA_PMSG_RULE_PASS))
 		PHCA_STAT_ADD(qp->st.rx_ordered, 1);

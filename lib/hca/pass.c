@@ -10,11 +10,10 @@
  * without a doorbell, so each queue pair that waits is looked at again and again, some a
  * turn.
  *
- * A request is accepted when there is a receive for it behind those that earlier ones may
- * take, so that a peer hears of an empty receive queue as if there were no proxy. With an
- * SRQ another queue pair may be faster; then the message waits. It was acknowledged when
- * the proxy got it: what goes wrong here completes the receive and moves the queue pair to
- * ERROR, but no NAK says so.
+ * Receives are looked at here, and nowhere before: what an offload consumes needs none.
+ * Without one a message of RC waits, and its peer is told (withheld.c); one of UD or UC is
+ * dropped, as a direct one is. What goes wrong here completes the receive, moves the queue
+ * pair to ERROR, and a peer that has no acknowledgement yet gets its NAK.
  *
  * Invariant: resp.behind is set exactly while the proxy has ordered requests, or messages
  * wait here. Each message that came back gets one completion at its place, and what it
@@ -29,35 +28,19 @@
 #define PASS_QPS 32       /* queue pairs that wait, looked at in a turn */
 #define PASS_QP_BUDGET 64 /* messages and further packets of one of them */
 
-enum { ORDERED = 1, TAKER = 2 };
-
-/* A message that came back. */
-struct pass {
-	const struct phca_offload_req *req; /* the proxy's until it is completed */
-	struct rte_mbuf *data;              /* in the place of its payload; or NULL */
-	uint32_t seq;                       /* its place */
-	bool waited;                        /* that is counted */
-};
-
-struct passes {
-	uint32_t mask;                  /* of both arrays: the window */
-	uint32_t ordered, takers;       /* the proxy has so many; of which so many may take a receive */
-	uint32_t oldest;                /* no ordered one has a place before it */
-	uint32_t first, n;              /* of wait */
-	struct phca_qp *prev, *next;    /* while n > 0, on the shard's list */
-	struct pass *wait;
-	uint8_t place[];                /* ORDERED, TAKER */
-};
-
-struct passes *passes_make(uint32_t window)
+struct passes *passes_make(uint32_t window, bool rc)
 {
-	size_t bytes = RTE_ALIGN(sizeof(struct passes) + window, sizeof(struct pass));
-	struct passes *p = calloc(1, bytes + window * sizeof(struct pass));
+	size_t wait = RTE_ALIGN(sizeof(struct passes), sizeof(uint64_t));
+	size_t withheld = wait + window * sizeof(struct pass);
+	size_t place = withheld + (rc ? window * sizeof(struct withheld) : 0);
+	struct passes *p = calloc(1, place + window);
 
 	if (p == NULL)
 		return NULL;
 	p->mask = window - 1;
-	p->wait = (struct pass *)((uint8_t *)p + bytes);
+	p->wait = (struct pass *)((uint8_t *)p + wait);
+	p->withheld = (struct withheld *)((uint8_t *)p + withheld);
+	p->place = (uint8_t *)p + place;
 	return p;
 }
 
@@ -89,6 +72,17 @@ static void list_remove(struct shard *h, struct phca_qp *qp)
 	*(p->next ? &p->next->pass->prev : &h->pass_tail) = p->prev;
 }
 
+/* The first one waits no more. */
+static void wait_pop(struct shard *h, struct passes *p)
+{
+	const struct pass *w = &p->wait[p->first & p->mask];
+
+	rte_pktmbuf_free(w->data);
+	h->nb_pass -= w->segs;
+	p->first++;
+	p->n--;
+}
+
 /* To RESET: what comes from the proxy until it has let go is of no more use. */
 void pass_reset(struct shard *h, struct phca_qp *qp)
 {
@@ -98,50 +92,36 @@ void pass_reset(struct shard *h, struct phca_qp *qp)
 		return;
 	if (p->n > 0)
 		list_remove(h, qp);
-	for (; p->n > 0; p->n--, p->first++)
-		rte_pktmbuf_free(p->wait[p->first & p->mask].data);
-	p->ordered = p->takers = 0;
+	while (p->n > 0)
+		wait_pop(h, p);
+	p->ordered = 0;
 	memset(p->place, 0, p->mask + 1);
+	withheld_stop(h, qp);
 	behind_set(qp);
 }
 
 /* -------------------------------------------------------- to the proxy */
 
-void pass_ordered(struct phca_qp *qp, uint32_t seq, bool taker)
+void pass_ordered(struct phca_qp *qp, uint32_t seq)
 {
 	struct passes *p = qp->pass;
 
 	if (p->ordered++ == 0)
 		p->oldest = seq;
-	p->takers += taker;
-	p->place[seq & p->mask] = taker ? ORDERED | TAKER : ORDERED;
+	p->place[seq & p->mask] = PLACE_ORDERED;
 	qp->resp.behind = true;
 }
 
-/*
- * Whether there is a receive for a message of this rule behind those that earlier ones may
- * take. OK, NO_RECV, or the verdict of an error that has been told.
- */
-enum phca_verdict pass_recv_room(struct shard *h, struct phca_qp *qp, uint32_t rule)
+/* Whether one more request may come, as far as messages that wait here use up buffers. */
+bool pass_room(const struct shard *h, const struct phca_qp *qp)
 {
-	if (!rule_ordered(qp, rule))
-		return PHCA_V_OK;
-	return recv_beyond(h, qp, qp->pass->takers + qp->pass->n);
+	return h->nb_pass < h->max_held_all || qp->pass == NULL || qp->pass->n == 0;
 }
 
 /* ------------------------------------------------------ from the proxy */
 
-static void taker_end(struct passes *p, uint32_t seq)
-{
-	uint8_t *f = &p->place[seq & p->mask];
-
-	if (*f & TAKER)
-		p->takers--;
-	*f &= (uint8_t)~TAKER;
-}
-
 /* So many of the oldest ordered ones are decided: those that will come back have come. */
-void pass_resume(struct phca_qp *qp, uint32_t count)
+void pass_resume(struct shard *h, struct phca_qp *qp, uint32_t count)
 {
 	struct passes *p = qp->pass;
 
@@ -149,27 +129,33 @@ void pass_resume(struct phca_qp *qp, uint32_t count)
 		return;
 	RTE_ASSERT(count <= p->ordered);
 	for (; count > 0 && p->ordered > 0; p->oldest++) {
-		if (!(p->place[p->oldest & p->mask] & ORDERED))
+		uint8_t *f = &p->place[p->oldest & p->mask];
+
+		if (!(*f & PLACE_ORDERED))
 			continue;
-		taker_end(p, p->oldest);
-		p->place[p->oldest & p->mask] = 0;
+		*f = *f & PLACE_WAITS ? *f & (uint8_t)~PLACE_ORDERED : 0;
 		p->ordered--;
 		count--;
 	}
 	behind_set(qp);
+	withheld_over(h, qp);
 }
 
 void pass_reply(struct shard *h, struct phca_qp *qp, const struct phca_preply *r)
 {
 	struct passes *p = qp->pass;
+	struct pass *w;
 
 	if (qp->state == PHCA_QPS_RESET) {
 		rte_pktmbuf_free(r->data);
 		return;
 	}
 	RTE_ASSERT(p->n <= p->mask);
-	taker_end(p, r->seq);
-	p->wait[(p->first + p->n) & p->mask] = (struct pass){ .req = r->req, .data = r->data, .seq = r->seq };
+	w = &p->wait[(p->first + p->n) & p->mask];
+	*w = (struct pass){ .req = r->req, .data = r->data, .seq = r->seq };
+	w->segs = r->req->m->nb_segs + (r->data != NULL ? r->data->nb_segs : 0u);
+	h->nb_pass += w->segs;
+	p->place[r->seq & p->mask] |= PLACE_WAITS;
 	if (p->n++ == 0)
 		list_add(h, qp);
 	qp->resp.behind = true;
@@ -253,12 +239,13 @@ static void succeed(struct shard *h, struct phca_qp *qp, const struct pass *w)
 	PHCA_STAT_ADD(qp->st.rx_passed, 1);
 }
 
-/* The receive at hand ends with an error, which the peer is not told: it has its acknowledgement. */
+/* The receive at hand ends with an error. */
 static void fail(struct shard *h, struct phca_qp *qp, const struct pass *w, enum phca_event_type ev, uint32_t status)
 {
 	qp->rwqe.valid = false;
 	complete_at(h, qp, PHCA_DIR_RECV, w->seq, qp->rwqe.wr_id, status, PHCA_WC_RECV, 0);
 	PHCA_STAT_ADD(qp->st.rx_pass_dropped, 1);
+	withheld_failed(h, qp, w->seq, status == PHCA_WC_LOC_LEN_ERR ? PHCA_NAK_INV_REQ : PHCA_NAK_REM_OP);
 	qp_error(h, qp, ev, status);
 }
 
@@ -298,15 +285,29 @@ static bool pass_one(struct shard *h, struct phca_qp *qp, const struct pass *w)
 		return false;
 	if (likely(qp->state != PHCA_QPS_ERR))
 		n = recv_avail(h, qp);
-	if (n == 0)
+	if (n == 0 && qp->transport == PHCA_TRANSPORT_RC)
 		return false;
-	if (unlikely(n < 0))
+	if (unlikely(n < 0)) {
+		withheld_failed(h, qp, w->seq, PHCA_NAK_REM_OP);
 		qp_error(h, qp, PHCA_EVENT_QP_FATAL, PHCA_WC_LOC_QP_OP_ERR);
+	}
 	if (unlikely(qp->state == PHCA_QPS_ERR))
 		leave(h, qp, w, PHCA_WC_WR_FLUSH_ERR);
+	else if (unlikely(n == 0))
+		leave(h, qp, w, PHCA_WC_SUCCESS); /* as any that finds none (9.8.2.2.6, 9.8.3.2.3) */
 	else
 		receive(h, qp, w);
 	return true;
+}
+
+/* The first one waits: it is counted, and the peer told, once; then when it asks. */
+static void wait_on(struct shard *h, struct phca_qp *qp, struct pass *w)
+{
+	if (w->waited)
+		return;
+	PHCA_STAT_ADD(qp->st.rx_pass_waits, 1);
+	w->waited = true;
+	withheld_not_ready(h, qp, w->seq);
 }
 
 /* As many as the budget has, and receives. */
@@ -314,23 +315,26 @@ static unsigned int pass_qp(struct shard *h, struct phca_qp *qp)
 {
 	struct passes *p = qp->pass;
 	unsigned int used = 0, done = 0;
+	struct pass *waits = NULL;
 
 	while (p->n > 0 && used < PASS_QP_BUDGET) {
 		struct pass *w = &p->wait[p->first & p->mask];
 
-		used += w->data ? w->data->nb_segs : w->req->m->nb_segs;
+		used += w->segs;
 		if (!pass_one(h, qp, w)) {
-			PHCA_STAT_ADD(qp->st.rx_pass_waits, !w->waited);
-			w->waited = true;
+			waits = w;
 			break;
 		}
-		rte_pktmbuf_free(w->data);
-		p->first++;
-		p->n--;
+		p->place[w->seq & p->mask] &= PLACE_ORDERED;
+		wait_pop(h, p);
 		done++;
 	}
-	if (done > 0)
+	if (done > 0) {
 		receives_release(qp);
+		withheld_over(h, qp);
+	}
+	if (waits != NULL)
+		wait_on(h, qp, waits);
 	return done;
 }
 

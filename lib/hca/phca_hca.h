@@ -477,7 +477,8 @@ struct phca_pqp *phca_qp_pqp(const struct phca_qp *qp);
 	X(rx_offloaded, "messages", "inbound messages handed to the proxy lcore") \
 	X(rx_ordered, "messages", "of rx_offloaded: matched no rule, but follow some that an offload may pass") \
 	X(rx_passed, "messages", "of rx_offloaded: given back, and received by the HCA lcore") \
-	X(rx_pass_dropped, "messages", "of rx_offloaded: given back, and dropped: the receive refused them, or error") \
+	X(rx_pass_dropped, "messages", \
+		"of rx_offloaded: given back, and dropped: the receive refused them, or error; UC, UD: no receive") \
 	X(rx_pass_waits, "messages", "given back when no receive was posted, or no room for the completion") \
 	X(rx_dropped, "messages", "inbound messages dropped, counted on the packet that caused it") \
 	X(tx_packets, "packets", "sent") \

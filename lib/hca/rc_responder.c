@@ -30,11 +30,21 @@ static void nak(struct shard *h, struct phca_qp *qp, uint8_t syndrome)
 	respq_due(h, qp);
 }
 
-/* The NAK after which nothing is answered any more; of two, that of the earlier request. */
+/*
+ * The NAK after which nothing is answered any more; of two, that of the earlier request:
+ * one of which nothing was said yet fails with the queue pair.
+ */
 void rc_nak_fatal(struct shard *h, struct phca_qp *qp, struct phca_psn psn, uint8_t syndrome)
 {
 	struct responder *r = &qp->resp;
 
+	if (withheld(r, qp->pass, psn)) {
+		struct phca_psn first = qp->pass->withheld[qp->pass->unsaid & qp->pass->mask].psn;
+
+		if (phca_psn_diff(psn, first) > 0)
+			syndrome = PHCA_NAK_REM_OP;
+		psn = first;
+	}
 	if (r->fatal && phca_psn_diff(psn, r->nak_psn) >= 0)
 		return;
 	r->fatal = true;
@@ -132,6 +142,8 @@ static enum phca_verdict duplicate(struct shard *h, struct phca_qp *qp, const ui
 		rec = respq_head(qp);
 		if (rec != NULL && phca_psn_diff(pkt->psn, rec->psn) < 0)
 			rec->ack_before = true;
+		if (unlikely(qp->resp.withholds) && withheld_again(h, qp, pkt->psn))
+			return PHCA_V_DUPLICATE;
 		qp->resp.ack_due = true;
 		respq_due(h, qp);
 		return PHCA_V_DUPLICATE;
@@ -431,9 +443,20 @@ static enum phca_verdict unhold(struct shard *h, struct phca_qp *qp, const struc
 	return PHCA_V_OK;
 }
 
+/* The message is whole. */
+static void rc_hand_over(struct shard *h, struct phca_qp *qp, const struct phca_pkt *pkt)
+{
+	hand_over_held(h, qp, pkt->opcode);
+	if (h->held_turn == qp->qpn)
+		h->held_turn = 0;
+	qp->resp.msn++;
+	if (rule_ordered(qp, qp->resp.rule))
+		withheld_add(h, qp);
+}
+
 /*
- * A packet of an offloaded message: held by the HCA, and acknowledged when it is;
- * the last one when the proxy has the whole message.
+ * A packet of an offloaded message: held by the HCA, and acknowledged when it is; the
+ * last one when the proxy has the whole message, or, if it is ordered, is done with it.
  */
 static enum phca_verdict rc_offload(struct shard *h, struct port *p, struct phca_qp *qp, struct rte_mbuf *m,
 		const struct phca_pkt *pkt, const struct phca_opcode_info *info, bool *kept)
@@ -454,11 +477,8 @@ static enum phca_verdict rc_offload(struct shard *h, struct port *p, struct phca
 		return not_accepted(h, qp, info, PHCA_V_PROXY_TOO_LONG);
 	if (last && unlikely(!proxy_room(qp, qp->px, PHCA_DIR_RECV, &v)))
 		return not_accepted(h, qp, info, v);
-	if (info->flags & (info->op == PHCA_OP_SEND ? PHCA_OPF_FIRST : PHCA_OPF_RECV)) {
-		v = pass_recv_room(h, qp, r->rule);
-		if (unlikely(v != PHCA_V_OK))
-			return v == PHCA_V_NO_RECV ? not_ready(h, qp) : v;
-	}
+	if (unlikely(!pass_room(h, qp)))
+		return not_accepted(h, qp, info, PHCA_V_PROXY_TOO_LONG);
 	if (info->flags & PHCA_OPF_INV && r->behind) /* they may yet need that key */
 		return not_yet(h, qp, info);
 	if (info->flags & PHCA_OPF_INV && unlikely(!invalidated(h, qp, frame_of(m), pkt)))
@@ -466,17 +486,11 @@ static enum phca_verdict rc_offload(struct shard *h, struct port *p, struct phca
 	hold(h, p, qp, m, pkt, last);
 	*kept = true;
 	r->epsn = phca_psn_add(r->epsn, 1);
+	r->state = last ? MSG_NONE : info->op == PHCA_OP_SEND ? MSG_SEND : MSG_WRITE;
+	if (last)
+		rc_hand_over(h, qp, pkt);
 	acknowledge(h, qp, pkt);
-	if (!last) {
-		r->state = info->op == PHCA_OP_SEND ? MSG_SEND : MSG_WRITE;
-		return PHCA_V_OK;
-	}
-	hand_over_held(h, qp, pkt->opcode);
-	if (h->held_turn == qp->qpn)
-		h->held_turn = 0;
-	r->state = MSG_NONE;
-	r->msn++;
-	return PHCA_V_OFFLOADED;
+	return last ? PHCA_V_OFFLOADED : PHCA_V_OK;
 }
 
 static void rc_classify(struct shard *h, struct phca_qp *qp, const uint8_t *frame, const struct phca_pkt *pkt,

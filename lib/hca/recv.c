@@ -88,23 +88,6 @@ enum phca_verdict rwqe_get(struct shard *h, struct phca_qp *qp)
 	return PHCA_V_RECV_WQE;
 }
 
-/* Whether there are more receives than so many. OK, NO_RECV, or the verdict of an error that has been told. */
-enum phca_verdict recv_beyond(struct shard *h, struct phca_qp *qp, uint32_t spoken_for)
-{
-	struct phca_ring *rq = qp->srq ? &qp->srq->rq : &qp->rq;
-	uint32_t have = qp->rwqe.valid;
-	int32_t n = phca_ring_avail(rq);
-
-	if (n >= 0 && have + (uint32_t)n <= spoken_for)
-		n = phca_ring_avail_fresh(rq);
-	if (unlikely(n < 0)) {
-		if (qp->srq != NULL)
-			srq_error(h, qp->srq);
-		return recv_corrupt(h, qp);
-	}
-	return have + (uint32_t)n > spoken_for ? PHCA_V_OK : PHCA_V_NO_RECV;
-}
-
 /* The receive work request at hand ends with an error. Room for its completion is known. */
 enum phca_verdict recv_refused(struct shard *h, struct phca_qp *qp, uint32_t status, uint8_t nak,
 		enum phca_event_type ev)

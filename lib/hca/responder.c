@@ -101,9 +101,8 @@ static enum phca_verdict ud_offload(struct shard *h, struct phca_qp *qp, struct 
 
 	if (unlikely(!proxy_room(qp, qp->px, PHCA_DIR_RECV, &v)))
 		return drop_ud(qp, v);
-	v = pass_recv_room(h, qp, rule);
-	if (unlikely(v != PHCA_V_OK))
-		return drop_ud(qp, v);
+	if (unlikely(!pass_room(h, qp)))
+		return drop_ud(qp, PHCA_V_PROXY_TOO_LONG);
 	offload_traced(h, qp, hand_over(qp, m, pkt, rule, pkt->opcode), pkt->payload_len);
 	*kept = true;
 	return PHCA_V_OFFLOADED;
@@ -225,8 +224,6 @@ static enum phca_verdict uc_start(struct shard *h, struct phca_qp *qp, const uin
 	if (r->offload) {
 		r->rule = (uint8_t)rule;
 		r->first = *pkt;
-		if (r->state == MSG_SEND)
-			v = pass_recv_room(h, qp, rule);
 	} else if (r->state == MSG_SEND && complete_room(h, qp, PHCA_DIR_RECV, &v)) {
 		v = rwqe_get(h, qp);
 	}
@@ -240,14 +237,9 @@ static enum phca_verdict uc_offload(struct shard *h, struct port *p, struct phca
 	struct responder *r = &qp->resp;
 	enum phca_verdict v;
 
-	if (!held_room(h, r))
+	if (!held_room(h, r) || !pass_room(h, qp))
 		return msg_drop(h, qp, r->rule == PHCA_PMSG_RULE_PASS ? PHCA_V_PROXY_ORDER : PHCA_V_PROXY_TOO_LONG,
 			last);
-	if (r->state == MSG_WRITE && phca_opcode_table[pkt->opcode].flags & PHCA_OPF_RECV) {
-		v = pass_recv_room(h, qp, r->rule);
-		if (v != PHCA_V_OK)
-			return msg_drop(h, qp, v, last);
-	}
 	if (last && !proxy_room(qp, qp->px, PHCA_DIR_RECV, &v))
 		return msg_drop(h, qp, v, last);
 	hold(h, p, qp, m, pkt, last);

@@ -6,6 +6,7 @@
 #ifndef RESPONDER_H
 #define RESPONDER_H
 
+#include <rte_branch_prediction.h>
 #include <rte_mbuf.h>
 
 #include "phca_hca.h"
@@ -35,6 +36,7 @@ struct responder {
 	uint8_t drop_verdict;      /* MSG_DROP: verdict of the message's other packets */
 	bool offload;              /* MSG_SEND, MSG_WRITE: packets are held for the proxy */
 	bool behind;               /* of requests that may yet come back from it: pass.c */
+	bool withholds;            /* RC: some of them are not acknowledged: withheld.c */
 	uint8_t rule;              /* offload: which rule matched, or PHCA_PMSG_RULE_PASS */
 	struct phca_psn epsn;      /* expected PSN */
 	uint32_t len;              /* bytes so far */
@@ -117,7 +119,6 @@ void responder_reset(struct shard *h, struct phca_qp *qp);
 enum phca_verdict rwqe_get(struct shard *h, struct phca_qp *qp);
 int32_t recv_avail(struct shard *h, struct phca_qp *qp);
 bool rwqe_copy(struct shard *h, struct phca_qp *qp);
-enum phca_verdict recv_beyond(struct shard *h, struct phca_qp *qp, uint32_t spoken_for);
 void recv_source(const struct phca_qp *qp, struct phca_wc *wc, const uint8_t *frame, const struct phca_pkt *pkt);
 enum phca_verdict recv_refused(struct shard *h, struct phca_qp *qp, uint32_t status, uint8_t nak,
 		enum phca_event_type ev);
@@ -133,15 +134,71 @@ void hand_over_held(struct shard *h, struct phca_qp *qp, uint8_t last_opcode);
 struct phca_pmsg *hand_over(struct phca_qp *qp, struct rte_mbuf *m, const struct phca_pkt *first, uint32_t rule,
 		uint8_t last_opcode);
 
+/* A message that came back. */
+struct pass {
+	const struct phca_offload_req *req; /* the proxy's until it is completed */
+	struct rte_mbuf *data;              /* in the place of its payload; or NULL */
+	uint32_t seq;                       /* its place */
+	uint32_t segs : 31;                 /* buffers of both */
+	uint32_t waited : 1;                /* that is counted */
+};
+
+/* Of a place, in passes.place. */
+enum {
+	PLACE_ORDERED = 1,  /* the proxy has not decided on it */
+	PLACE_WAITS = 2,    /* it came back, and waits for a receive */
+	PLACE_WITHHELD = 4, /* it is not decided and received, and what withheld.c told nobody */
+};
+
+/* How far acknowledging may go with a request. */
+struct withheld {
+	struct phca_psn psn; /* of its last packet */
+	uint32_t msn;        /* before it */
+};
+
+/* A proxy QP's ordered requests. */
+struct passes {
+	uint32_t mask;                  /* of the arrays: the window */
+	uint32_t ordered;               /* the proxy has so many */
+	uint32_t oldest;                /* no ordered one has a place before it */
+	uint32_t first, n;              /* of wait */
+	struct phca_qp *prev, *next;    /* while n > 0, on the shard's list */
+	struct pass *wait;
+	uint8_t *place;                 /* PLACE_... */
+	/* withheld.c; RC */
+	struct withheld *withheld;      /* of each place */
+	uint32_t unsaid;                /* resp.withholds: the first that is withheld */
+	bool rnr;                       /* its RNR NAK is owed */
+	bool ack_before;                /* an acknowledgement of what is before it is owed */
+	bool on_list;
+	uint64_t until_ns;              /* it is withheld until then, while the proxy has it */
+	struct phca_qp *withheld_prev, *withheld_next; /* by until_ns */
+};
+
 /* pass.c: ordered requests, and those that come back */
-struct passes *passes_make(uint32_t window);
+struct passes *passes_make(uint32_t window, bool rc);
 void passes_free(struct passes *p);
 void pass_reset(struct shard *h, struct phca_qp *qp);
-void pass_ordered(struct phca_qp *qp, uint32_t seq, bool taker);
-enum phca_verdict pass_recv_room(struct shard *h, struct phca_qp *qp, uint32_t rule);
-void pass_resume(struct phca_qp *qp, uint32_t count);
+void pass_ordered(struct phca_qp *qp, uint32_t seq);
+bool pass_room(const struct shard *h, const struct phca_qp *qp);
+void pass_resume(struct shard *h, struct phca_qp *qp, uint32_t count);
 void pass_reply(struct shard *h, struct phca_qp *qp, const struct phca_preply *r);
 unsigned int pass_run(struct shard *h);
+
+/* Whether nothing may be said yet of this PSN. */
+static inline bool withheld(const struct responder *r, const struct passes *p, struct phca_psn psn)
+{
+	return unlikely(r->withholds) && phca_psn_diff(psn, p->withheld[p->unsaid & p->mask].psn) >= 0;
+}
+
+/* withheld.c: ordered requests that are not acknowledged yet */
+void withheld_add(struct shard *h, struct phca_qp *qp);
+void withheld_over(struct shard *h, struct phca_qp *qp);
+void withheld_not_ready(struct shard *h, struct phca_qp *qp, uint32_t seq);
+bool withheld_again(struct shard *h, struct phca_qp *qp, struct phca_psn psn);
+void withheld_failed(struct shard *h, struct phca_qp *qp, uint32_t seq, uint8_t syndrome);
+void withheld_stop(struct shard *h, struct phca_qp *qp);
+unsigned int withheld_run(struct shard *h);
 
 /* rc_responder.c */
 enum phca_verdict respond_rc(struct shard *h, struct port *p, struct phca_qp *qp, struct rte_mbuf *m,
@@ -162,6 +219,7 @@ void respq_forget(struct shard *h, struct phca_qp *qp);
 uint32_t respq_tag(const struct phca_qp *qp, const struct resp_rec *rec);
 void responder_answer(struct shard *h, struct phca_qp *qp, uint32_t tag, uint8_t status, uint64_t value,
 		struct rte_mbuf *data);
+uint8_t answer_nak(uint8_t status);
 unsigned int responder_run(struct shard *h);
 
 #endif

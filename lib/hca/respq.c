@@ -263,7 +263,8 @@ uint32_t respq_tag(const struct phca_qp *qp, const struct resp_rec *rec)
 	return (uint32_t)(rec - qp->respq->rec);
 }
 
-static uint8_t answer_nak(uint8_t status)
+/* What a peer is told of an offload that failed so. */
+uint8_t answer_nak(uint8_t status)
 {
 	switch (status) {
 	case PHCA_WC_REM_ACCESS_ERR:
@@ -467,7 +468,7 @@ static enum paid pay_responses(struct shard *h, struct port *p, struct phca_qp *
 {
 	struct resp_rec *rec;
 
-	while ((rec = respq_head(qp)) != NULL && !rec->wait) {
+	while ((rec = respq_head(qp)) != NULL && !rec->wait && !withheld(&qp->resp, qp->pass, rec->psn)) {
 		do {
 			enum sent s;
 
@@ -503,6 +504,26 @@ static enum paid pay_before(struct shard *h, struct port *p, struct phca_qp *qp,
 	return PAID;
 }
 
+/* What is before a request of which nothing may be said yet; or, of that, that there is no receive for it. */
+static enum paid pay_withheld(struct shard *h, struct port *p, struct phca_qp *qp)
+{
+	uint8_t syndrome = PHCA_AETH_ACK | PHCA_AETH_NO_CREDIT;
+	struct passes *ps = qp->pass;
+	const struct withheld *w = &ps->withheld[ps->unsaid & ps->mask];
+	struct phca_psn psn = phca_psn_add(w->psn, PHCA_PSN_MASK);
+
+	if (ps->rnr) {
+		syndrome = PHCA_AETH_RNR | (qp->min_rnr_timer & PHCA_AETH_VALUE);
+		psn = w->psn;
+	} else if (!ps->ack_before) {
+		return PAID;
+	}
+	if (!tx_room(h, p) || !send_ack(h, p, qp, syndrome, psn, w->msn))
+		return PAID_LATER;
+	ps->rnr = ps->ack_before = false;
+	return PAID;
+}
+
 static enum paid pay(struct shard *h, struct phca_qp *qp, unsigned int *budget)
 {
 	struct port *p = h->ports[qp->port];
@@ -526,9 +547,11 @@ static enum paid pay(struct shard *h, struct phca_qp *qp, unsigned int *budget)
 		if (paid != PAID)
 			return paid;
 		rec = respq_head(qp);
-		if (rec != NULL)
+		if (rec != NULL && !withheld(r, qp->pass, rec->psn))
 			return pay_before(h, p, qp, rec);
 	}
+	if (unlikely(r->withholds) && !r->fatal)
+		return pay_withheld(h, p, qp);
 	if (r->nak == 0 && !r->ack_due)
 		return PAID;
 	if (*budget == 0 || !tx_room(h, p) || !send_ack(h, p, qp, syndrome, psn, r->msn))

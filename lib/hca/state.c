@@ -43,6 +43,7 @@ void qp_error(struct shard *h, struct phca_qp *qp, enum phca_event_type ev, uint
 	if (qp->state == PHCA_QPS_ERR || qp->state == PHCA_QPS_RESET)
 		return;
 	responder_abort(h, qp, PHCA_V_ABORTED);
+	withheld_stop(h, qp);
 	__atomic_store_n(&qp->state, PHCA_QPS_ERR, __ATOMIC_RELAXED);
 	qp->tell_error = qp->proxy && !qp->let_go;
 	requester_stop(h, qp);

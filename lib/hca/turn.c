@@ -8,6 +8,7 @@
  *   replies    places the proxy freed, QPs it found in error or let go; asked for when the turn
  *              begins, since another core wrote them
  *   passed     messages that the proxy gave back take their receives (pass.c)
+ *   withheld   acknowledgements that were withheld for long enough (withheld.c)
  *   pacing     queue pairs that congestion control lets send again (congestion.c)
  *   timers     packets whose answer is late, waits that are over (retry.c)
  *   doorbells  queue pairs whose application posted (requester.c)
@@ -90,6 +91,7 @@ unsigned int phca_hca_turn(void *arg, uint64_t now_ns)
 	done += rx_loop(h);
 	done += proxy_replies(h);
 	done += pass_run(h);
+	done += withheld_run(h);
 	done += congestion_run(h);
 	done += requester_timers(h);
 	done += doorbells(h);

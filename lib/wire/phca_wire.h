@@ -114,8 +114,8 @@ extern "C" {
 	X(PROXY_WINDOW_FULL, "proxy_window_full", \
 		"completion window of the QP is full; UC, UD: message dropped, RC: not accepted") \
 	X(PROXY_TOO_LONG, "proxy_too_long", \
-		"offloaded message, or all of them, hold more packets than allowed; dropped, " \
-		"RC: not accepted, or refused") \
+		"offloaded message, or all of them, or those that wait for receives, hold more packets " \
+		"than allowed; dropped, RC: not accepted, or refused") \
 	X(PROXY_ORDER, "proxy_order", \
 		"has to stay behind requests that the proxy has, and cannot go there; UC, UD: message dropped, " \
 		"RC: not accepted") \

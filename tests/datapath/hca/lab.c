@@ -249,6 +249,12 @@ static void bring_up(const struct lab *l, struct phca_qp *qp, enum phca_qp_type 
 	CU_ASSERT_EQUAL(phca_qp_modify(qp, &a, PHCA_QP_STATE | PHCA_QP_SQ_PSN | (rc ? RC_RTS : 0)), 0);
 }
 
+void lab_qp_up(const struct lab *l, struct phca_qp *qp, enum phca_qp_type type, enum phca_qp_state to,
+		uint32_t rq_psn)
+{
+	bring_up(l, qp, type, to, rq_psn, NULL);
+}
+
 struct lab_qp lab_qp_cqe(struct lab *l, enum phca_qp_type type, uint32_t qpn, uint32_t cqe)
 {
 	struct lab_qp q = { .qp = NULL };

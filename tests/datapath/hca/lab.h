@@ -87,6 +87,9 @@ void lab_turn_proxy(struct lab *l, unsigned int n);
 /* A QP in RTS with its own CQ; qpn 0: any. Receives are posted by lab_post. */
 struct lab_qp lab_qp(struct lab *l, enum phca_qp_type type, uint32_t qpn);
 struct lab_qp lab_qp_cqe(struct lab *l, enum phca_qp_type type, uint32_t qpn, uint32_t cqe);
+/* From RESET to RTR or RTS with this PSN expected. */
+void lab_qp_up(const struct lab *l, struct phca_qp *qp, enum phca_qp_type type, enum phca_qp_state to,
+		uint32_t rq_psn);
 /* To RESET, then to RTR or RTS with this PSN expected. */
 void lab_qp_restart(struct lab *l, struct lab_qp *q, enum phca_qp_state to, uint32_t rq_psn);
 void lab_qp_free(struct lab *l, struct lab_qp *q);

@@ -107,6 +107,13 @@ void rc_expect_ack(struct rc *c, uint32_t psn, uint32_t msn)
 	CU_ASSERT_EQUAL(phca_get24(aeth->msn), msn);
 }
 
+void rc_expect_ack_late(struct rc *c, uint32_t psn, uint32_t msn)
+{
+	lab_turn(c->l, 3);
+	c->l->now_ns += RC_WITHHELD_NS;
+	rc_expect_ack(c, psn, msn);
+}
+
 void rc_expect_nak(struct rc *c, uint8_t syndrome, uint32_t psn)
 {
 	uint8_t frame[PHCA_MTU_MAX + 256];

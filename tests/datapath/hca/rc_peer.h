@@ -8,6 +8,8 @@
 
 #include "lab.h"
 
+#define RC_WITHHELD_NS 1000000u /* acknowledgements of ordered requests are withheld no longer */
+
 struct rc {
 	struct lab *l;
 	struct lab_qp q;
@@ -31,6 +33,8 @@ void rc_add(struct rc *c, uint32_t psn, uint64_t off, uint64_t add);
 
 /* What came back, checked: turns first. All count as assertions. */
 void rc_expect_ack(struct rc *c, uint32_t psn, uint32_t msn);
+/* The same, of requests that are ordered: the peer waits for as long as an acknowledgement is withheld at most. */
+void rc_expect_ack_late(struct rc *c, uint32_t psn, uint32_t msn);
 void rc_expect_nak(struct rc *c, uint8_t syndrome, uint32_t psn);
 void rc_expect_atomic(struct rc *c, uint32_t psn, uint64_t value);
 /* A READ response packet: n bytes as they lie at offset off of the QP's buffer. */

@@ -38,7 +38,7 @@ static void fx_close(struct fx *x)
 static void message(struct fx *x, uint32_t psn, uint32_t n, uint8_t seed)
 {
 	rc_send(&x->c, PHCA_RC_SEND_ONLY, psn, n, seed);
-	rc_expect_ack(&x->c, psn, psn + 1);
+	rc_expect_ack_late(&x->c, psn, psn + 1);
 }
 
 static void received(struct fx *x, uint64_t id, uint32_t n, uint8_t seed)
@@ -257,14 +257,14 @@ PHCA_TEST(pass_end, rules_change_in_the_middle_of_a_message)
 	lab_turn(x.c.l, 1);
 	CU_ASSERT_EQUAL(phca_qp_proxy_rules_set(x.c.q.qp, NULL, 0), 0);
 	rc_send(&x.c, PHCA_RC_SEND_LAST, 1, 8, D);
-	rc_expect_ack(&x.c, 1, 1);
+	rc_expect_ack_late(&x.c, 1, 1);
 	rc_write(&x.c, PHCA_RC_WRITE_FIRST, 2, 16 * LAB_BUF, LAB_MTU + 8, LAB_MTU, D); /* behind, and held */
 	lab_turn(x.c.l, 1);
 	CU_ASSERT_EQUAL(phca_qp_proxy_rules_set(x.c.q.qp, x.j->rule, 1), 0);
 	rc_send(&x.c, PHCA_RC_WRITE_LAST, 3, 8, D);
-	rc_expect_ack(&x.c, 3, 2);
+	rc_expect_ack_late(&x.c, 3, 2);
 	rc_send(&x.c, PHCA_RC_SEND_ONLY, 4, 20, D);
-	rc_expect_ack(&x.c, 4, 3);
+	rc_expect_ack_late(&x.c, 4, 3);
 	rc_expect_no_recv(&x.c);
 	CU_ASSERT_EQUAL(x.c.q.buf[16 * LAB_BUF], 0xee);
 	judge_pass(x.c.l, x.j, 0);
@@ -322,7 +322,7 @@ PHCA_TEST(pass_end, many_long_ones_take_several_turns)
 		for (uint32_t k = 0; k < packets; k++)
 			rc_send(&x.c, k == 0 ? PHCA_RC_SEND_FIRST : k + 1 == packets ? PHCA_RC_SEND_LAST :
 				PHCA_RC_SEND_MIDDLE, psn + k, LAB_MTU, (uint8_t)(M + i));
-		rc_expect_ack(&x.c, psn + packets - 1, i + 1);
+		rc_expect_ack_late(&x.c, psn + packets - 1, i + 1);
 	}
 	CU_ASSERT_EQUAL_FATAL(x.j->n, 4);
 	while (x.j->n > 0)
@@ -331,7 +331,7 @@ PHCA_TEST(pass_end, many_long_ones_take_several_turns)
 	rc_send(&x.c, PHCA_RC_SEND_ONLY, psn, 20, D); /* in the turn that copies the first of them */
 	lab_turn_hca(x.c.l, 1);
 	CU_ASSERT(lab_info(&x.c.q).stats.rx_passed < 4);
-	rc_expect_ack(&x.c, psn, 5);
+	rc_expect_ack_late(&x.c, psn, 5);
 	for (uint32_t i = 0; i < 4; i++) {
 		rc_expect_recv(&x.c, i, PHCA_WC_SUCCESS, len);
 		for (uint32_t k = 0; k < packets; k++)

@@ -2,12 +2,14 @@
 /*
  * A peer with a lossy way sends requests of all kinds to an RC queue pair, go-back-N; an
  * offload decides on those that match at random, in any order: passes, consumes, delivers
- * other bytes. Rules come and go, and so do connections.
+ * other bytes. Rules come and go, and so do connections. Now and then the application posts
+ * no receives for a while, or one that is too short.
  *
  * What must hold: the application cannot tell. Its receives complete in the order in which it posted
  * them, with the messages in the order in which they were sent, without those that were
  * consumed; each request runs once, also when it was sent again; a READ sees what was
- * written before it; and what lab_close asserts.
+ * written before it; the peer of a message that no receive takes hears RNR NAK, that of one
+ * which is too long a NAK of it, unless it was acknowledged before; and what lab_close asserts.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -51,7 +53,12 @@ struct storm {
 	uint32_t quiet;       /* turns since it heard something new */
 	uint32_t at;          /* the application: no operation before it completes a receive any more */
 	uint64_t received;
-	uint64_t passed, done, other, resent;
+	uint32_t starve;      /* steps without a receive */
+	uint64_t short_id;    /* the receive that is too short; UINT64_MAX: none in this life */
+	uint32_t failed;      /* the operation that it refused, plus 1 */
+	uint32_t nak_psn;     /* what the peer was told of it */
+	uint8_t nak;
+	uint64_t passed, done, other, resent, refused, told;
 };
 static struct storm s;
 
@@ -219,8 +226,12 @@ static void peer_hears(void)
 			heard(pkt.psn.v);
 			s.next = RTE_MAX(s.una, RTE_MIN(s.next, pkt.psn.v));
 			s.rnr = aeth->syndrome == PHCA_NAK_SEQ ? 0 : rnd(5);
-		} else {
+		} else if (s.short_id == UINT64_MAX || s.nak != 0) {
 			wrong("refused", aeth->syndrome, pkt.psn.v);
+		} else {
+			heard(pkt.psn.v);
+			s.nak = aeth->syndrome;
+			s.nak_psn = pkt.psn.v;
 		}
 		rte_pktmbuf_free(m);
 	}
@@ -300,24 +311,66 @@ static void post(void)
 	struct phca_sge sge = { (uintptr_t)s.c.q.buf + id % BUFS * LAB_BUF, LAB_BUF, s.c.q.lkey };
 	struct phca_recv_wr wr = { id, &sge, 1 };
 
+	if (id == s.short_id)
+		sge.length = 4;
 	CU_ASSERT_EQUAL(phca_post_recv(s.c.q.qp, &wr, 1), 1);
+}
+
+/* A receive that completed with an error: the one that was too short, or one behind it. */
+static void failed(const struct phca_wc *wc)
+{
+	if (s.failed != 0 ? wc->status != PHCA_WC_WR_FLUSH_ERR :
+	    wc->wr_id != s.short_id || wc->status != PHCA_WC_LOC_LEN_ERR)
+		wrong("receive", wc->wr_id, wc->status);
+	else if (s.failed == 0)
+		s.failed = s.at + 1;
+}
+
+/* The connection failed with an operation. */
+static void told(void)
+{
+	const struct op *o = &s.op[s.failed - 1];
+	uint32_t end = o->psn + o->npkts;
+
+	lab_turn(s.c.l, 8);
+	peer_hears();
+	s.refused++;
+	if (s.nak != 0 && s.nak_psn >= o->psn && s.nak_psn < end) {
+		s.told++;
+		if (s.nak != PHCA_NAK_INV_REQ)
+			wrong("NAK", s.nak, s.nak_psn);
+	} else if (s.una < end || (s.nak != 0 && (s.nak_psn < end || s.nak != PHCA_NAK_REM_OP))) {
+		wrong("what failed is not told", s.una, end);
+	}
 }
 
 static void application(void)
 {
 	struct phca_wc wc;
 
-	for (uint32_t n = rnd(3); n > 0 && s.c.q.next_id - s.received < 20; n--)
+	if (s.starve > 0)
+		s.starve--;
+	else if (rnd(200) == 0)
+		s.starve = rnd(60);
+	for (uint32_t n = rnd(3); n > 0 && s.starve == 0 && s.c.q.next_id - s.received < 20; n--)
 		post();
 	while (lab_poll(&s.c.q, &wc)) {
-		if (wc.wr_id != s.received++ || wc.status != PHCA_WC_SUCCESS)
+		if (wc.wr_id != s.received++)
 			wrong("receive", wc.wr_id, wc.status);
+		if (s.failed != 0) {
+			failed(&wc);
+			continue;
+		}
 		while (s.at < s.nb_ops && !takes_receive(&s.op[s.at]) &&
 				(!s.op[s.at].submitted || s.op[s.at].decided))
 			s.at++;
 		if (s.at == s.nb_ops || (s.op[s.at].submitted && !s.op[s.at].decided)) {
 			wrong("it overtook", s.at, s.nb_ops);
 			return;
+		}
+		if (wc.status != PHCA_WC_SUCCESS) {
+			failed(&wc);
+			continue;
 		}
 		content(&s.op[s.at], s.at, &wc);
 		s.at++;
@@ -392,11 +445,14 @@ static void life(bool cut)
 	uint32_t steps = 0, most = cut ? rnd(400) : 200000;
 
 	ops_make();
-	s.una = s.next = s.rnr = s.quiet = s.at = 0;
+	s.una = s.next = s.rnr = s.quiet = s.at = s.failed = s.nak = 0;
+	s.short_id = rnd(4) ? UINT64_MAX : s.c.q.next_id + rnd(20);
 	memset(s.c.q.buf + FAR, 0, SLOTS * SLOT + 8);
-	while (s.wrong == 0 && steps++ < most && !over())
+	while (s.wrong == 0 && steps++ < most && s.failed == 0 && !over())
 		step();
-	if (!cut) {
+	if (s.failed != 0) {
+		told();
+	} else if (!cut) {
 		if (!over())
 			wrong("it does not end", s.una, s.end);
 		memory();
@@ -430,11 +486,13 @@ static void storm(bool answers, uint16_t max_held, uint64_t seed)
 	info = lab_info(&s.c.q);
 	printf("  pass_storm: %" PRIu64 " received, %" PRIu64 " direct, %" PRIu64 " behind, %" PRIu64 " passed; ",
 		s.received, info.stats.rx_direct, info.stats.rx_ordered, info.stats.rx_passed);
-	printf("%" PRIu64 " duplicates, %" PRIu64 " RNR NAKs\n", info.stats.rx_duplicates, info.stats.tx_rnr_naks);
+	printf("%" PRIu64 " duplicates, %" PRIu64 " RNR NAKs, ", info.stats.rx_duplicates, info.stats.tx_rnr_naks);
+	printf("%" PRIu64 " refused, of which %" PRIu64 " told\n", s.refused, s.told);
 	/* it was not only noise */
 	CU_ASSERT(info.stats.rx_direct > lives && info.stats.rx_ordered > lives && info.stats.rx_passed > lives);
 	CU_ASSERT(info.stats.tx_rnr_naks > lives && info.stats.rx_duplicates > lives && info.stats.tx_naks > lives);
 	CU_ASSERT(s.passed > lives && s.done > lives && s.other > lives && s.resent > 0);
+	CU_ASSERT(s.refused > lives / 20 && s.told * 2 > s.refused);
 	lab_qp_free(s.c.l, &s.c.q);
 	judge_close(s.j);
 	lab_close(s.c.l);
