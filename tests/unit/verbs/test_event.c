@@ -287,7 +287,9 @@ PHCA_TEST(event, threads_on_one_channel)
 	for (unsigned int i = 0; i < STORM; i++) {
 		struct fix_cq *gone = fix_cq(f, 200 + i, 16);
 
+		pthread_mutex_lock(&f->ctx.objs_lock);
 		gone->v.cq.channel = &chan.channel;
+		pthread_mutex_unlock(&f->ctx.objs_lock);
 		note(200 + i);
 		note(100);
 		note(200 + i);

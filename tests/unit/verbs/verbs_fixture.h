@@ -96,8 +96,10 @@ static inline struct fix_cq *fix_cq(struct fix *f, uint32_t cqn, uint32_t size)
 	pthread_cond_init(&c->v.cq.cond, NULL);
 	pthread_spin_init(&c->v.lock, PTHREAD_PROCESS_PRIVATE);
 	fix_ring(&c->v.ring, &c->ring, PHCA_RING_CQ, size, sizeof(struct phca_cqe));
+	pthread_mutex_lock(&f->ctx.objs_lock); /* threads may look for theirs */
 	LIST_INSERT_HEAD(&f->ctx.cq_list, &c->v, entry);
 	CU_ASSERT_EQUAL_FATAL(vtable_set(&f->ctx.cqs, cqn, &c->v), 0);
+	pthread_mutex_unlock(&f->ctx.objs_lock);
 	return c;
 }
 
