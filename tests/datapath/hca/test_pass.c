@@ -6,36 +6,13 @@
 #include <string.h>
 
 #include "hca_impl.h"
-#include "judge.h"
-#include "rc_peer.h"
+#include "judged.h"
 
 #define FAR (16 * LAB_BUF)
 #define M JUDGE_MARK /* seed of messages that are offloaded */
 #define D 0x10       /* of others */
 #define RNR (PHCA_AETH_RNR | LAB_RNR_TIMER)
 #define RNR_SOON (PHCA_AETH_RNR | 1)
-
-struct fx {
-	struct rc c;
-	struct judge *j;
-};
-
-static struct fx fx_open(const struct lab_opts *lo, unsigned int nb_recv, bool answers)
-{
-	struct fx x = { .c = rc_open(lo, nb_recv) };
-
-	x.j = judge_open(x.c.l, answers);
-	CU_ASSERT_FATAL(phca_qp_proxy_attach(x.c.q.qp, x.j->rule, 1u + answers, 0) == 0);
-	return x;
-}
-
-static void fx_close(struct fx *x)
-{
-	rc_expect_nothing(&x->c);
-	lab_qp_free(x->c.l, &x->c.q);
-	judge_close(x->j);
-	lab_close(x->c.l);
-}
 
 /* A SEND of one packet, acknowledged when the HCA or the proxy has it. */
 static void message(struct fx *x, uint32_t psn, uint32_t n, uint8_t seed)

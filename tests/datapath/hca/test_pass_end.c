@@ -6,34 +6,11 @@
 #include <string.h>
 
 #include "hca_impl.h"
-#include "judge.h"
+#include "judged.h"
 #include "phca_drivers.h"
-#include "rc_peer.h"
 
 #define M JUDGE_MARK
 #define D 0x10
-
-struct fx {
-	struct rc c;
-	struct judge *j;
-};
-
-static struct fx fx_open(unsigned int nb_recv)
-{
-	struct fx x = { .c = rc_open(NULL, nb_recv) };
-
-	x.j = judge_open(x.c.l, false);
-	CU_ASSERT_FATAL(phca_qp_proxy_attach(x.c.q.qp, x.j->rule, 1, 0) == 0);
-	return x;
-}
-
-static void fx_close(struct fx *x)
-{
-	rc_expect_nothing(&x->c);
-	lab_qp_free(x->c.l, &x->c.q);
-	judge_close(x->j);
-	lab_close(x->c.l);
-}
 
 static void message(struct fx *x, uint32_t psn, uint32_t n, uint8_t seed)
 {
@@ -45,15 +22,6 @@ static void received(struct fx *x, uint64_t id, uint32_t n, uint8_t seed)
 {
 	rc_expect_recv(&x->c, id, PHCA_WC_SUCCESS, n);
 	CU_ASSERT(lab_is(lab_buf(&x->c.q, id), n, seed));
-}
-
-/* A receive of so many bytes with this key. */
-static void post(struct fx *x, uint32_t len, uint32_t lkey)
-{
-	struct phca_sge sge = { (uintptr_t)lab_buf(&x->c.q, x->c.q.next_id), len, lkey };
-	struct phca_recv_wr wr = { x->c.q.next_id++, &sge, 1 };
-
-	CU_ASSERT_EQUAL(phca_post_recv(x->c.q.qp, &wr, 1), 1);
 }
 
 /* Three messages, the first and the last to be passed; the receive of the first refuses it. */
@@ -77,23 +45,23 @@ static void refused(struct fx *x, uint32_t status, enum phca_event_type ev)
 
 PHCA_TEST(pass_end, too_long_for_its_receive)
 {
-	struct fx x = fx_open(0);
+	struct fx x = fx_open(NULL, 0, false);
 
-	post(&x, 19, x.c.q.lkey);
+	fx_post(&x, 19, x.c.q.lkey);
 	refused(&x, PHCA_WC_LOC_LEN_ERR, PHCA_EVENT_QP_REQ_ERR);
 }
 
 PHCA_TEST(pass_end, receive_whose_memory_is_not_the_applications)
 {
-	struct fx x = fx_open(0);
+	struct fx x = fx_open(NULL, 0, false);
 
-	post(&x, LAB_BUF, x.c.q.lkey ^ 1);
+	fx_post(&x, LAB_BUF, x.c.q.lkey ^ 1);
 	refused(&x, PHCA_WC_LOC_PROT_ERR, PHCA_EVENT_QP_ACCESS_ERR);
 }
 
 PHCA_TEST(pass_end, invalid_receive)
 {
-	struct fx x = fx_open(1);
+	struct fx x = fx_open(NULL, 1, false);
 	struct phca_recv_wqe *w = phca_ring_head(&x.c.q.qp->rq);
 
 	w->num_sge = 5; /* more than the queue has room for */
@@ -102,7 +70,7 @@ PHCA_TEST(pass_end, invalid_receive)
 
 PHCA_TEST(pass_end, nonsense_in_the_receive_queue)
 {
-	struct fx x = fx_open(1);
+	struct fx x = fx_open(NULL, 1, false);
 	struct phca_event ev;
 
 	message(&x, 0, 20, M);
@@ -119,7 +87,7 @@ PHCA_TEST(pass_end, nonsense_in_the_receive_queue)
 /* An offload that fails: what is before it is received, what is behind it is flushed. */
 PHCA_TEST(pass_end, between_failures_of_offloads)
 {
-	struct fx x = fx_open(4);
+	struct fx x = fx_open(NULL, 4, false);
 	struct phca_offload_req *r;
 
 	message(&x, 0, 20, M);
@@ -149,7 +117,7 @@ static void to_error(struct fx *x)
 
 PHCA_TEST(pass_end, queue_pair_in_error)
 {
-	struct fx x = fx_open(3);
+	struct fx x = fx_open(NULL, 3, false);
 
 	message(&x, 0, 20, M);
 	message(&x, 1, 20, D);
@@ -166,7 +134,7 @@ PHCA_TEST(pass_end, queue_pair_in_error)
 /* What the proxy gave back, and the HCA has not looked at. */
 PHCA_TEST(pass_end, error_overtakes_what_was_given_back)
 {
-	struct fx x = fx_open(2);
+	struct fx x = fx_open(NULL, 2, false);
 
 	message(&x, 0, 20, M);
 	CU_ASSERT_EQUAL(phca_offload_pass(x.j->req[--x.j->n]), 0);
@@ -183,7 +151,7 @@ PHCA_TEST(pass_end, error_overtakes_what_was_given_back)
 PHCA_TEST(pass_end, reset)
 {
 	for (unsigned int stage = 0; stage < 2; stage++) {
-		struct fx x = fx_open(4);
+		struct fx x = fx_open(NULL, 4, false);
 
 		message(&x, 0, 20, M);
 		message(&x, 1, 20, D);
@@ -208,7 +176,7 @@ PHCA_TEST(pass_end, reset)
 
 PHCA_TEST(pass_end, destroy)
 {
-	struct fx x = fx_open(4);
+	struct fx x = fx_open(NULL, 4, false);
 
 	message(&x, 0, 20, M);
 	message(&x, 1, 20, D);
@@ -222,7 +190,7 @@ PHCA_TEST(pass_end, destroy)
 /* Requests begin under one list of rules whole; the order is kept across. */
 PHCA_TEST(pass_end, rules_change_with_requests_in_flight)
 {
-	struct fx x = fx_open(6);
+	struct fx x = fx_open(NULL, 6, false);
 
 	message(&x, 0, 20, M);
 	message(&x, 1, 20, M + 1);
@@ -250,7 +218,7 @@ PHCA_TEST(pass_end, rules_change_with_requests_in_flight)
 /* The rest of a message that is half received goes where its first packet chose, in order. */
 PHCA_TEST(pass_end, rules_change_in_the_middle_of_a_message)
 {
-	struct fx x = fx_open(3);
+	struct fx x = fx_open(NULL, 3, false);
 
 	memset(x.c.q.buf + 16 * LAB_BUF, 0xee, LAB_MTU);
 	rc_send(&x.c, PHCA_RC_SEND_FIRST, 0, LAB_MTU, M);
@@ -309,7 +277,7 @@ PHCA_TEST(pass_end, ring_to_the_proxy_is_full)
 PHCA_TEST(pass_end, many_long_ones_take_several_turns)
 {
 	const uint32_t packets = 30, len = packets * LAB_MTU;
-	struct fx x = fx_open(0);
+	struct fx x = fx_open(NULL, 0, false);
 	uint32_t psn = 0;
 
 	for (uint32_t i = 0; i < 6; i++) {

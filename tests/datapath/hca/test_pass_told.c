@@ -7,35 +7,12 @@
 #include <string.h>
 
 #include "hca_impl.h"
-#include "judge.h"
-#include "rc_peer.h"
+#include "judged.h"
 
 #define FAR (16 * LAB_BUF)
 #define M JUDGE_MARK
 #define D 0x10
 #define RNR (PHCA_AETH_RNR | LAB_RNR_TIMER)
-
-struct fx {
-	struct rc c;
-	struct judge *j;
-};
-
-static struct fx fx_open(unsigned int nb_recv)
-{
-	struct fx x = { .c = rc_open(NULL, nb_recv) };
-
-	x.j = judge_open(x.c.l, false);
-	CU_ASSERT_FATAL(phca_qp_proxy_attach(x.c.q.qp, x.j->rule, 1, 0) == 0);
-	return x;
-}
-
-static void fx_close(struct fx *x)
-{
-	rc_expect_nothing(&x->c);
-	lab_qp_free(x->c.l, &x->c.q);
-	judge_close(x->j);
-	lab_close(x->c.l);
-}
 
 /* A SEND of one packet, of which the peer hears nothing. */
 static void silent(struct fx *x, uint32_t psn, uint8_t seed)
@@ -53,7 +30,7 @@ static void received(struct fx *x, uint64_t id, uint8_t seed)
 /* Acknowledged as far as all is decided. */
 PHCA_TEST(pass_told, acknowledged_when_decided)
 {
-	struct fx x = fx_open(4);
+	struct fx x = fx_open(NULL, 4, false);
 
 	rc_send(&x.c, PHCA_RC_SEND_ONLY, 0, 20, D);
 	rc_send(&x.c, PHCA_RC_SEND_ONLY, 1, 20, M); /* in the same turn */
@@ -80,7 +57,7 @@ PHCA_TEST(pass_told, acknowledged_when_decided)
 /* Packets in front of the last one are acknowledged when they are held. */
 PHCA_TEST(pass_told, only_the_last_packet_is_withheld)
 {
-	struct fx x = fx_open(1);
+	struct fx x = fx_open(NULL, 1, false);
 	struct phca_wire_hdr h = rc_hdr(&x.c, PHCA_RC_SEND_MIDDLE, 1);
 
 	rc_send(&x.c, PHCA_RC_SEND_FIRST, 0, LAB_MTU, M);
@@ -98,7 +75,7 @@ PHCA_TEST(pass_told, only_the_last_packet_is_withheld)
 /* The peer is not kept waiting: nor is one that asks. */
 PHCA_TEST(pass_told, acknowledged_when_it_takes_long)
 {
-	struct fx x = fx_open(2);
+	struct fx x = fx_open(NULL, 2, false);
 
 	silent(&x, 0, M);
 	x.c.l->now_ns += RC_WITHHELD_NS / 2;
@@ -119,14 +96,6 @@ PHCA_TEST(pass_told, acknowledged_when_it_takes_long)
 }
 
 /* ------------------------------------------------------------- refused */
-
-static void post(struct fx *x, uint32_t len, uint32_t lkey)
-{
-	struct phca_sge sge = { (uintptr_t)lab_buf(&x->c.q, x->c.q.next_id), len, lkey };
-	struct phca_recv_wr wr = { x->c.q.next_id++, &sge, 1 };
-
-	CU_ASSERT_EQUAL(phca_post_recv(x->c.q.qp, &wr, 1), 1);
-}
 
 /* A message is received, the next one refused by its receive, one is behind it. */
 static void refused(struct fx *x, uint32_t status, uint8_t syndrome)
@@ -150,23 +119,23 @@ static void refused(struct fx *x, uint32_t status, uint8_t syndrome)
 
 PHCA_TEST(pass_told, too_long_for_its_receive)
 {
-	struct fx x = fx_open(1);
+	struct fx x = fx_open(NULL, 1, false);
 
-	post(&x, 19, x.c.q.lkey);
+	fx_post(&x, 19, x.c.q.lkey);
 	refused(&x, PHCA_WC_LOC_LEN_ERR, PHCA_NAK_INV_REQ);
 }
 
 PHCA_TEST(pass_told, receive_whose_memory_is_not_the_applications)
 {
-	struct fx x = fx_open(1);
+	struct fx x = fx_open(NULL, 1, false);
 
-	post(&x, LAB_BUF, x.c.q.lkey ^ 1);
+	fx_post(&x, LAB_BUF, x.c.q.lkey ^ 1);
 	refused(&x, PHCA_WC_LOC_PROT_ERR, PHCA_NAK_REM_OP);
 }
 
 PHCA_TEST(pass_told, invalid_receive)
 {
-	struct fx x = fx_open(2);
+	struct fx x = fx_open(NULL, 2, false);
 	struct phca_ring *rq = &x.c.q.qp->rq;
 
 	((struct phca_recv_wqe *)phca_ring_slot(rq, rq->own + 1))->num_sge = 5; /* more than there is room for */
@@ -175,7 +144,7 @@ PHCA_TEST(pass_told, invalid_receive)
 
 PHCA_TEST(pass_told, nonsense_in_the_receive_queue)
 {
-	struct fx x = fx_open(1);
+	struct fx x = fx_open(NULL, 1, false);
 
 	silent(&x, 0, M);
 	x.c.q.qp->rq.hdr->prod += 1000;
@@ -190,9 +159,9 @@ PHCA_TEST(pass_told, nonsense_in_the_receive_queue)
 PHCA_TEST(pass_told, refused_when_it_was_acknowledged)
 {
 	for (unsigned int more = 0; more < 2; more++) {
-		struct fx x = fx_open(0);
+		struct fx x = fx_open(NULL, 0, false);
 
-		post(&x, 19, x.c.q.lkey);
+		fx_post(&x, 19, x.c.q.lkey);
 		rc_send(&x.c, PHCA_RC_SEND_ONLY, 0, 20, M);
 		rc_expect_ack_late(&x.c, 0, 1);
 		if (more)
@@ -209,7 +178,7 @@ PHCA_TEST(pass_told, refused_when_it_was_acknowledged)
 /* The memory of a WRITE goes while its offload looks at it (9.7.4.1.5). */
 PHCA_TEST(pass_told, write_whose_key_is_gone)
 {
-	struct fx x = fx_open(0);
+	struct fx x = fx_open(NULL, 0, false);
 	struct phca_wire_hdr h = rc_hdr(&x.c, PHCA_RC_WRITE_ONLY, 0);
 	static uint8_t mem[64];
 	uint32_t key;
@@ -232,7 +201,7 @@ PHCA_TEST(pass_told, write_whose_key_is_gone)
 PHCA_TEST(pass_told, offload_that_fails)
 {
 	for (unsigned int i = 0; i < 2; i++) {
-		struct fx x = fx_open(0);
+		struct fx x = fx_open(NULL, 0, false);
 		struct phca_offload_req *r;
 
 		silent(&x, 0, M);
@@ -253,7 +222,7 @@ PHCA_TEST(pass_told, offload_that_fails)
 /* A request behind is refused, which ends what is not decided: that is what the peer is told. */
 PHCA_TEST(pass_told, what_is_behind_is_refused)
 {
-	struct fx x = fx_open(1);
+	struct fx x = fx_open(NULL, 1, false);
 
 	silent(&x, 0, M);
 	rc_send(&x.c, PHCA_RC_SEND_MIDDLE, 1, LAB_MTU, D);
@@ -266,7 +235,7 @@ PHCA_TEST(pass_told, what_is_behind_is_refused)
 PHCA_TEST(pass_told, application_ends_it)
 {
 	const struct phca_qp_attr err = { .state = PHCA_QPS_ERR };
-	struct fx x = fx_open(1);
+	struct fx x = fx_open(NULL, 1, false);
 
 	silent(&x, 0, M);
 	silent(&x, 1, D);
@@ -288,7 +257,7 @@ PHCA_TEST(pass_told, application_ends_it)
 PHCA_TEST(pass_told, reset_and_destroy)
 {
 	for (unsigned int stage = 0; stage < 4; stage++) {
-		struct fx x = fx_open(0);
+		struct fx x = fx_open(NULL, 0, false);
 
 		silent(&x, 0, M);
 		if (stage & 1) {
@@ -312,7 +281,7 @@ PHCA_TEST(pass_told, reset_and_destroy)
 /* As without a proxy, the peer hears of an empty receive queue (9.7.5.2.8), and comes again. */
 PHCA_TEST(pass_told, no_receive)
 {
-	struct fx x = fx_open(0);
+	struct fx x = fx_open(NULL, 0, false);
 
 	silent(&x, 0, M);
 	silent(&x, 1, D);
@@ -342,7 +311,7 @@ PHCA_TEST(pass_told, no_receive)
 /* One that was acknowledged waits in silence. */
 PHCA_TEST(pass_told, no_receive_for_what_was_acknowledged)
 {
-	struct fx x = fx_open(0);
+	struct fx x = fx_open(NULL, 0, false);
 
 	rc_send(&x.c, PHCA_RC_SEND_ONLY, 0, 20, M);
 	rc_expect_ack_late(&x.c, 0, 1);
@@ -357,7 +326,7 @@ PHCA_TEST(pass_told, no_receive_for_what_was_acknowledged)
 PHCA_TEST(pass_told, buffers_of_what_waits)
 {
 	const uint32_t packets = 60;
-	struct fx x = fx_open(0);
+	struct fx x = fx_open(NULL, 0, false);
 	uint32_t psn = 0, epsn;
 
 	x.j->policy = judge_pass_all;
@@ -389,7 +358,7 @@ PHCA_TEST(pass_told, buffers_of_what_waits)
 /* A packet is missing: the peer is told when all before it is decided. */
 PHCA_TEST(pass_told, gap)
 {
-	struct fx x = fx_open(1);
+	struct fx x = fx_open(NULL, 1, false);
 
 	silent(&x, 0, M);
 	silent(&x, 2, D);
@@ -405,7 +374,7 @@ PHCA_TEST(pass_told, gap)
 PHCA_TEST(pass_told, many_wait)
 {
 	struct lab_qp q[40];
-	struct fx x = fx_open(0);
+	struct fx x = fx_open(NULL, 0, false);
 	struct phca_wire_hdr h;
 
 	for (unsigned int i = 0; i < RTE_DIM(q); i++) {
