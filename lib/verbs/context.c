@@ -79,7 +79,6 @@ static void *watch(void *arg)
 		{ .events = POLLIN },
 		{ .events = POLLOUT },
 	};
-
 	bool looked = false; /* for what another thread that found the end had to say */
 	int n;
 
